@@ -1,0 +1,1 @@
+"""The runtime: frames in, a style, frames out."""

@@ -1,0 +1,173 @@
+"""The card: the facts of a style, `card.json` in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rt.errors import StyleError
+
+CARD_VERSION = 1
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One ONNX file of a style: uint8[N, H, W, 3] RGB in, the same out."""
+
+    file: str
+    """File name within the style's folder."""
+    sha256: str
+    """Checksum of the file, hexadecimal."""
+    size_bytes: int
+    """Length of the file in bytes."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a style is, where it comes from, how well it works and what is known to be wrong with it."""
+
+    name: str
+    """Lower-case name, the one typed after `--style`."""
+    title: str
+    """One line for people: what the style does."""
+    multiple: int
+    """Height and width of the network's picture must be multiples of this many pixels."""
+    minimum_px: int
+    """Smallest height and width the network takes."""
+    size_px: int
+    """Short side of the picture the network was trained for; the default of `--size`."""
+    models: Mapping[str, Model]
+    """ONNX files by precision: `fp32`, `fp16`, `int8`."""
+    recipe: str
+    """The recipe that trained it: `cyclegan`, `pix2pix`, ..."""
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Generator: architecture and parameter count."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Training pictures: name, origin, terms, counts."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Steps, time, machine, commit, command."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Measured quality, with floor and ceiling."""
+    faults: tuple[str, ...] = ()
+    """Known faults, one sentence each."""
+    version: int = CARD_VERSION
+
+
+def read_card(folder: Path) -> Card:
+    """Read `folder`/card.json and check every field the runtime relies on.
+
+    Raises:
+        StyleError: the card is missing, is not JSON, or a field is missing or out of range.
+    """
+    path = folder / "card.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StyleError(f"{folder} is not a style: it has no card.json") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StyleError(f"card {path} cannot be read: {error}") from None
+    try:
+        facts = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise StyleError(f"card {path} is damaged: not JSON ({error}); install the style again") from None
+    try:
+        return _card_from(facts)
+    except (TypeError, ValueError, KeyError) as error:
+        raise StyleError(f"card {path} is damaged: {error}; install the style again") from None
+
+
+def write_card(card: Card, folder: Path) -> None:
+    """Write `folder`/card.json under a temporary name, then rename it."""
+    path = folder / "card.json"
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def describe_model(path: Path) -> Model:
+    """Return the card entry of an ONNX file."""
+    return Model(file=path.name, sha256=file_sha256(path), size_bytes=path.stat().st_size)
+
+
+def check_model(folder: Path, model: Model) -> Path:
+    """Return the path of a style's ONNX file after comparing it with its card.
+
+    Raises:
+        StyleError: the file is missing or differs from the card.
+    """
+    path = folder / model.file
+    if not path.is_file():
+        raise StyleError(f"style {folder.name} is incomplete: {path} is missing; install the style again")
+    found_bytes = path.stat().st_size
+    if found_bytes != model.size_bytes:
+        raise StyleError(
+            f"{path} is damaged: {found_bytes} bytes found, the card says {model.size_bytes}; "
+            "install the style again"
+        )
+    if file_sha256(path) != model.sha256:
+        raise StyleError(f"{path} is damaged: its SHA-256 is not the card's; install the style again")
+    return path
+
+
+def _card_from(facts: Any) -> Card:
+    if not isinstance(facts, dict):
+        raise TypeError("the top level is not an object")
+    if facts.get("version") != CARD_VERSION:
+        raise ValueError(f"version {facts.get('version')!r} found, this program reads version {CARD_VERSION}")
+    known = {entry.name for entry in fields(Card)}
+    if unknown := sorted(set(facts) - known):
+        raise ValueError(f"unknown field {unknown[0]!r}")
+    required = ("name", "title", "multiple", "minimum_px", "size_px", "models", "recipe")
+    if missing := [name for name in required if name not in facts]:
+        raise ValueError(f"field {missing[0]!r} is missing")
+    for name in ("name", "title", "recipe"):
+        _check_type(name, facts[name], str)
+    if not NAME_PATTERN.fullmatch(facts["name"]):
+        raise ValueError(f"name {facts['name']!r} is not lower-case letters, digits, '-' and '_'")
+    for name in ("multiple", "minimum_px", "size_px"):
+        _check_type(name, facts[name], int)
+        if not 1 <= facts[name] <= 8192:
+            raise ValueError(f"{name} is {facts[name]}, not within 1..8192")
+    for name in ("network", "data", "training", "metrics", "models"):
+        _check_type(name, facts.get(name, {}), dict)
+    faults = facts.get("faults", [])
+    if not isinstance(faults, list) or not all(isinstance(fault, str) for fault in faults):
+        raise TypeError("faults is not a list of sentences")
+    models = {precision: _model_from(precision, entry) for precision, entry in facts["models"].items()}
+    if not models:
+        raise ValueError("models is empty")
+    return Card(**{**facts, "models": models, "faults": tuple(faults)})
+
+
+def _model_from(precision: str, entry: Any) -> Model:
+    if precision not in PRECISIONS:
+        raise ValueError(f"models has the unknown precision {precision!r}")
+    if not isinstance(entry, dict) or set(entry) != {item.name for item in fields(Model)}:
+        raise ValueError(f"models.{precision} needs exactly file, sha256 and size_bytes")
+    _check_type(f"models.{precision}.file", entry["file"], str)
+    _check_type(f"models.{precision}.sha256", entry["sha256"], str)
+    _check_type(f"models.{precision}.size_bytes", entry["size_bytes"], int)
+    if entry["file"] != Path(entry["file"]).name or not entry["file"].endswith(".onnx"):
+        raise ValueError(f"models.{precision}.file {entry['file']!r} is not the plain name of an .onnx file")
+    return Model(**entry)
+
+
+def _check_type(name: str, found: Any, wanted: type) -> None:
+    if not isinstance(found, wanted) or isinstance(found, bool):
+        raise TypeError(f"{name} is {type(found).__name__}, not {wanted.__name__}")

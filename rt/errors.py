@@ -1,0 +1,44 @@
+"""The error tree: everything a user can meet and mend.
+
+FrameshiftError          one line on stderr, exit 1
+├── StyleError           unknown style, damaged card or model
+├── SourceError          a source cannot be opened or read
+│   └── DamagedSource    a source ended early or is damaged; the frames before the fault were delivered
+├── SinkError            a sink cannot be opened or written
+└── BackendError         a backend is not installed, cannot load a model, or gives a wrong picture
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FrameshiftError(Exception):
+    """A mistake or a fault outside the program. The message says what failed, what was found, what to type."""
+
+
+class StyleError(FrameshiftError):
+    """A style is unknown, incomplete or damaged."""
+
+
+class SourceError(FrameshiftError):
+    """A source cannot be opened or read."""
+
+
+class DamagedSource(SourceError):
+    """A source ended early or is damaged. Raised after its last readable frame was delivered."""
+
+
+class SinkError(FrameshiftError):
+    """A sink cannot be opened or written."""
+
+
+class BackendError(FrameshiftError):
+    """A backend is not usable here, cannot load a model, or returned a wrong picture."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the known name closest to `name`, or an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

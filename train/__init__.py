@@ -1,0 +1,1 @@
+"""Pictures in, style out: training and export in PyTorch."""
