@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 class FrameshiftError(Exception):
-    """A mistake or a fault outside the program. The message says what failed, what was found, what to type."""
+    """A mistake or fault outside the program. The message says what failed, what was found, what to type."""
 
 
 class StyleError(FrameshiftError):

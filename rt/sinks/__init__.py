@@ -7,6 +7,10 @@ from typing import Protocol
 from rt.frame import Frame
 
 
+class SinkClosed(Exception):
+    """Raised by `write` where the viewer wants no more: the run ends as if its source had ended."""
+
+
 class Sink(Protocol):
     """A consumer of frames. Every method raises `SinkError` on failure."""
 

@@ -1,0 +1,178 @@
+"""Three threads and two channels: read → translate → write.
+
+The writing stage is the calling thread, because windows must be drawn by the main thread on some systems.
+
+How a run ends:
+
+    the source ends             every frame is written, the sink is closed, `Stats` returned
+    the source fails            the frames read so far are written, the sink is closed, `DamagedSource` raised
+    stop requested              reading ends, what is queued is written, the sink is closed, `Stats` returned
+    the sink says SinkClosed    the same, without the frames still queued
+    translator or sink fails    at once: the sink is aborted, the error raised
+
+In every case the threads have ended when `run_pipeline` returns or raises.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from rt.channel import Channel
+from rt.errors import DamagedSource, SourceError
+from rt.frame import Frame
+from rt.sinks import Sink, SinkClosed
+from rt.sources import Source
+from rt.stats import Stats
+
+CAPACITY = 4
+"""Frames that may wait in each channel: enough to even out the stages, little enough for 8K frames."""
+
+
+class Stop:
+    """A request to end a run early. `request` may be called from a signal handler and from any thread."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        # SimpleQueue.put is reentrant: the only hand-off that a signal handler can use without a deadlock.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    @property
+    def requested(self) -> bool:
+        """True once the end was asked for."""
+        return self._requested
+
+    def request(self) -> None:
+        """Ask for the end."""
+        self._requested = True
+        self._wakes.put(None)
+
+    def wait(self) -> None:
+        """Block until `request` or `release` is called; each call wakes one waiter."""
+        self._wakes.get()
+
+    def release(self) -> None:
+        """Wake a waiter without asking for the end."""
+        self._wakes.put(None)
+
+
+def run_pipeline(
+    source: Source,
+    translate: Callable[[Frame], Frame],
+    sink: Sink,
+    *,
+    stop: Stop | None = None,
+    on_progress: Callable[[int], None] = lambda frames: None,
+) -> Stats:
+    """Carry every frame of `source` through `translate` to `sink`; close both ends.
+
+    `translate` runs in a thread of its own, one frame at a time and in order. `on_progress` is called in
+    the calling thread with the number of frames written so far, after each frame.
+
+    Raises:
+        DamagedSource: the source failed after some frames; they are written and the sink is closed.
+        SourceError: the source failed before its first frame, or has none; the sink is aborted.
+        Exception: whatever `translate`, the sink or `on_progress` raised; the sink is aborted.
+    """
+    run = _Run(source, translate, stop or Stop())
+    started = time.perf_counter()
+    try:
+        run.start()
+        frames = run.write_to(sink, on_progress)
+    except BaseException:
+        sink.abort()
+        raise
+    finally:
+        run.end()
+    if run.failure is not None:
+        raise DamagedSource(f"{run.failure}; the {frames} frames before that are written") from run.failure
+    return Stats(frames, time.perf_counter() - started, stopped=run.stopped)
+
+
+class _Run:
+    """The threads and channels of one run, and how it ended."""
+
+    def __init__(self, source: Source, translate: Callable[[Frame], Frame], stop: Stop) -> None:
+        self.failure: SourceError | None = None  # set by the reader, handed on in order by the channels
+        self.stopped = False
+        self._source = source
+        self._translate = translate
+        self._stop = stop
+        self._read: Channel[Frame] = Channel(CAPACITY)
+        self._translated: Channel[Frame] = Channel(CAPACITY)
+        stages = {"read": self._run_reader, "translate": self._run_translator, "stop": self._run_stopper}
+        self._threads = [
+            threading.Thread(target=stage, name=f"frameshift-{name}", daemon=True)
+            for name, stage in stages.items()
+        ]
+
+    def start(self) -> None:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+
+    def write_to(self, sink: Sink, on_progress: Callable[[int], None]) -> int:
+        """Write translated frames until there are no more, close the sink, return how many there were."""
+        frames = 0
+        try:
+            for frame in self._translated:
+                sink.write(frame)
+                frames += 1
+                on_progress(frames)
+        except SinkClosed:
+            self.stopped = True
+        except SourceError as error:
+            if frames == 0 or error is not self.failure:
+                raise
+        self.stopped = self.stopped or self._stop.requested
+        if frames == 0 and not self.stopped:
+            raise SourceError(
+                f"{self._source.info.name} holds no picture; give a video with at least one frame"
+            )
+        if frames == 0:
+            sink.abort()
+        else:
+            sink.close()
+        return frames
+
+    def end(self) -> None:
+        """Wake every thread that waits, and see all of them end."""
+        self._read.abort()
+        self._translated.abort()
+        self._source.close()
+        self._stop.release()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _run_reader(self) -> None:
+        try:
+            for frame in self._source:
+                if self._stop.requested or not self._read.put(frame):
+                    break
+            self._read.close()
+        except SourceError as error:
+            self.failure = error
+            self._read.close(error)
+        except BaseException as error:
+            self._read.abort(error)
+
+    def _run_translator(self) -> None:
+        try:
+            for frame in self._read:
+                if not self._translated.put(self._translate(frame)):
+                    return
+            self._translated.close()
+        except BaseException as error:
+            if error is self.failure:
+                self._translated.close(error)
+            else:
+                self._translated.abort(error)
+
+    def _run_stopper(self) -> None:
+        """Wake a reader that waits for a picture when a stop is requested."""
+        self._stop.wait()
+        if self._stop.requested:
+            self._source.close()
