@@ -1,11 +1,24 @@
-"""What computes a picture."""
+"""What computes a picture: the protocol, the choice of a backend and what works on this machine."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from rt.card import Card
+from rt.errors import BackendError, nearest
+
+BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt", "identity")
+"""What `--backend` takes."""
+CPU_ORDER = ("openvino", "onnxruntime")
+"""What `auto` tries, the fastest first."""
+PRECISION = "fp32"
+"""The ONNX file of a style that is opened."""
+_NO_TENSORRT = "this version does not run TensorRT engines; type --backend openvino or --backend auto"
 
 
 class Backend(Protocol):
@@ -31,3 +44,121 @@ class Backend(Protocol):
     def close(self) -> None:
         """Release the device. Works twice."""
         ...
+
+
+class LoadableStyle(Protocol):
+    """What a backend needs of a style."""
+
+    @property
+    def card(self) -> Card:
+        """The style's facts."""
+        ...
+
+    def model(self, precision: str = PRECISION) -> Path:
+        """Return the ONNX file of this precision, compared with its card."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An open backend and why it was taken."""
+
+    backend: Backend
+    reason: str
+    """In words, for the line printed at start: `auto: fastest CPU backend installed`."""
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """Whether a backend works on this machine, found by translating a tiny picture with it."""
+
+    name: str
+    works: bool
+    detail: str
+    """The device in words, or why it does not work and what to type."""
+    version: str | None = None
+    """Version of the package behind it, where one is installed."""
+
+
+def open_backend(name: str, style: LoadableStyle, size: tuple[int, int]) -> Choice:
+    """Load a style for pictures of `size` = (height, width) on the backend asked for.
+
+    `auto` takes the first of `CPU_ORDER` that works here and says in the reason why others were passed over;
+    a style that cannot be loaded by the one taken is an error, never a reason to try the next.
+
+    Raises:
+        BackendError: the name is unknown, the backend does not work here, or it cannot load the style.
+        StyleError: the style's ONNX file is missing or differs from its card.
+    """
+    if name not in BACKENDS:
+        raise BackendError(f"no backend {name!r}{nearest(name, BACKENDS)}; known: {', '.join(BACKENDS)}")
+    _check_size(style.card, size)
+    if name == "tensorrt":
+        raise BackendError(_NO_TENSORRT)
+    model = style.model(PRECISION)
+    name, reason = _choose() if name == "auto" else (name, "asked for")
+    return Choice(_load(name, model, size), reason)
+
+
+def backend_status() -> list[BackendStatus]:
+    """Try every backend by translating a tiny picture with it; the order is that of `BACKENDS`."""
+    return [_try(name) for name in BACKENDS if name != "auto"]
+
+
+def _check_size(card: Card, size: tuple[int, int]) -> None:
+    height, width = size
+    if min(size) < card.minimum_px or height % card.multiple or width % card.multiple:
+        raise BackendError(
+            f"style {card.name} cannot be opened at {height}x{width}: height and width must be multiples of "
+            f"{card.multiple} and at least {card.minimum_px}"
+        )
+
+
+def _choose() -> tuple[str, str]:
+    """Return the backend `auto` takes and the reason."""
+    passed_over: list[str] = []
+    for name in CPU_ORDER:
+        status = _try(name)
+        if status.works:
+            reason = "; ".join(passed_over) or "fastest CPU backend installed"
+            return name, f"auto: {reason}"
+        passed_over.append(status.detail)
+    raise BackendError(f"no backend works here: {'; '.join(passed_over)}")
+
+
+def _try(name: str) -> BackendStatus:
+    """Open a backend on a tiny network and translate a tiny picture with it."""
+    if name == "tensorrt":
+        return BackendStatus(name, works=False, detail=_NO_TENSORRT)
+    from rt.backends.probe import try_backend
+
+    try:
+        device, version = try_backend(name, _load)
+    except BackendError as error:
+        return BackendStatus(name, works=False, detail=str(error))
+    return BackendStatus(name, works=True, detail=device, version=version)
+
+
+def _load(name: str, model: Path, size: tuple[int, int]) -> Backend:
+    """Import the package behind a backend and load an ONNX file with it."""
+    if name == "identity":
+        from rt.backends.identity import IdentityBackend
+
+        return IdentityBackend(size)
+    try:
+        if name == "openvino":
+            from rt.backends.openvino import OpenVinoBackend
+
+            return OpenVinoBackend(model, size, PRECISION)
+        from rt.backends.onnxruntime import OnnxRuntimeBackend
+
+        return OnnxRuntimeBackend(model, size, PRECISION)
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"backend {name} cannot be used: package {error.name} is not installed; type: pip install {name}"
+        ) from None
+    except ImportError as error:
+        raise BackendError(
+            f"backend {name} cannot be used: its package does not load ({error}); "
+            f"type: pip install --force-reinstall {name}"
+        ) from None

@@ -1,0 +1,69 @@
+"""What every backend checks and says in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rt.errors import BackendError
+
+
+def check_input(name: str, rgb: npt.NDArray[np.uint8], size: tuple[int, int]) -> None:
+    """Refuse what is not uint8[N, H, W, 3] of the size the backend was opened for.
+
+    Raises:
+        BackendError: another type or shape was given.
+    """
+    if rgb.dtype == np.uint8 and rgb.ndim == 4 and rgb.shape[1:] == (*size, 3):
+        return
+    raise BackendError(
+        f"backend {name} was opened for uint8[N, {size[0]}, {size[1]}, 3] and cannot translate "
+        f"{describe(rgb.dtype, rgb.shape)}"
+    )
+
+
+def check_result(name: str, result: npt.NDArray[Any], wanted: tuple[int, ...]) -> None:
+    """Refuse a network's result that is not uint8 of the input's shape.
+
+    Raises:
+        BackendError: another type or shape came out.
+    """
+    if result.dtype != np.uint8 or result.shape != wanted:
+        raise BackendError(
+            f"backend {name} got a wrong picture from the network: {describe(result.dtype, result.shape)} "
+            f"found, {describe('uint8', wanted)} needed; export the style again"
+        )
+
+
+def check_ports(model: Path, kind: str, ports: Sequence[tuple[str, Sequence[object]]]) -> None:
+    """Refuse a network whose only `kind` (input, output) is not uint8[N, H, W, 3].
+
+    `ports` has one (type, shape) for each; a dimension that is not an int is free.
+
+    Raises:
+        BackendError: another number, type or shape was found.
+    """
+    if len(ports) == 1:
+        dtype, shape = ports[0]
+        if dtype == "uint8" and len(shape) == 4 and (shape[3] == 3 or not isinstance(shape[3], int)):
+            return
+    found = " and ".join(describe(dtype, shape) for dtype, shape in ports) or "none"
+    raise BackendError(
+        f"{model} is not a frameshift network: {kind} {found} found, one uint8[N, H, W, 3] needed; "
+        "export the style again"
+    )
+
+
+def describe(dtype: object, shape: Sequence[object]) -> str:
+    """Return a type and a shape as people write them: `uint8[1, 256, 456, 3]`."""
+    return f"{dtype}[{', '.join(str(length) for length in shape)}]"
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line, without the C++ source positions some libraries begin with."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return "; ".join(line for line in lines if line and not line.startswith(("Exception from", "Check '")))

@@ -1,0 +1,32 @@
+"""The backend that changes nothing: for measuring everything around a network, and for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from rt.backends.guard import check_input
+from rt.errors import BackendError
+
+
+class IdentityBackend:
+    """Returns every picture as it came."""
+
+    name = "identity"
+    device = "none (pictures are copied)"
+    precision = "exact"
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._open = True
+
+    def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return a copy of uint8[N, H, W, 3] RGB."""
+        if not self._open:
+            raise BackendError("backend identity is closed and cannot translate")
+        check_input(self.name, rgb, self._size)
+        return np.array(rgb, order="C")
+
+    def close(self) -> None:
+        """End; works twice."""
+        self._open = False

@@ -1,0 +1,128 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino.frontend import FrontEndManager
+
+from rt.backends.cpu import cpu_device, cpu_threads
+from rt.backends.guard import check_input, check_ports, check_result, describe, one_line
+from rt.errors import BackendError
+
+VERSION = str(ov.__version__).partition("-")[0]
+
+
+class OpenVinoBackend:
+    """A network compiled for one picture of a fixed size; several pictures are translated one by one.
+
+    A network of fixed shape leaves OpenVINO nothing to decide while frames run, and on a CPU a batch is no
+    quicker than its pictures one after another.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: Path, size: tuple[int, int], precision: str) -> None:
+        """Load `model` for pictures of `size` = (height, width).
+
+        Raises:
+            BackendError: the file is no network of uint8[N, H, W, 3], or the CPU plugin refuses it.
+        """
+        threads = cpu_threads()
+        self._size = size
+        core = ov.Core()
+        network = _read(model)
+        _fix_shape(network, model, size)
+        try:
+            compiled = core.compile_model(network, "CPU", _settings(threads))
+            processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+        except RuntimeError as error:
+            raise BackendError(f"backend openvino cannot load {model}: {one_line(error)}") from None
+        if compiled.get_property("INFERENCE_PRECISION_HINT") != ov.Type.f32:
+            raise BackendError("backend openvino does not compute in fp32 here; type --backend onnxruntime")
+        self._request: Any = compiled.create_infer_request()
+        self.precision = precision
+        self.device = cpu_device(processor, threads)
+
+    def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Translate uint8[N, H, W, 3] RGB; memory of any layout is taken."""
+        if self._request is None:
+            raise BackendError("backend openvino is closed and cannot translate")
+        check_input(self.name, rgb, self._size)
+        result = np.empty(rgb.shape, np.uint8)
+        for index in range(len(rgb)):
+            picture = np.ascontiguousarray(rgb[index : index + 1])
+            try:
+                # Shared on both sides: the network reads the caller's picture, and its own memory, which the
+                # next call overwrites, is copied once, into the caller's result.
+                found = self._request.infer({0: picture}, share_inputs=True, share_outputs=True)[0]
+            except RuntimeError as error:
+                raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None
+            check_result(self.name, found, picture.shape)
+            result[index] = found[0]
+        return result
+
+    def close(self) -> None:
+        """Release the network; works twice."""
+        self._request = None
+
+
+def _settings(threads: int) -> dict[str, str | int]:
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        # Left alone, OpenVINO takes bfloat16 where the processor lists it: other pictures, and slower.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+    }
+
+
+def _read(model: Path) -> Any:
+    """Read an ONNX file with the ONNX reader alone; the general one asks every reader, and those print."""
+    try:
+        reader = FrontEndManager().load_by_framework("onnx")
+        return reader.convert(reader.load(str(model)))
+    except _errors() as error:
+        raise BackendError(
+            f"backend openvino cannot read {model}: {one_line(error)}; export the style again"
+        ) from None
+
+
+def _fix_shape(network: Any, model: Path, size: tuple[int, int]) -> None:
+    check_ports(model, "input", [_port(port) for port in network.inputs])
+    check_ports(model, "output", [_port(port) for port in network.outputs])
+    wanted = [1, *size, 3]
+    try:
+        network.reshape(wanted)
+    except RuntimeError as error:
+        raise BackendError(
+            f"backend openvino cannot open {model} at {size[0]}x{size[1]}: {one_line(error)}"
+        ) from None
+    shape = _port(network.outputs[0])[1]
+    if any(isinstance(found, int) and found != length for found, length in zip(shape, wanted, strict=True)):
+        raise BackendError(
+            f"backend openvino cannot open {model}: it makes {describe('uint8', shape)} of "
+            f"{describe('uint8', wanted)}; export the style again"
+        )
+
+
+def _port(port: Any) -> tuple[str, list[int | str]]:
+    """Return a port's type and shape; free dimensions as `?`."""
+    dtype = {"u8": "uint8", "f32": "float32", "f16": "float16"}.get(
+        port.element_type.get_type_name(), port.element_type.get_type_name()
+    )
+    rank = port.partial_shape.rank
+    if rank.is_dynamic:
+        return dtype, ["..."]
+    return dtype, [length.get_length() if length.is_static else "?" for length in port.partial_shape]
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return everything the ONNX reader raises: OpenVINO's failures have no class in common but Exception."""
+    import openvino.frontend as frontend
+
+    failures = (getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure"))
+    return (RuntimeError, *failures)

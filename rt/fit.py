@@ -1,0 +1,71 @@
+"""Fit a picture to the network and its answer back to the picture.
+
+The network works small: the frame is shrunk in one pass, and what the network changed is laid back over
+the full frame, whose own fine detail stays.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from rt.frame import Rgb
+
+Detail = Literal["keep", "network"]
+DETAILS: tuple[Detail, ...] = ("keep", "network")
+
+
+def network_size(height: int, width: int, short_px: int, multiple: int, minimum_px: int) -> tuple[int, int]:
+    """Return the (height, width) at which a network sees pictures of `height` x `width`.
+
+    The short side becomes `short_px`, the aspect is kept to the nearest multiple. A side never grows, except
+    to reach the network's minimum.
+    """
+    scale = min(1.0, short_px / min(height, width))
+    least = -(-minimum_px // multiple) * multiple
+
+    def side(length: int) -> int:
+        nearest = round(length * scale / multiple) * multiple
+        return max(least, min(nearest, length // multiple * multiple))
+
+    return side(height), side(width)
+
+
+def shrink(rgb: Rgb, size: tuple[int, int]) -> Rgb:
+    """Return uint8[H, W, 3] RGB resized to `size` = (height, width) in one pass.
+
+    Where the size is right already the picture itself comes back: read it, never write to it.
+    """
+    height, width = size
+    if rgb.shape[:2] == size:
+        return rgb
+    # Area averaging is for shrinking; a picture below the network's minimum grows.
+    grows = height > rgb.shape[0] or width > rgb.shape[1]
+    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR if grows else cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
+
+
+def lay_back(rgb: Rgb, small_in: Rgb, small_out: Rgb, strength: float, detail: Detail) -> Rgb:
+    """Return the frame uint8[H, W, 3] RGB with the network's change laid over it, as a new array.
+
+    `keep` adds what the network changed, `small_out - small_in`, enlarged: fine detail survives. `network`
+    takes the network's own picture, enlarged. `strength` in [0, 1] goes from the frame to the full effect.
+    Sums saturate at 0 and 255.
+    """
+    if strength == 0:
+        return np.array(rgb)
+    size_wh = (rgb.shape[1], rgb.shape[0])
+    if detail == "network":
+        picture = cv2.resize(small_out, size_wh, interpolation=cv2.INTER_CUBIC)
+        blended = picture if strength == 1 else cv2.addWeighted(rgb, 1 - strength, picture, strength, 0)
+        return np.asarray(blended, np.uint8)
+    delta = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_16S)
+    delta = cv2.resize(delta, size_wh, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.add(rgb, delta, dtype=cv2.CV_8U), np.uint8)
+
+
+def side_by_side(left: Rgb, right: Rgb) -> Rgb:
+    """Return two pictures of one height next to each other: uint8[H, W_left + W_right, 3] RGB."""
+    return np.asarray(np.concatenate([left, right], axis=1), np.uint8)

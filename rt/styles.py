@@ -1,0 +1,141 @@
+"""Styles: where they lie and how one is found."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rt.card import Card, check_model, read_card
+from rt.errors import StyleError, nearest
+
+GALLERY = Path(__file__).parent / "gallery"
+"""The styles that ship with the program."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """A folder with a card and the ONNX files it names."""
+
+    folder: Path
+    card: Card
+
+    @property
+    def name(self) -> str:
+        """The name on the card."""
+        return self.card.name
+
+    def model(self, precision: str = "fp32") -> Path:
+        """Return the ONNX file of this precision after comparing it with the card.
+
+        Raises:
+            StyleError: the card has no such file, or the file is missing or damaged.
+        """
+        if precision not in self.card.models:
+            known = ", ".join(sorted(self.card.models))
+            raise StyleError(f"style {self.name} has no {precision} model; it has: {known}")
+        return check_model(self.folder, self.card.models[precision])
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One folder where a style should be: the style, or what is wrong with it."""
+
+    name: str
+    folder: Path
+    style: Style | None
+    fault: str | None
+    """Why it cannot be used, where `style` is None."""
+
+
+def styles_folder() -> Path:
+    """Return the folder of the user's own styles; it need not exist.
+
+    `$FRAMESHIFT_STYLES` where set, else the platform's place for a program's data.
+    """
+    if chosen := os.environ.get("FRAMESHIFT_STYLES"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "frameshift" / "styles"
+
+
+def find_style(name_or_path: str | Path) -> Style:
+    """Find a style by the path of its folder or by name, the user's own styles before the bundled ones.
+
+    Raises:
+        StyleError: nothing is there, or the card is damaged.
+    """
+    path = Path(name_or_path).expanduser()
+    if (path / "card.json").is_file():
+        return Style(path, read_card(path))
+    if _is_path(name_or_path):
+        raise StyleError(
+            f"{path} is not a style: {_what_is_there(path)}; a style is a folder with a card.json"
+        )
+    name = str(name_or_path)
+    for base in (styles_folder(), GALLERY):
+        if name and (base / name).is_dir():
+            return _open(base / name)
+    raise _unknown(name)
+
+
+def list_styles() -> list[Listed]:
+    """Return every style by name, the user's own before a bundled one of the same name; damaged ones too."""
+    found: dict[str, Listed] = {}
+    for base in (styles_folder(), GALLERY):
+        for folder in _folders(base):
+            found.setdefault(folder.name, _listed(folder))
+    return [found[name] for name in sorted(found)]
+
+
+def _open(folder: Path) -> Style:
+    """Read a style that is found by name: the name typed and the name on the card must be one."""
+    card = read_card(folder)
+    if card.name != folder.name:
+        raise StyleError(
+            f"style {folder} is damaged: its card says {card.name!r}; rename the folder to {card.name}"
+        )
+    return Style(folder, card)
+
+
+def _listed(folder: Path) -> Listed:
+    try:
+        style = _open(folder)
+        for precision in style.card.models:
+            style.model(precision)
+    except StyleError as error:
+        return Listed(folder.name, folder, None, str(error))
+    return Listed(folder.name, folder, style, None)
+
+
+def _folders(base: Path) -> list[Path]:
+    """Return the folders within `base` that should be styles; none where `base` is missing."""
+    try:
+        entries = sorted(base.iterdir())
+    except OSError:
+        return []
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "_"))]
+
+
+def _is_path(name_or_path: str | Path) -> bool:
+    text = str(name_or_path)
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    return isinstance(name_or_path, Path) or text.startswith("~") or any(mark in text for mark in separators)
+
+
+def _what_is_there(path: Path) -> str:
+    if path.is_dir():
+        return "it has no card.json"
+    return "it is a file" if path.exists() else "it does not exist"
+
+
+def _unknown(name: str) -> StyleError:
+    known = [listed.name for listed in list_styles()]
+    listing = f"known: {', '.join(known)}" if known else f"none is installed in {styles_folder()}"
+    return StyleError(f"no style {name!r}{nearest(name, known)}; {listing}; type: frameshift styles")
