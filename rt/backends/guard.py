@@ -58,6 +58,19 @@ def check_ports(model: Path, kind: str, ports: Sequence[tuple[str, Sequence[obje
     )
 
 
+def check_fixed_size(model: Path, shape: Sequence[object], size: tuple[int, int]) -> None:
+    """Refuse a network whose input has a fixed height and width other than `size`.
+
+    Raises:
+        BackendError: the network takes another size only.
+    """
+    if any(isinstance(fixed, int) and fixed != asked for fixed, asked in zip(shape[1:3], size, strict=True)):
+        raise BackendError(
+            f"{model} takes {shape[1]}x{shape[2]} only, {size[0]}x{size[1]} asked; "
+            "export the style again with free height and width"
+        )
+
+
 def describe(dtype: object, shape: Sequence[object]) -> str:
     """Return a type and a shape as people write them: `uint8[1, 256, 456, 3]`."""
     return f"{dtype}[{', '.join(str(length) for length in shape)}]"

@@ -11,10 +11,8 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from rt.backends.cpu import cpu_device, cpu_name, cpu_threads
-from rt.backends.guard import check_input, check_ports, check_result, one_line
+from rt.backends.guard import check_fixed_size, check_input, check_ports, check_result, one_line
 from rt.errors import BackendError
-
-VERSION = str(ort.__version__)
 
 _ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -45,6 +43,7 @@ class OnnxRuntimeBackend:
             ) from None
         check_ports(model, "input", [_port(port) for port in session.get_inputs()])
         check_ports(model, "output", [_port(port) for port in session.get_outputs()])
+        check_fixed_size(model, session.get_inputs()[0].shape, size)
         self._session: Any = session
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
-from openvino.frontend import FrontEndManager
+from openvino import frontend
 
 from rt.backends.cpu import cpu_device, cpu_threads
-from rt.backends.guard import check_input, check_ports, check_result, describe, one_line
+from rt.backends.guard import check_fixed_size, check_input, check_ports, check_result, describe, one_line
 from rt.errors import BackendError
 
-VERSION = str(ov.__version__).partition("-")[0]
+_READ_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    # What the ONNX reader raises has no class in common but Exception.
+    *(getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure")),
+)
 
 
 class OpenVinoBackend:
@@ -83,9 +87,9 @@ def _settings(threads: int) -> dict[str, str | int]:
 def _read(model: Path) -> Any:
     """Read an ONNX file with the ONNX reader alone; the general one asks every reader, and those print."""
     try:
-        reader = FrontEndManager().load_by_framework("onnx")
+        reader = frontend.FrontEndManager().load_by_framework("onnx")
         return reader.convert(reader.load(str(model)))
-    except _errors() as error:
+    except _READ_ERRORS as error:
         raise BackendError(
             f"backend openvino cannot read {model}: {one_line(error)}; export the style again"
         ) from None
@@ -94,6 +98,7 @@ def _read(model: Path) -> Any:
 def _fix_shape(network: Any, model: Path, size: tuple[int, int]) -> None:
     check_ports(model, "input", [_port(port) for port in network.inputs])
     check_ports(model, "output", [_port(port) for port in network.outputs])
+    check_fixed_size(model, _port(network.inputs[0])[1], size)
     wanted = [1, *size, 3]
     try:
         network.reshape(wanted)
@@ -118,11 +123,3 @@ def _port(port: Any) -> tuple[str, list[int | str]]:
     if rank.is_dynamic:
         return dtype, ["..."]
     return dtype, [length.get_length() if length.is_static else "?" for length in port.partial_shape]
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    """Return everything the ONNX reader raises: OpenVINO's failures have no class in common but Exception."""
-    import openvino.frontend as frontend
-
-    failures = (getattr(frontend, name) for name in dir(frontend) if name.endswith("Failure"))
-    return (RuntimeError, *failures)

@@ -1,0 +1,433 @@
+"""The promises of every backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from onnx import TensorProto, helper
+
+from rt.backends import BACKENDS, Backend, backend_status, open_backend
+from rt.backends.probe import PROBE_MODEL
+from rt.errors import BackendError, StyleError
+from rt.styles import Style, find_style
+from tests.support.onnx_styles import drawn_picture, make_style, save_generator, save_graph, save_negative
+
+SIZE = (32, 48)
+NETWORKED = ("openvino", "onnxruntime")
+node = helper.make_node
+
+
+def installed(name: str) -> str:
+    if name in NETWORKED and importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+@pytest.fixture(params=[*NETWORKED, "identity"])
+def name(request: pytest.FixtureRequest) -> str:
+    return installed(request.param)
+
+
+@pytest.fixture(params=NETWORKED)
+def networked(request: pytest.FixtureRequest) -> str:
+    return installed(request.param)
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Style:
+    return find_style(make_style(tmp_path))
+
+
+@pytest.fixture
+def backend(name: str, style: Style) -> Backend:
+    return open_backend(name, style, SIZE).backend
+
+
+def pictures(count: int = 1, size: tuple[int, int] = SIZE) -> npt.NDArray[np.uint8]:
+    return np.stack([drawn_picture(*size, seed=seed) for seed in range(count)])
+
+
+def around(tmp_path: Path, model: Path) -> Style:
+    return find_style(make_style(tmp_path, model=model))
+
+
+def test_a_backend_says_its_name_its_device_and_its_precision(backend: Backend, name: str) -> None:
+    assert backend.name == name
+    if name == "identity":
+        assert (backend.device, backend.precision) == ("none (pictures are copied)", "exact")
+    else:
+        assert backend.device.startswith("CPU (")
+        assert backend.device.endswith((" thread)", " threads)"))
+        assert backend.precision == "fp32"
+
+
+def test_the_input_is_not_changed_and_the_result_does_not_follow_it(backend: Backend) -> None:
+    rgb = pictures()
+    before = rgb.copy()
+    result = backend.translate(rgb)
+    assert np.array_equal(rgb, before)
+    kept = result.copy()
+    rgb[:] = 7
+    assert np.array_equal(result, kept)
+    assert not np.shares_memory(result, rgb)
+
+
+def test_a_result_is_the_callers_and_no_later_call_writes_to_it(backend: Backend) -> None:
+    first = backend.translate(pictures(3)[:1])
+    kept = first.copy()
+    second = backend.translate(pictures(3)[2:])
+    assert not np.array_equal(second, kept)
+    assert np.array_equal(first, kept)
+    first[:] = 0
+    assert np.array_equal(backend.translate(pictures(3)[2:]), second)
+
+
+def test_the_same_picture_gives_the_same_result_every_time(backend: Backend) -> None:
+    results = [backend.translate(pictures()) for _ in range(3)]
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("layout", ["mirrored", "cropped", "planar", "read-only"])
+def test_memory_of_any_layout_is_taken(backend: Backend, layout: str) -> None:
+    plain = pictures()
+    expected = backend.translate(plain)
+    if layout == "mirrored":
+        given = np.ascontiguousarray(plain[:, :, ::-1])[:, :, ::-1]
+    elif layout == "cropped":
+        given = np.pad(plain, ((0, 0), (3, 2), (1, 5), (0, 1)))[:, 3:-2, 1:-5, :3]
+    elif layout == "planar":
+        given = np.ascontiguousarray(plain.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    else:
+        given = plain.copy()
+        given.flags.writeable = False
+    assert np.array_equal(given, plain)
+    assert np.array_equal(backend.translate(given), expected)
+
+
+def test_several_pictures_at_once_equal_each_alone(backend: Backend) -> None:
+    many = pictures(3)
+    together = backend.translate(many)
+    alone = np.concatenate([backend.translate(many[i : i + 1]) for i in range(3)])
+    assert together.shape == (3, *SIZE, 3)
+    assert np.abs(together.astype(int) - alone).max() <= 1
+
+
+def test_no_pictures_give_no_pictures(backend: Backend) -> None:
+    assert backend.translate(pictures()[:0]).shape == (0, *SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (np.zeros((1, 48, 32, 3), np.uint8), "uint8[1, 48, 32, 3]"),
+        (np.zeros((32, 48, 3), np.uint8), "uint8[32, 48, 3]"),
+        (np.zeros((1, 32, 48, 4), np.uint8), "uint8[1, 32, 48, 4]"),
+        (np.zeros((1, 32, 48, 3), np.float32), "float32[1, 32, 48, 3]"),
+    ],
+)
+def test_a_picture_of_another_kind_is_refused(
+    backend: Backend, name: str, wrong: npt.NDArray[np.uint8], found: str
+) -> None:
+    with pytest.raises(BackendError) as error:
+        backend.translate(wrong)
+    assert str(error.value) == (
+        f"backend {name} was opened for uint8[N, 32, 48, 3] and cannot translate {found}"
+    )
+    assert backend.translate(pictures()).shape == (1, *SIZE, 3)
+
+
+def test_close_works_twice_and_a_closed_backend_refuses_pictures(backend: Backend, name: str) -> None:
+    result = backend.translate(pictures())
+    kept = result.copy()
+    backend.close()
+    backend.close()
+    assert np.array_equal(result, kept)
+    with pytest.raises(BackendError, match=f"^backend {name} is closed and cannot translate$"):
+        backend.translate(pictures())
+
+
+def test_two_backends_work_in_two_threads_at_once(name: str, style: Style) -> None:
+    opened = [open_backend(name, style, SIZE).backend for _ in range(2)]
+    inputs = [pictures(2)[:1], pictures(2)[1:]]
+    expected = [one.translate(rgb) for one, rgb in zip(opened, inputs, strict=True)]
+    wrong: list[int] = []
+    together = threading.Barrier(2)
+
+    def work(which: int) -> None:
+        for _ in range(20):
+            together.wait(30)
+            if not np.array_equal(opened[which].translate(inputs[which]), expected[which]):
+                wrong.append(which)
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+
+
+def test_a_known_network_gives_the_known_picture(networked: str, tmp_path: Path) -> None:
+    style = around(tmp_path, save_negative(tmp_path / "negative.onnx"))
+    found = open_backend(networked, style, SIZE).backend.translate(pictures())
+    assert np.array_equal(found, 255 - pictures())
+
+
+def test_tensor_names_are_read_from_the_network(networked: str, tmp_path: Path) -> None:
+    style = around(tmp_path, save_generator(tmp_path / "named.onnx", frame="input.1", translated="742"))
+    plain = around(tmp_path / "plain", save_generator(tmp_path / "plain.onnx"))
+    found = open_backend(networked, style, SIZE).backend.translate(pictures())
+    assert np.array_equal(found, open_backend(networked, plain, SIZE).backend.translate(pictures()))
+
+
+def test_a_network_that_hands_its_input_through_still_gives_a_new_picture(
+    networked: str, tmp_path: Path
+) -> None:
+    style = around(tmp_path, save_graph(tmp_path / "through.onnx", [node("Identity", ["frame"], ["same"])]))
+    rgb = pictures()
+    found = open_backend(networked, style, SIZE).backend.translate(rgb)
+    assert np.array_equal(found, rgb)
+    assert not np.shares_memory(found, rgb)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (32, 48), (64, 36)])
+def test_openvino_and_onnxruntime_give_the_same_picture_within_one_level(
+    style: Style, size: tuple[int, int]
+) -> None:
+    results = [
+        open_backend(installed(name), style, size).backend.translate(pictures(2, size)).astype(int)
+        for name in NETWORKED
+    ]
+    assert np.abs(results[0] - results[1]).max() <= 1
+    # A network that changes little, or saturates everywhere, would prove little.
+    assert np.abs(results[0] - pictures(2, size)).mean() > 20
+    assert 0.3 < np.mean((results[0] > 0) & (results[0] < 255)) < 0.99
+
+
+DAMAGE = {
+    "empty": lambda whole: b"",
+    "text": lambda whole: b"this is not a network\n" * 20,
+    "truncated": lambda whole: whole[: len(whole) // 2],
+    "zeros": lambda whole: bytes(len(whole)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_network_is_one_line_and_nothing_else_is_printed(
+    networked: str, tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = save_generator(tmp_path / "whole.onnx")
+    model.write_bytes(DAMAGE[damage](model.read_bytes()))
+    style = around(tmp_path, model)
+    with pytest.raises(BackendError, match=r"model\.onnx") as error:
+        open_backend(networked, style, SIZE)
+    assert str(error.value).endswith("; export the style again")
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_with_an_unknown_node_is_one_line(networked: str, tmp_path: Path) -> None:
+    style = around(tmp_path, save_graph(tmp_path / "odd.onnx", [node("Nonsense", ["frame"], ["out"])]))
+    with pytest.raises(BackendError, match="Nonsense") as error:
+        open_backend(networked, style, SIZE)
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_of_floats_is_refused_with_what_was_found(networked: str, tmp_path: Path) -> None:
+    nodes = [node("Cast", ["frame"], ["out"], to=TensorProto.FLOAT)]
+    model = save_graph(tmp_path / "floats.onnx", nodes, type_out=TensorProto.FLOAT)
+    with pytest.raises(BackendError, match=r"output float32\[.*, 3\] found, one uint8\[N, H, W, 3\] needed"):
+        open_backend(networked, around(tmp_path, model), SIZE)
+
+
+def test_a_network_of_planes_is_refused_with_what_was_found(networked: str, tmp_path: Path) -> None:
+    planes = ("N", 3, 64, 64)
+    model = save_graph(
+        tmp_path / "planes.onnx", [node("Identity", ["frame"], ["out"])], shape_in=planes, shape_out=planes
+    )
+    with pytest.raises(BackendError, match=r"input uint8\[.*, 3, 64, 64\] found, one uint8\[N, H, W, 3\]"):
+        open_backend(networked, around(tmp_path, model), SIZE)
+
+
+def test_a_network_for_another_fixed_size_is_refused_with_its_size(networked: str, tmp_path: Path) -> None:
+    fixed = ("N", 64, 64, 3)
+    model = save_graph(
+        tmp_path / "fixed.onnx", [node("Identity", ["frame"], ["out"])], shape_in=fixed, shape_out=fixed
+    )
+    with pytest.raises(BackendError, match=r"takes 64x64 only, 32x48 asked") as error:
+        open_backend(networked, around(tmp_path, model), SIZE)
+    assert str(error.value).startswith(str(tmp_path))
+
+
+def test_a_network_that_gives_another_shape_is_refused(networked: str, tmp_path: Path) -> None:
+    nodes = [node("Transpose", ["frame"], ["out"], perm=[0, 2, 1, 3])]
+    model = save_graph(tmp_path / "turned.onnx", nodes, shape_out=("a", "b", "c", "d"))
+    with pytest.raises(BackendError, match=r"uint8\[1, 48, 32, 3\].*uint8\[1, 32, 48, 3\]"):
+        open_backend(networked, around(tmp_path, model), SIZE).backend.translate(pictures())
+
+
+def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
+    from rt.backends.openvino import OpenVinoBackend
+
+    backend = open_backend(installed("openvino"), style, SIZE).backend
+    assert isinstance(backend, OpenVinoBackend)
+    compiled = backend._request.get_compiled_model()
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+
+
+def test_an_unknown_backend_is_offered_its_nearest_name(style: Style) -> None:
+    with pytest.raises(BackendError) as error:
+        open_backend("openvin", style, SIZE)
+    assert str(error.value) == (
+        "no backend 'openvin'; did you mean 'openvino'?; "
+        "known: auto, openvino, onnxruntime, tensorrt, identity"
+    )
+
+
+def test_tensorrt_is_refused_plainly_with_what_to_type(style: Style) -> None:
+    with pytest.raises(BackendError) as error:
+        open_backend("tensorrt", style, SIZE)
+    assert str(error.value) == (
+        "this version does not run TensorRT engines; type --backend openvino or --backend auto"
+    )
+
+
+@pytest.mark.parametrize("size", [(30, 48), (32, 50), (12, 48)])
+def test_a_size_the_network_does_not_take_is_refused(name: str, style: Style, size: tuple[int, int]) -> None:
+    with pytest.raises(BackendError, match="must be multiples of 4 and at least 16$"):
+        open_backend(name, style, size)
+
+
+def test_auto_takes_openvino_and_says_why(style: Style) -> None:
+    installed("openvino")
+    choice = open_backend("auto", style, SIZE)
+    assert (choice.backend.name, choice.reason) == ("openvino", "auto: fastest CPU backend installed")
+
+
+def test_a_backend_asked_for_is_taken(name: str, style: Style) -> None:
+    choice = open_backend(name, style, SIZE)
+    assert (choice.backend.name, choice.reason) == (name, "asked for")
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for name in names:
+        monkeypatch.delitem(sys.modules, f"rt.backends.{name}", raising=False)
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_auto_without_openvino_takes_onnxruntime_and_says_why(
+    style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "openvino")
+    choice = open_backend("auto", style, SIZE)
+    assert choice.backend.name == "onnxruntime"
+    assert choice.reason == (
+        "auto: backend openvino cannot be used: package openvino is not installed; type: pip install openvino"
+    )
+
+
+def test_auto_passes_over_an_openvino_whose_cpu_plugin_fails(
+    style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("openvino")
+    import openvino
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Exception from core.cpp:1:\nno CPU plugin\n")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", fail)
+    choice = open_backend("auto", style, SIZE)
+    assert choice.backend.name == "onnxruntime"
+    assert choice.reason == f"auto: backend openvino cannot load {PROBE_MODEL}: no CPU plugin"
+
+
+def test_auto_with_nothing_installed_says_what_to_type(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, *NETWORKED)
+    with pytest.raises(BackendError, match=r"^no backend works here: .*pip install openvino.*onnxruntime$"):
+        open_backend("auto", style, SIZE)
+
+
+def test_auto_never_tries_the_next_backend_because_of_the_style(tmp_path: Path) -> None:
+    installed("openvino")
+    model = save_generator(tmp_path / "whole.onnx")
+    model.write_bytes(model.read_bytes()[:200])
+    with pytest.raises(BackendError, match="^backend openvino cannot read "):
+        open_backend("auto", around(tmp_path, model), SIZE)
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    networked: str, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, networked)
+    with pytest.raises(BackendError) as error:
+        open_backend(networked, style, SIZE)
+    assert str(error.value) == (
+        f"backend {networked} cannot be used: package {networked} is not installed; "
+        f"type: pip install {networked}"
+    )
+
+
+def test_a_package_that_does_not_load_is_not_called_missing(
+    style: Style, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hide(monkeypatch, "openvino")
+    monkeypatch.delitem(sys.modules, "openvino")
+    (tmp_path / "openvino.py").write_text("raise ImportError('libopenvino.so: wrong ELF class')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BackendError) as error:
+        open_backend("openvino", style, SIZE)
+    assert str(error.value) == (
+        "backend openvino cannot be used: its package does not load (libopenvino.so: wrong ELF class); "
+        "type: pip install --force-reinstall openvino"
+    )
+
+
+def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "onnxruntime")
+    installed("openvino")
+    found = {status.name: status for status in backend_status()}
+    assert list(found) == [name for name in BACKENDS if name != "auto"]
+    assert (found["openvino"].works, found["identity"].works) == (True, True)
+    assert found["openvino"].detail.startswith("CPU (")
+    assert str(found["openvino"].version)[0].isdigit()
+    assert (found["onnxruntime"].works, found["tensorrt"].works) == (False, False)
+    assert found["onnxruntime"].detail.endswith("type: pip install onnxruntime")
+    assert "does not run TensorRT" in found["tensorrt"].detail
+
+
+def test_the_probe_is_the_negative_of_a_picture() -> None:
+    import onnx
+
+    model = onnx.load(PROBE_MODEL)
+    onnx.checker.check_model(model)
+    assert [entry.op_type for entry in model.graph.node] == ["Cast", "Sub", "Cast"]
+
+
+def test_a_damaged_model_is_found_before_any_runtime_is_loaded(style: Style) -> None:
+    model = style.folder / "model.onnx"
+    damaged = bytearray(model.read_bytes())
+    damaged[100] ^= 1
+    model.write_bytes(damaged)
+    with pytest.raises(StyleError, match="SHA-256"):
+        open_backend("openvino", style, SIZE)
+    program = (
+        "import sys\n"
+        "from rt.backends import open_backend\n"
+        "from rt.errors import StyleError\n"
+        "from rt.styles import find_style\n"
+        "try:\n"
+        f"    open_backend('auto', find_style({str(style.folder)!r}), (32, 48))\n"
+        "except StyleError:\n"
+        "    print(sorted({'openvino', 'onnxruntime', 'cv2', 'av'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
