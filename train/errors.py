@@ -1,0 +1,17 @@
+"""Errors of training a user can mend; one line on stderr, exit 1."""
+
+from __future__ import annotations
+
+from rt.errors import FrameshiftError
+
+
+class DataError(FrameshiftError):
+    """A picture folder is missing, empty or unreadable."""
+
+
+class RunError(FrameshiftError):
+    """A run folder cannot be written, resumed or read."""
+
+
+class ExportError(FrameshiftError):
+    """A generator cannot be exported, or the exported one does not compute the same picture."""

@@ -1,0 +1,1 @@
+"""Recipes: nets, optimisers and one training step each."""
