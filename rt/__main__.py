@@ -1,0 +1,8 @@
+"""`python -m rt` is the command `frameshift`."""
+
+import sys
+
+from rt.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

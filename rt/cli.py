@@ -1,0 +1,322 @@
+"""The command `frameshift`: reads what was typed, runs it, prints its results and errors.
+
+Heavy packages are imported by the commands that need them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from rt.errors import FrameshiftError
+from rt.log import LOG, set_up_log
+
+if TYPE_CHECKING:
+    from rt.pipeline import Stop
+    from rt.styles import Listed, Style
+
+Backend = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
+USAGE_ERROR = 2
+PIPE_CLOSED = 141
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Translate the bundled clip: writes demo.mp4 with its sound, and demo.png, before and after."""
+
+    out_dir: Annotated[Path, arg(metavar="DIR")] = Path()
+    """Folder for the results."""
+    style: Annotated[str, arg(metavar="NAME")] = "winter"
+    """Name or folder of a style; `frameshift styles` lists them."""
+    backend: Backend = "auto"
+    """What computes the pictures; auto takes the fastest that works."""
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
+    """Short side of the network's picture in pixels."""
+    overwrite: bool = False
+    """Replace results that exist already."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Translate a video: every frame, its time, its sound."""
+
+    input: Positional[Annotated[str, arg(metavar="INPUT")]]
+    """Video file to translate."""
+    style: Annotated[str, arg(metavar="NAME")]
+    """Name or folder of a style; `frameshift styles` lists them."""
+    output: Positional[
+        Annotated[str | None, arg(metavar="[OUTPUT]", help_behavior_hint="(default: a window)")]
+    ] = None
+    """Video file to write, .mp4 or .mkv."""
+    backend: Backend = "auto"
+    """What computes the pictures; auto takes the fastest that works."""
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
+    """Short side of the network's picture in pixels; more is finer and slower."""
+    strength: Annotated[float, arg(metavar="0..1")] = 1.0
+    """How much of the change is laid over the frame."""
+    detail: Literal["keep", "network"] = "keep"
+    """keep: the frame's own fine detail stays. network: the network's picture, enlarged."""
+    compare: bool = False
+    """Write before and after side by side."""
+    overwrite: bool = False
+    """Replace OUTPUT if it exists already."""
+
+
+@dataclass(frozen=True)
+class Styles:
+    """List the styles, or show the card of one."""
+
+    name: Positional[Annotated[str | None, arg(metavar="[NAME]", help_behavior_hint="(default: all)")]] = None
+    """Name or folder of a style."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Try what the program can use on this machine: backends, encoders, display, GPU."""
+
+
+Command = Demo | Run | Styles | Doctor
+DESCRIPTION = "Translate video with image-translation GANs. `frameshift --version` prints the version."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status.
+
+    0 done, 1 a fault outside the program, 2 wrong usage, 130 interrupted, 143 terminated.
+    """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    if typed == ["--version"]:
+        print(f"frameshift {_version()}")
+        return 0
+    set_up_log()
+    try:
+        status = _run(_read(typed))
+        sys.stdout.flush()
+        return status
+    except FrameshiftError as error:
+        LOG.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        LOG.warning("interrupted: nothing is written")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our results has left (`| head`); what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _read(typed: Sequence[str]) -> Command:
+    """Return the command that was typed; exits with status 2 on wrong usage, 0 after `--help`."""
+    return tyro.cli(
+        Demo | Run | Styles | Doctor,
+        prog="frameshift",
+        description=DESCRIPTION,
+        args=typed,
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+
+
+def _run(command: Command) -> int:
+    if isinstance(command, Demo):
+        return _demo(command)
+    if isinstance(command, Run):
+        return _translate(command)
+    if isinstance(command, Styles):
+        return _list_styles() if command.name is None else _show_card(command.name)
+    return _examine()
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("frameshift")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM: the first asks a run to end, the second raises KeyboardInterrupt."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.received: int | None = None
+        self._stop = stop
+
+    def receive(self, number: int, _: FrameType | None) -> None:
+        """Take one signal."""
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        self._stop.request()
+
+
+@contextmanager
+def _signals(stop: Stop) -> Iterator[_Signals]:
+    signals = _Signals(stop)
+    before = {number: signal.signal(number, signals.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def _interrupted(signals: _Signals, frames: int, output: str | None) -> int:
+    """Say what is left of a run that a signal ended; return the exit status."""
+    how = "terminated" if signals.received == signal.SIGTERM else "interrupted"
+    if output is not None and frames:
+        LOG.warning("%s: %d frames are written to %s", how, frames, output)
+    else:
+        LOG.warning("%s: nothing is written", how)
+    return 128 + (signals.received or signal.SIGINT)
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    """Say which system library an installed package misses, where importing it fails."""
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:
+        raise FrameshiftError(
+            f"a package cannot be loaded: {error}; type: frameshift doctor; "
+            "on a bare Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
+        ) from None
+
+
+def _translate(command: Run) -> int:
+    if not 0 <= command.strength <= 1:
+        LOG.error("--strength is %s, not within 0..1", command.strength)
+        return USAGE_ERROR
+    with _libraries():
+        from rt.job import Job, run_job
+        from rt.pipeline import Stop
+    job = Job(
+        input=command.input,
+        output=command.output,
+        style=command.style,
+        backend=command.backend,
+        size_px=command.size,
+        strength=command.strength,
+        detail=command.detail,
+        compare=command.compare,
+        overwrite=command.overwrite,
+    )
+    stop = Stop()
+    with _signals(stop) as signals:
+        try:
+            stats = run_job(job, stop)
+        except KeyboardInterrupt:
+            return _interrupted(signals, 0, None)
+    if signals.received is not None:
+        return _interrupted(signals, stats.frames, command.output)
+    where = f", {command.output}" if command.output else ""
+    print(f"{stats.frames} frames, {stats.fps:.1f} fps{where}")
+    return 0
+
+
+def _demo(command: Demo) -> int:
+    with _libraries():
+        from rt.demo import run_demo
+        from rt.pipeline import Stop
+    stop = Stop()
+    with _signals(stop) as signals:
+        try:
+            made = run_demo(
+                command.out_dir, command.style, command.backend, command.size, command.overwrite, stop
+            )
+        except KeyboardInterrupt:
+            return _interrupted(signals, 0, None)
+    if signals.received is not None:
+        return _interrupted(signals, made.stats.frames, str(made.video))
+    print(f"{made.stats.frames} frames, {made.stats.fps:.1f} fps")
+    print(f"{made.video}: the clip, translated, with its sound")
+    print(f"{made.sheet}: before (top) and after (bottom)")
+    return 0
+
+
+def _list_styles() -> int:
+    from rt.styles import list_styles, styles_folder
+
+    listed = list_styles()
+    if not listed:
+        raise FrameshiftError(f"there are no styles: put one into {styles_folder()}")
+    rows = [("name", "title", "size", "precisions", "where"), *(_row(entry) for entry in listed)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for entry in listed:
+        if entry.fault is not None:
+            LOG.warning("%s", entry.fault)
+    return 0
+
+
+def _row(entry: Listed) -> tuple[str, str, str, str, str]:
+    if entry.style is None:
+        return entry.name, "(damaged)", "-", "-", str(entry.folder)
+    card = entry.style.card
+    size_mb = sum(path.stat().st_size for path in entry.folder.rglob("*") if path.is_file()) / 1e6
+    return entry.name, card.title, f"{size_mb:.1f} MB", ", ".join(sorted(card.models)), str(entry.folder)
+
+
+def _show_card(name: str) -> int:
+    from rt.styles import find_style
+
+    for line in _card_lines(find_style(name)):
+        print(line)
+    return 0
+
+
+def _card_lines(style: Style) -> Iterator[str]:
+    card = style.card
+    yield f"{card.name}: {card.title}"
+    yield f"folder: {style.folder}"
+    yield (
+        f"network picture: short side {card.size_px} px, sides multiples of {card.multiple}, "
+        f"at least {card.minimum_px}"
+    )
+    for precision, model in card.models.items():
+        yield f"model {precision}: {model.file}, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}"
+    yield f"recipe: {card.recipe}"
+    for title in ("network", "data", "training", "metrics"):
+        facts: Mapping[str, Any] = getattr(card, title)
+        if facts:
+            yield f"{title}:"
+            yield from _fact_lines(facts, "  ")
+    yield "known faults:" if card.faults else "known faults: none stated"
+    for fault in card.faults:
+        yield f"  - {fault}"
+
+
+def _fact_lines(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{key}:"
+            yield from _fact_lines(value, f"{indent}  ")
+        elif isinstance(value, list):
+            yield f"{indent}{key}: {', '.join(str(entry) for entry in value)}"
+        else:
+            yield f"{indent}{key}: {value}"
+
+
+def _examine() -> int:
+    from rt.doctor import can_run, examine
+
+    findings = examine()
+    marks = {True: "ok", False: "no", None: ""}
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{finding.group:8} {marks[finding.works]:3} {finding.name:{width}}  {finding.detail}".rstrip())
+    if can_run(findings):
+        return 0
+    raise FrameshiftError("no backend works here; type: pip install openvino")

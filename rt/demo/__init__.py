@@ -1,0 +1,84 @@
+"""The demo: a bundled clip through a style, as a video and as a sheet of pictures before and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from rt.errors import SinkError
+from rt.fit import side_by_side
+from rt.frame import Frame, Rgb
+from rt.job import Job, run_job
+from rt.pipeline import Stop
+from rt.stats import Stats
+
+CLIP = Path(__file__).parent / "stream.mp4"
+SHOWN = (0, 44, 89)
+"""The frames of the clip on the sheet."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made."""
+
+    stats: Stats
+    video: Path
+    sheet: Path | None
+    """None where the run was stopped before its last frame."""
+
+
+def run_demo(
+    out_dir: Path, style: str, backend: str, size_px: int | None, overwrite: bool, stop: Stop
+) -> Demo:
+    """Translate the bundled clip to `out_dir`/demo.mp4 and draw `out_dir`/demo.png.
+
+    Raises:
+        FrameshiftError: the style or backend cannot be opened, or a result cannot be written.
+    """
+    video, sheet = out_dir / "demo.mp4", out_dir / "demo.png"
+    if sheet.exists() and not overwrite:
+        raise SinkError(f"{sheet} exists already; type --overwrite to replace it, or another --out-dir")
+    pairs: list[tuple[Rgb, Rgb]] = []
+
+    def watch(before: Frame, after: Frame) -> None:
+        if before.index in SHOWN:
+            pairs.append((before.rgb, after.rgb))
+
+    job = Job(str(CLIP), str(video), style, backend, size_px, overwrite=overwrite)
+    stats = run_job(job, stop, watch)
+    if len(pairs) < len(SHOWN):
+        return Demo(stats, video, None)
+    write_png(draw_sheet(pairs), sheet)
+    return Demo(stats, video, sheet)
+
+
+def draw_sheet(pairs: list[tuple[Rgb, Rgb]]) -> Rgb:
+    """Return one picture of (before, after) pairs of one size: a column each, before above after."""
+    columns = [np.concatenate(pair, axis=0) for pair in pairs]
+    sheet = columns[0]
+    for column in columns[1:]:
+        sheet = side_by_side(sheet, column)
+    return sheet
+
+
+def write_png(rgb: Rgb, path: Path) -> None:
+    """Write uint8[H, W, 3] RGB as PNG under a temporary name, then rename it.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    encoder = av.CodecContext.create("png", "w")
+    encoder.height, encoder.width = rgb.shape[:2]
+    encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1, 1)
+    packets = [*encoder.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")), *encoder.encode(None)]
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(b"".join(bytes(packet) for packet in packets))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SinkError(f"{path} cannot be written: {error.strerror}") from None

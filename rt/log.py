@@ -1,0 +1,84 @@
+"""What the program says while it works: everything here goes to stderr, results go to stdout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+LOG = logging.getLogger("frameshift")
+"""Talk: `info` lines as they are, `warning` and `error` lines with their level in front."""
+
+QUIET_S = 10.0
+"""Seconds between two progress lines where stderr is not a terminal."""
+
+
+class _StderrHandler(logging.Handler):
+    """One line per record, to what `sys.stderr` is now: a progress bar may have put itself in front of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = " ".join(record.getMessage().split())
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        sys.stderr.write(f"{level}{text}\n")
+        sys.stderr.flush()
+
+
+def set_up_log() -> None:
+    """Send `LOG` and Python's warnings to stderr, one line each. Works twice."""
+    if not LOG.handlers:
+        LOG.addHandler(_StderrHandler())
+        LOG.propagate = False
+    LOG.setLevel(logging.INFO)
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        LOG.warning("%s", message)
+
+    warnings.showwarning = show
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show how far a run is: a bar where stderr is a terminal, else a line every ten seconds.
+
+    Yields a function that takes the number of frames done so far.
+    """
+    if not sys.stderr.isatty():
+        yield _spoken_progress(total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]:.1f} fps"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, fps=0.0)
+
+        def report(frames: int) -> None:
+            fps = frames / max(time.monotonic() - started, 1e-3)
+            # The count a file states is an estimate: the bar never claims less than was done.
+            bar.update(task, completed=frames, fps=fps, total=None if total is None else max(total, frames))
+
+        yield report
+
+
+def _spoken_progress(total: int | None) -> Callable[[int], None]:
+    started = spoken = time.monotonic()
+
+    def report(frames: int) -> None:
+        nonlocal spoken
+        now = time.monotonic()
+        if now - spoken >= QUIET_S:
+            spoken = now
+            of_total = f" of {total}" if total else ""
+            LOG.info("%d%s frames, %.1f fps", frames, of_total, frames / (now - started))
+
+    return report
