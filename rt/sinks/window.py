@@ -13,6 +13,8 @@ from rt.sinks import SinkClosed
 
 LEAVE_KEYS = frozenset({ord("q"), ord("Q"), 27})
 """q and Escape."""
+LARGEST_WH = (1280, 720)
+"""Largest window opened, in pixels; the viewer may enlarge it."""
 STEP_S = 0.05
 """Longest wait in seconds between two looks at the keyboard."""
 
@@ -63,9 +65,11 @@ class WindowSink:
         self.close()
 
     def _show_window(self, frame: Frame) -> None:
-        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        # GUI_NORMAL: without Qt's tool bar and status bar, which would take room from the picture.
+        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         height, width = frame.rgb.shape[:2]
-        cv2.resizeWindow(self._title, width, height)
+        scale = min(1.0, LARGEST_WH[0] / width, LARGEST_WH[1] / height)
+        cv2.resizeWindow(self._title, round(width * scale), round(height * scale))
         self._open = True
 
     def _wait_until_due(self, frame: Frame) -> None:

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A virtual screen: its address, and the file that holds what it shows (XWD, 24 bits deep)."""
+
+    display: str
+    framebuffer: Path
+
+
+@pytest.fixture(scope="session")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    """A virtual screen of 640x480 of our own; the display of whoever runs the tests is left alone."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("needs a virtual screen; type: apt-get install xvfb")
+    folder = tmp_path_factory.mktemp("screen")
+    told, tells = os.pipe()
+    arguments = ["-displayfd", str(tells), "-screen", "0", "640x480x24", "-fbdir", str(folder)]
+    server = subprocess.Popen(
+        ["Xvfb", *arguments, "-nolisten", "tcp"], pass_fds=[tells], stderr=subprocess.DEVNULL
+    )
+    os.close(tells)
+    with os.fdopen(told) as number:
+        display = f":{number.readline().strip()}"
+    try:
+        yield Screen(display, folder / "Xvfb_screen0")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(autouse=True)
+def own_styles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder instead of the styles of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("styles")
+    monkeypatch.setenv("FRAMESHIFT_STYLES", str(folder))
+    return folder
