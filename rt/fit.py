@@ -23,11 +23,13 @@ def network_size(height: int, width: int, short_px: int, multiple: int, minimum_
     The short side becomes `short_px`, the aspect is kept to the nearest multiple. A side never grows, except
     to reach the network's minimum.
     """
-    scale = min(1.0, short_px / min(height, width))
+    short = min(height, width)
+    target = min(short_px, short)
     least = -(-minimum_px // multiple) * multiple
 
     def side(length: int) -> int:
-        nearest = round(length * scale / multiple) * multiple
+        # length * target / short, to the nearest multiple; whole numbers, so that halves always go up.
+        nearest = (2 * length * target // (short * multiple) + 1) // 2 * multiple
         return max(least, min(nearest, length // multiple * multiple))
 
     return side(height), side(width)

@@ -71,27 +71,42 @@ def find_style(name_or_path: str | Path) -> Style:
     Raises:
         StyleError: nothing is there, or the card is damaged.
     """
-    path = Path(name_or_path).expanduser()
-    if (path / "card.json").is_file():
-        return Style(path, read_card(path))
-    if _is_path(name_or_path):
-        raise StyleError(
-            f"{path} is not a style: {_what_is_there(path)}; a style is a folder with a card.json"
-        )
     name = str(name_or_path)
-    for base in (styles_folder(), GALLERY):
-        if name and (base / name).is_dir():
-            return _open(base / name)
-    raise _unknown(name)
+    if not name:
+        raise _unknown(name)
+    try:
+        return _search(name, is_path=isinstance(name_or_path, Path) or _is_path(name))
+    except (OSError, RuntimeError) as error:
+        # A name longer than names may be, a folder that may not be read, the home of nobody.
+        raise StyleError(f"style {name!r} cannot be looked for: {error}; type: frameshift styles") from None
 
 
 def list_styles() -> list[Listed]:
-    """Return every style by name, the user's own before a bundled one of the same name; damaged ones too."""
+    """Return every style by name, the user's own before a bundled one of the same name; damaged ones too.
+
+    Raises:
+        StyleError: a folder of styles is there and cannot be read.
+    """
     found: dict[str, Listed] = {}
     for base in (styles_folder(), GALLERY):
         for folder in _folders(base):
             found.setdefault(folder.name, _listed(folder))
     return [found[name] for name in sorted(found)]
+
+
+def _search(name: str, is_path: bool) -> Style:
+    path = Path(name).expanduser()
+    if (path / "card.json").is_file():
+        return Style(path, read_card(path))
+    if is_path:
+        raise StyleError(
+            f"{path} is not a style: {_what_is_there(path)}; a style is a folder with a card.json"
+        )
+    for base in (styles_folder(), GALLERY):
+        for folder in _folders(base):
+            if folder.name == name:
+                return _open(folder)
+    raise _unknown(name)
 
 
 def _open(folder: Path) -> Style:
@@ -118,15 +133,19 @@ def _folders(base: Path) -> list[Path]:
     """Return the folders within `base` that should be styles; none where `base` is missing."""
     try:
         entries = sorted(base.iterdir())
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise StyleError(
+            f"the folder of styles {base} cannot be read: {error.strerror}; "
+            "mend it, or set FRAMESHIFT_STYLES to another folder"
+        ) from None
     return [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "_"))]
 
 
-def _is_path(name_or_path: str | Path) -> bool:
-    text = str(name_or_path)
-    separators = tuple(filter(None, (os.sep, os.altsep)))
-    return isinstance(name_or_path, Path) or text.startswith("~") or any(mark in text for mark in separators)
+def _is_path(name: str) -> bool:
+    separators = filter(None, (os.sep, os.altsep))
+    return name.startswith((".", "~")) or any(mark in name for mark in separators)
 
 
 def _what_is_there(path: Path) -> str:

@@ -116,10 +116,8 @@ def _fix_shape(network: Any, model: Path, size: tuple[int, int]) -> None:
 
 def _port(port: Any) -> tuple[str, list[int | str]]:
     """Return a port's type and shape; free dimensions as `?`."""
-    dtype = {"u8": "uint8", "f32": "float32", "f16": "float16"}.get(
-        port.element_type.get_type_name(), port.element_type.get_type_name()
-    )
-    rank = port.partial_shape.rank
-    if rank.is_dynamic:
+    name = port.element_type.get_type_name()
+    dtype = {"u8": "uint8", "f32": "float32", "f16": "float16"}.get(name, name)
+    if port.partial_shape.rank.is_dynamic:
         return dtype, ["..."]
     return dtype, [length.get_length() if length.is_static else "?" for length in port.partial_shape]

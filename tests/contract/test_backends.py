@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +214,7 @@ def test_openvino_and_onnxruntime_give_the_same_picture_within_one_level(
     assert 0.3 < np.mean((results[0] > 0) & (results[0] < 255)) < 0.99
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda whole: b"",
     "text": lambda whole: b"this is not a network\n" * 20,
     "truncated": lambda whole: whole[: len(whole) // 2],
@@ -273,6 +274,23 @@ def test_a_network_that_gives_another_shape_is_refused(networked: str, tmp_path:
     model = save_graph(tmp_path / "turned.onnx", nodes, shape_out=("a", "b", "c", "d"))
     with pytest.raises(BackendError, match=r"uint8\[1, 48, 32, 3\].*uint8\[1, 32, 48, 3\]"):
         open_backend(networked, around(tmp_path, model), SIZE).backend.translate(pictures())
+
+
+def test_a_network_that_fails_while_it_runs_is_one_line_and_nothing_else_is_printed(
+    networked: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mask = helper.make_tensor("mask", TensorProto.FLOAT, (1, 40, 1, 1), np.ones(40, np.float32))
+    nodes = [
+        node("Cast", ["frame"], ["x"], to=TensorProto.FLOAT),
+        node("Mul", ["x", "mask"], ["y"]),
+        node("Cast", ["y"], ["out"], to=TensorProto.UINT8),
+    ]
+    style = around(tmp_path, save_graph(tmp_path / "mask.onnx", nodes, [mask]))
+    with pytest.raises(BackendError, match=f"^backend {networked} ") as error:
+        open_backend(networked, style, SIZE).backend.translate(pictures())
+    assert "\n" not in str(error.value)
+    assert "40" in str(error.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
