@@ -14,7 +14,17 @@ from pathlib import Path
 from rt.backends import backend_status
 from rt.sinks.display import display_fault
 
-PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "openvino", "rich", "tyro", "torch", "onnx")
+NEEDED = {
+    "av": "av",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "opencv-python": "cv2",
+    "openvino": "openvino",
+    "rich": "rich",
+    "tyro": "tyro",
+}
+"""Packages of the base install and the module each is imported as."""
+FOR_TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 ENCODERS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_v4l2m2m")
 
 
@@ -43,10 +53,10 @@ def examine() -> list[Finding]:
 
 
 def can_run(findings: list[Finding]) -> bool:
-    """Return whether any style can be translated: a backend that computes works."""
-    return any(
-        finding.works for finding in findings if finding.group == "backend" and finding.name != "identity"
-    )
+    """Return whether any style can be translated: pictures can be resized and a network computed."""
+    working = {(finding.group, finding.name.split()[0]) for finding in findings if finding.works}
+    backends = {name for group, name in working if group == "backend"} - {"identity"}
+    return bool(backends) and ("package", "opencv-python") in working
 
 
 def version_of(package: str) -> str | None:
@@ -66,8 +76,23 @@ def _system() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for package in PACKAGES:
-        yield Finding("package", package, None, version_of(package) or "not installed")
+    for package, module in NEEDED.items():
+        works, detail = _load(package, module)
+        yield Finding("package", package, works, detail)
+    for package in FOR_TRAINING:
+        missing = "not installed; only training needs it: pip install 'frameshift[train]'"
+        yield Finding("package", package, None, version_of(package) or missing)
+
+
+def _load(package: str, module: str) -> tuple[bool, str]:
+    """Import a package; return whether that worked, and its version or what went wrong."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError:
+        return False, "not installed"
+    except (ImportError, OSError) as error:
+        return False, f"installed, but cannot be loaded: {' '.join(str(error).split())}"
+    return True, version_of(package) or "loaded"
 
 
 def _backends() -> Iterator[Finding]:
@@ -77,11 +102,13 @@ def _backends() -> Iterator[Finding]:
 
 
 def _encoders() -> Iterator[Finding]:
-    try:
-        from rt.sinks.file import probe_encoder
-    except ImportError as error:
-        yield Finding("encoder", "all", False, f"PyAV cannot be loaded ({error}); type: pip install av")
+    if not _load("av", "av")[0]:
+        yield Finding(
+            "encoder", "all", False, "PyAV does not work here; type: pip install --force-reinstall av"
+        )
         return
+    from rt.sinks.file import probe_encoder
+
     for name in ENCODERS:
         fault = probe_encoder(name)
         yield Finding("encoder", name, fault is None, fault or "one frame encoded")
@@ -110,17 +137,9 @@ def _display() -> Finding:
 def _nvidia() -> Iterator[Finding]:
     driver, detail = cuda_driver()
     yield Finding("nvidia", "CUDA driver", driver, detail)
-    for name in ("tensorrt", "pycuda"):
-        try:
-            importlib.import_module("pycuda.driver" if name == "pycuda" else name)
-        except ModuleNotFoundError:
-            yield Finding("nvidia", name, False, "not installed")
-        except (ImportError, OSError) as error:
-            yield Finding(
-                "nvidia", name, False, f"installed, but cannot be loaded: {' '.join(str(error).split())}"
-            )
-        else:
-            yield Finding("nvidia", name, True, version_of(name) or "loaded")
+    for name, module in (("tensorrt", "tensorrt"), ("pycuda", "pycuda.driver")):
+        works, detail = _load(name, module)
+        yield Finding("nvidia", name, works, detail)
 
 
 def cuda_driver() -> tuple[bool, str]:

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import rt.job
+from rt.card import read_card
+from rt.cli import main
+from rt.errors import DamagedSource, SourceError
+from rt.job import Job
+from rt.pipeline import Stop
+from rt.stats import Stats
+from tests.support.cli import environment, frameshift
+from tests.support.onnx_styles import make_style
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+class FakeRun:
+    """Stands in for `run_job`: remembers what was asked for and ends as told."""
+
+    def __init__(self, stats: Stats, error: BaseException | None = None, kill: int | None = None) -> None:
+        self.jobs: list[Job] = []
+        self.stats, self.error, self.kill = stats, error, kill
+
+    def __call__(self, job: Job, stop: Stop) -> Stats:
+        self.jobs.append(job)
+        if self.kill is not None:
+            signal.raise_signal(self.kill)
+            assert stop.requested
+        if self.error is not None:
+            raise self.error
+        return self.stats
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
+    fake = FakeRun(Stats(120, 4.0, stopped=False))
+    monkeypatch.setattr(rt.job, "run_job", fake)
+    return fake
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a help text, without the frames that tyro draws around it."""
+    return re.sub(r"[─│╭╮╰╯├┤]", " ", text).split()
+
+
+@pytest.mark.parametrize("command", ["", "demo", "run", "styles", "doctor"])
+def test_the_help_is_the_one_agreed_on(command: str, tmp_path: Path) -> None:
+    said = frameshift(*command.split(), "--help", cwd=tmp_path)
+    assert (said.returncode, said.stderr) == (0, "")
+    golden = GOLDEN / f"help_{command or 'frameshift'}.txt"
+    assert words(said.stdout) == words(golden.read_text(encoding="utf-8")), f"changed? then write {golden}"
+
+
+def test_run_takes_everything_typed(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = "run in.mp4 out.mkv --style winter --backend onnxruntime --size 320 --strength 0.5"
+    assert main([*typed.split(), "--detail", "network", "--compare", "--overwrite"]) == 0
+    assert run.jobs == [
+        Job("in.mp4", "out.mkv", "winter", "onnxruntime", 320, 0.5, "network", compare=True, overwrite=True)
+    ]
+    assert capsys.readouterr().out == "120 frames, 30.0 fps, out.mkv\n"
+
+
+def test_run_has_defaults_for_all_but_input_and_style(
+    run: FakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "in.mp4", "--style", "winter"]) == 0
+    assert run.jobs == [
+        Job("in.mp4", None, "winter", "auto", None, 1.0, "keep", compare=False, overwrite=False)
+    ]
+    assert capsys.readouterr().out == "120 frames, 30.0 fps\n"
+
+
+@pytest.mark.parametrize("strength", ["1.5", "-0.1", "nan"])
+def test_a_strength_out_of_range_is_wrong_usage(
+    strength: str, run: FakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "in.mp4", "--style", "winter", "--strength", strength]) == 2
+    assert capsys.readouterr().err == f"error: --strength is {float(strength)}, not within 0..1\n"
+    assert run.jobs == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "rnu", "run", "run in.mp4", "run in.mp4 --style w --backend cuda", "run in.mp4 --style w --sise 3"],
+)
+def test_wrong_usage_exits_with_2(typed: str, run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(typed.split())
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "--help" in said.err
+    assert run.jobs == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SourceError("cannot open in.mp4:\n  it is empty"), DamagedSource("cannot open in.mp4: it is empty")],
+)
+def test_a_fault_is_one_line_and_exit_1(
+    error: SourceError, run: FakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.error = error
+    assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 1
+    assert capsys.readouterr() == ("", "error: cannot open in.mp4: it is empty\n")
+
+
+def test_a_bug_is_raised_with_its_traceback(run: FakeRun) -> None:
+    run.error = ZeroDivisionError("ours")
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        main(["run", "in.mp4", "out.mp4", "--style", "winter"])
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "status"),
+    [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_ends_the_run_with_its_status_and_says_what_is_left(
+    number: int, word: str, status: int, run: FakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    run.kill = number
+    run.stats = Stats(17, 1.0, stopped=True)
+    assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == status
+    assert capsys.readouterr() == ("", f"warning: {word}: 17 frames are written to out.mp4\n")
+    assert signal.getsignal(number) is before
+
+    run.stats = Stats(0, 1.0, stopped=True)
+    assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == status
+    assert capsys.readouterr() == ("", f"warning: {word}: nothing is written\n")
+
+
+def test_a_second_signal_aborts_the_run(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press_twice(job: Job, stop: Stop) -> Stats:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr(rt.job, "run_job", press_twice)
+    assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 143
+    assert capsys.readouterr().err == "warning: terminated: nothing is written\n"
+
+
+def test_a_viewer_who_closes_the_window_is_no_fault(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    run.stats = Stats(12, 1.0, stopped=True)
+    assert main(["run", "in.mp4", "--style", "winter"]) == 0
+    assert capsys.readouterr() == ("12 frames, 12.0 fps\n", "")
+
+
+def test_a_warning_is_one_line(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn(job: Job, stop: Stop) -> Stats:
+        warnings.warn("the clip\n  has no sound", UserWarning, stacklevel=1)
+        return run.stats
+
+    monkeypatch.setattr(rt.job, "run_job", warn)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back at the end
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 0
+    assert capsys.readouterr().err == "warning: the clip has no sound\n"
+
+
+def test_styles_lists_every_style_and_names_the_damaged_ones(
+    own_styles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, damaged = make_style(own_styles, "meadow"), make_style(own_styles, "torn")
+    (damaged / "card.json").write_text("{")
+    assert main(["styles"]) == 0
+    said = capsys.readouterr()
+    rows = {line.split()[0]: line for line in said.out.splitlines()}
+    size_mb = sum(path.stat().st_size for path in whole.iterdir()) / 1e6
+    facts = ("A style for tests called meadow", f"{size_mb:.1f} MB", "fp32", str(whole))
+    assert rows["meadow"].split("  ")[0] == "meadow"
+    assert all(fact in rows["meadow"] for fact in facts)
+    assert re.split(r"\s{2,}", rows["torn"]) == ["torn", "(damaged)", "-", "-", str(damaged)]
+    assert said.err.startswith(f"warning: card {damaged / 'card.json'} is damaged: not JSON")
+
+
+def test_styles_name_shows_its_card(own_styles: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_style(own_styles, "meadow")
+    model = read_card(folder).models["fp32"]
+    assert main(["styles", "meadow"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "meadow: A style for tests called meadow",
+        f"folder: {folder}",
+        "network picture: short side 32 px, sides multiples of 4, at least 16",
+        f"model fp32: model.onnx, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}",
+        "recipe: cyclegan",
+        "known faults:",
+        "  - Made of random numbers.",
+    ]
+
+
+def test_an_unknown_style_is_named_with_the_nearest_one(
+    own_styles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_style(own_styles, "meadow")
+    assert main(["styles", "medow"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "error: no style 'medow'; did you mean 'meadow'?; known: meadow"
+    )
+
+
+def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"frameshift (\d+\.\d+\.\d+\S*|\(not installed\))\n", capsys.readouterr().out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end differently on Windows")
+def test_a_reader_of_the_results_who_leaves_causes_no_traceback(own_styles: Path) -> None:
+    make_style(own_styles, "meadow")
+    reader, writer = os.pipe()
+    os.close(reader)
+    said = subprocess.run(
+        [sys.executable, "-m", "rt", "styles"],
+        env=environment(FRAMESHIFT_STYLES=str(own_styles)),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (said.returncode, said.stderr) == (141, "")
