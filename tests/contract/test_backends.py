@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +12,8 @@ import numpy.typing as npt
 import pytest
 from onnx import TensorProto, helper
 
-from rt.backends import BACKENDS, Backend, backend_status, open_backend
-from rt.backends.probe import PROBE_MODEL
-from rt.errors import BackendError, StyleError
+from rt.backends import Backend, open_backend
+from rt.errors import BackendError
 from rt.styles import Style, find_style
 from tests.support.onnx_styles import drawn_picture, make_style, save_generator, save_graph, save_negative
 
@@ -300,152 +297,3 @@ def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
     assert isinstance(backend, OpenVinoBackend)
     compiled = backend._request.get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
-
-
-def test_an_unknown_backend_is_offered_its_nearest_name(style: Style) -> None:
-    with pytest.raises(BackendError) as error:
-        open_backend("openvin", style, SIZE)
-    assert str(error.value) == (
-        "no backend 'openvin'; did you mean 'openvino'?; "
-        "known: auto, openvino, onnxruntime, tensorrt, identity"
-    )
-
-
-def test_tensorrt_is_refused_plainly_with_what_to_type(style: Style) -> None:
-    with pytest.raises(BackendError) as error:
-        open_backend("tensorrt", style, SIZE)
-    assert str(error.value) == (
-        "this version does not run TensorRT engines; type --backend openvino or --backend auto"
-    )
-
-
-@pytest.mark.parametrize("size", [(30, 48), (32, 50), (12, 48)])
-def test_a_size_the_network_does_not_take_is_refused(name: str, style: Style, size: tuple[int, int]) -> None:
-    with pytest.raises(BackendError, match="must be multiples of 4 and at least 16$"):
-        open_backend(name, style, size)
-
-
-def test_auto_takes_openvino_and_says_why(style: Style) -> None:
-    installed("openvino")
-    choice = open_backend("auto", style, SIZE)
-    assert (choice.backend.name, choice.reason) == ("openvino", "auto: fastest CPU backend installed")
-
-
-def test_a_backend_asked_for_is_taken(name: str, style: Style) -> None:
-    choice = open_backend(name, style, SIZE)
-    assert (choice.backend.name, choice.reason) == (name, "asked for")
-
-
-def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    for name in names:
-        monkeypatch.delitem(sys.modules, f"rt.backends.{name}", raising=False)
-        monkeypatch.setitem(sys.modules, name, None)
-
-
-def test_auto_without_openvino_takes_onnxruntime_and_says_why(
-    style: Style, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hide(monkeypatch, "openvino")
-    choice = open_backend("auto", style, SIZE)
-    assert choice.backend.name == "onnxruntime"
-    assert choice.reason == (
-        "auto: backend openvino cannot be used: package openvino is not installed; type: pip install openvino"
-    )
-
-
-def test_auto_passes_over_an_openvino_whose_cpu_plugin_fails(
-    style: Style, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed("openvino")
-    import openvino
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("Exception from core.cpp:1:\nno CPU plugin\n")
-
-    monkeypatch.setattr(openvino.Core, "compile_model", fail)
-    choice = open_backend("auto", style, SIZE)
-    assert choice.backend.name == "onnxruntime"
-    assert choice.reason == f"auto: backend openvino cannot load {PROBE_MODEL}: no CPU plugin"
-
-
-def test_auto_with_nothing_installed_says_what_to_type(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, *NETWORKED)
-    with pytest.raises(BackendError, match=r"^no backend works here: .*pip install openvino.*onnxruntime$"):
-        open_backend("auto", style, SIZE)
-
-
-def test_auto_never_tries_the_next_backend_because_of_the_style(tmp_path: Path) -> None:
-    installed("openvino")
-    model = save_generator(tmp_path / "whole.onnx")
-    model.write_bytes(model.read_bytes()[:200])
-    with pytest.raises(BackendError, match="^backend openvino cannot read "):
-        open_backend("auto", around(tmp_path, model), SIZE)
-
-
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    networked: str, style: Style, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hide(monkeypatch, networked)
-    with pytest.raises(BackendError) as error:
-        open_backend(networked, style, SIZE)
-    assert str(error.value) == (
-        f"backend {networked} cannot be used: package {networked} is not installed; "
-        f"type: pip install {networked}"
-    )
-
-
-def test_a_package_that_does_not_load_is_not_called_missing(
-    style: Style, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    hide(monkeypatch, "openvino")
-    monkeypatch.delitem(sys.modules, "openvino")
-    (tmp_path / "openvino.py").write_text("raise ImportError('libopenvino.so: wrong ELF class')")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BackendError) as error:
-        open_backend("openvino", style, SIZE)
-    assert str(error.value) == (
-        "backend openvino cannot be used: its package does not load (libopenvino.so: wrong ELF class); "
-        "type: pip install --force-reinstall openvino"
-    )
-
-
-def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "onnxruntime")
-    installed("openvino")
-    found = {status.name: status for status in backend_status()}
-    assert list(found) == [name for name in BACKENDS if name != "auto"]
-    assert (found["openvino"].works, found["identity"].works) == (True, True)
-    assert found["openvino"].detail.startswith("CPU (")
-    assert str(found["openvino"].version)[0].isdigit()
-    assert (found["onnxruntime"].works, found["tensorrt"].works) == (False, False)
-    assert found["onnxruntime"].detail.endswith("type: pip install onnxruntime")
-    assert "does not run TensorRT" in found["tensorrt"].detail
-
-
-def test_the_probe_is_the_negative_of_a_picture() -> None:
-    import onnx
-
-    model = onnx.load(PROBE_MODEL)
-    onnx.checker.check_model(model)
-    assert [entry.op_type for entry in model.graph.node] == ["Cast", "Sub", "Cast"]
-
-
-def test_a_damaged_model_is_found_before_any_runtime_is_loaded(style: Style) -> None:
-    model = style.folder / "model.onnx"
-    damaged = bytearray(model.read_bytes())
-    damaged[100] ^= 1
-    model.write_bytes(damaged)
-    with pytest.raises(StyleError, match="SHA-256"):
-        open_backend("openvino", style, SIZE)
-    program = (
-        "import sys\n"
-        "from rt.backends import open_backend\n"
-        "from rt.errors import StyleError\n"
-        "from rt.styles import find_style\n"
-        "try:\n"
-        f"    open_backend('auto', find_style({str(style.folder)!r}), (32, 48))\n"
-        "except StyleError:\n"
-        "    print(sorted({'openvino', 'onnxruntime', 'cv2', 'av'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
