@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
@@ -30,7 +31,6 @@ def main() -> None:
     except FrameshiftError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("interrupted: continue with --resume from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 
@@ -38,11 +38,17 @@ def _train(config: CycleGan) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from train.loop import CHECKPOINT, train_cyclegan
     from train.loop import Progress as Where
-    from train.loop import train_cyclegan
 
     console = Console(stderr=True)
-    columns = (BarColumn(), TextColumn("{task.percentage:5.1f}%"), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:5.1f}%"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    stopped = _catch_signals()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=1.0)
 
@@ -53,8 +59,22 @@ def _train(config: CycleGan) -> None:
             if not console.is_terminal and where.step % 100 == 0:
                 print(f"{where.done:6.1%} {text}", file=sys.stderr, flush=True)
 
-        checkpoint = train_cyclegan(config, show, lambda text: console.print(text, highlight=False))
-    print(f"checkpoint {checkpoint}; next: frameshift-train export {config.run} --name NAME")
+        def say(text: str) -> None:
+            console.print(text, highlight=False, soft_wrap=True)
+
+        finished = train_cyclegan(config, show, say, stop=lambda: bool(stopped))
+    if not finished:
+        print(f"stopped after a checkpoint; continue with --resume --run {config.run}", file=sys.stderr)
+        sys.exit(128 + stopped[0])
+    print(f"checkpoint {config.run / CHECKPOINT}; next: frameshift-train export {config.run} --name NAME")
+
+
+def _catch_signals() -> list[int]:
+    """Note SIGINT and SIGTERM in the returned list, so that a step is finished and a checkpoint written."""
+    seen: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: seen.append(received))
+    return seen
 
 
 def _export(config: Export) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
 from collections.abc import Callable
@@ -93,6 +94,7 @@ def write_onnx(net: nn.Module, path: Path) -> None:
     multiple = int(net.multiple)  # type: ignore[arg-type]
     shapes = ({0: batch, 1: multiple * rows, 2: multiple * columns},)
     example = torch.zeros(2, 12 * multiple, 16 * multiple, 3, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which is not used
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
@@ -196,12 +198,12 @@ def _fill(
     metrics["onnx_largest_difference"] = worst
     card = Card(
         name=config.name,
-        title=config.title or f"{settings['recipe']} {source} to {target}",
+        title=config.title or f"{facts['recipe']} {source} to {target}",
         multiple=int(net.multiple),  # type: ignore[arg-type]
         minimum_px=int(net.minimum_px),  # type: ignore[arg-type]
         size_px=config.size,
         models={"fp32": describe_model(path)},
-        recipe=settings["recipe"],
+        recipe=facts["recipe"],
         network={
             "generator": settings["generator"],
             "norm": settings["norm"],

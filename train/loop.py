@@ -19,6 +19,7 @@ from rt.frame import Rgb
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import CycleGan, check_same_settings, settings_json
 from train.data import PictureSet, load_pictures, to_rgb, to_tensor, write_picture
+from train.environment import describe_environment
 from train.errors import RunError
 from train.recipes.cyclegan import CycleGanRecipe
 
@@ -39,8 +40,15 @@ class Progress:
     losses: dict[str, float]
 
 
-def train_cyclegan(config: CycleGan, show: Callable[[Progress], None], say: Callable[[str], None]) -> Path:
-    """Train to the end of the budget and return the checkpoint's path.
+def train_cyclegan(
+    config: CycleGan,
+    show: Callable[[Progress], None],
+    say: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train to the end of the budget, or until `stop()` is true after a step; save the checkpoint either way.
+
+    Returns True where the budget was used up, False where the run was stopped before.
 
     A run is resumed bit for bit on the same machine: step s draws its crops from a generator seeded by
     (seed, s), so nothing but the tensors of the checkpoint and the counters has to be restored.
@@ -57,8 +65,8 @@ def train_cyclegan(config: CycleGan, show: Callable[[Progress], None], say: Call
     if config.resume:
         loop.restore()
         say(f"resumed at step {loop.step}, {loop.elapsed_s / 60:.1f} minutes trained")
-    loop.train(show, say)
-    return config.run / CHECKPOINT
+    loop.train(show, say, stop)
+    return loop.done >= 1.0
 
 
 class _Loop:
@@ -66,11 +74,14 @@ class _Loop:
         self.config, self.set_A, self.set_B = config, set_A, set_B
         self.recipe = CycleGanRecipe(config)
         self.step, self.elapsed_s = 0, 0.0
+        self.environment = describe_environment()
         self.fixed_A, self.fixed_B = (_fixed_pictures(config, domain) for domain in "AB")
 
     def restore(self) -> None:
         facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe)
         self.step, self.elapsed_s = facts["step"], facts["elapsed_s"]
+        # The card names the command that started the run; --resume only continues it.
+        self.environment = facts["environment"]
 
     @property
     def done(self) -> float:
@@ -79,12 +90,14 @@ class _Loop:
         assert self.config.minutes is not None
         return min(1.0, self.elapsed_s / 60 / self.config.minutes)
 
-    def train(self, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:
+    def train(
+        self, show: Callable[[Progress], None], say: Callable[[str], None], stop: Callable[[], bool]
+    ) -> None:
         config = self.config
         last_checkpoint_s = last_sample_s = self.elapsed_s
         started = time.perf_counter() - self.elapsed_s
         with SummaryWriter(str(config.run / "events")) as board:  # type: ignore[no-untyped-call]
-            while self.done < 1.0:
+            while self.done < 1.0 and not stop():
                 step_started = time.perf_counter()
                 losses = self._train_step()
                 self.elapsed_s = time.perf_counter() - started
@@ -122,7 +135,9 @@ class _Loop:
         facts: dict[str, Any] = {
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "recipe": "cyclegan",
             "settings": settings_json(self.config),
+            "environment": self.environment,
             "pictures": {"trainA": len(self.set_A), "trainB": len(self.set_B)},
         }
         save_checkpoint(self.config.run / CHECKPOINT, self.recipe, facts)

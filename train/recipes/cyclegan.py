@@ -143,7 +143,7 @@ class CycleGanRecipe:
 
 def _adam(config: CycleGan, *nets: nn.Module) -> torch.optim.Adam:
     parameters = itertools.chain.from_iterable(net.parameters() for net in nets)
-    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.5, 0.999))
+    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.5, 0.999), fused=True)
 
 
 def _set_trainable(nets: tuple[nn.Module, ...], trainable: bool) -> None:

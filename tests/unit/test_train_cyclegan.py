@@ -1,0 +1,209 @@
+"""Training, exact resume and export of CycleGAN."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rt.card import check_model, read_card
+from tests.support.pictures import make_domains
+from train import export as export_module
+from train.config import CycleGan, Export
+from train.errors import ExportError, RunError
+from train.export import check_parity, export_style, load_generator, translate_pictures, write_onnx
+from train.loop import CHECKPOINT, train_cyclegan
+from train.nets import make_generator
+from train.recipes.cyclegan import CycleGanRecipe
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_domains(tmp_path_factory.mktemp("data"))
+
+
+def settings(data: Path, run: Path, **changes: object) -> CycleGan:
+    small = {
+        "generator": "hg48",
+        "discriminator_width": 8,
+        "load_size": 72,
+        "crop_size": 64,
+        "steps": 4,
+        "pool": 3,
+        "threads": 1,
+    }
+    return CycleGan(data=data, run=run, **{**small, **changes})  # type: ignore[arg-type]
+
+
+def train(config: CycleGan, stop_after: int | None = None) -> dict[str, torch.Tensor]:
+    shown: list[int] = []
+    train_cyclegan(
+        config,
+        lambda where: shown.append(where.step),
+        lambda text: None,
+        stop=lambda: len(shown) == stop_after,
+    )
+    return load_file(config.run / CHECKPOINT)
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(data: Path, tmp_path: Path, amp: bool) -> None:
+    straight = train(settings(data, tmp_path / "straight", amp=amp))
+    train(settings(data, tmp_path / "resumed", amp=amp), stop_after=2)
+    resumed = train(settings(data, tmp_path / "resumed", amp=amp, resume=True))
+    assert straight.keys() == resumed.keys()
+    different = [name for name, tensor in straight.items() if not torch.equal(tensor, resumed[name])]
+    assert different == []
+    assert any(name.startswith("pool_A/") for name in straight)
+
+
+def test_training_moves_both_generators_and_the_average_follows(data: Path, tmp_path: Path) -> None:
+    tensors = train(settings(data, tmp_path / "run"))
+    for name in ("head.2.weight", "body.0.body.0.weight"):
+        fresh = make_generator("hg48").state_dict()
+        torch.manual_seed(0)
+        assert not torch.equal(tensors[f"G_A/{name}"], fresh[name])
+    moved = tensors["G_A/head.2.weight"].abs().mean()
+    averaged = tensors["ema_G_A/head.2.weight"].abs().mean()
+    assert 0 < averaged < 0.1 * moved
+    assert not torch.equal(tensors["G_A/head.2.weight"], tensors["G_B/head.2.weight"])
+    sheet = next((tmp_path / "run").glob("sample-*.jpg"))
+    assert sheet.name == "sample-0000004.jpg"
+    assert list((tmp_path / "run" / "events").iterdir())
+
+
+def test_the_schedule_follows_the_budget(data: Path, tmp_path: Path) -> None:
+    recipe = CycleGanRecipe(settings(data, tmp_path, cycle_weight=10.0, cycle_weight_end=3.0))
+    assert [recipe.learning_rate(done) for done in (0.0, 0.5)] == [2e-4, 2e-4]
+    assert recipe.learning_rate(0.75) == pytest.approx(1e-4)
+    assert recipe.learning_rate(1.0) == 0.0
+    assert [recipe.cycle_weight(done) for done in (0.0, 0.5, 0.75, 1.0)] == [10.0, 10.0, 6.5, 3.0]
+
+
+def test_a_run_folder_is_never_trained_over(data: Path, tmp_path: Path) -> None:
+    train(settings(data, tmp_path / "run", steps=1))
+    with pytest.raises(RunError, match="already holds a run: continue it with --resume"):
+        train(settings(data, tmp_path / "run", steps=1))
+    with pytest.raises(RunError, match=r"--learning-rate is 0\.001, the run was started with 0\.0002"):
+        train(settings(data, tmp_path / "run", steps=1, resume=True, learning_rate=1e-3))
+    with pytest.raises(RunError, match="nothing to resume in .*nowhere"):
+        train(settings(data, tmp_path / "nowhere", resume=True))
+
+
+def test_a_diverged_run_stops_with_what_to_type(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        CycleGanRecipe, "step", lambda *_: {"G_A": torch.tensor(float("nan"))}, raising=True
+    )
+    with pytest.raises(RunError, match="diverged at step 0: loss G_A is nan; .*smaller --learning-rate"):
+        train(settings(data, tmp_path / "run"))
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = settings(data, tmp_path_factory.mktemp("runs") / "run", ema=0.0)
+    train(config)
+    return config.run
+
+
+def test_an_exported_style_has_a_whole_card_and_the_generators_picture(run: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "facts.json"
+    notes.write_text(json.dumps({"data": {"name": "drawn", "terms": "free"}, "faults": ["Tiny."]}))
+    previews = run.parent.parent / "previews"
+    make_domains(previews, count=1)
+    said: list[str] = []
+    style = export_style(
+        Export(
+            run=run, name="snow", out=tmp_path / "snow", size=64, facts=notes, previews=previews / "testA"
+        ),
+        said.append,
+    )
+    card = read_card(style)
+    assert (card.name, card.recipe, card.multiple, card.size_px) == ("snow", "cyclegan", 8, 64)
+    assert card.data["terms"] == "free"
+    assert card.data["pictures"] == {"trainA": 6, "trainB": 6}
+    assert card.faults == ("Tiny.",)
+    assert card.training["steps"] == 4
+    assert set(card.metrics["swd"]) == {"translated", "floor", "ceiling"}
+    assert card.metrics["onnx_largest_difference"] <= 1
+    assert [path.name for path in (style / "previews").iterdir()] == ["000.jpg"]
+    assert said[0].startswith("ONNX Runtime against PyTorch on")
+    session = onnxruntime.InferenceSession(str(check_model(style, card.models["fp32"])))
+    assert [(entry.name, entry.type) for entry in (*session.get_inputs(), *session.get_outputs())] == [
+        ("frame", "tensor(uint8)"),
+        ("translated", "tensor(uint8)"),
+    ]
+    for shape in ((1, 64, 64, 3), (3, 40, 72, 3), (2, 256, 448, 3)):
+        frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        found = session.run(None, {"frame": frames})[0]
+        wanted = np.stack(translate_pictures(load_generator(run, "AtoB")[0], list(frames)))
+        assert found.shape == shape
+        assert np.abs(found.astype(np.int16) - wanted).max() <= 1
+
+
+def test_export_refuses_a_graph_that_computes_another_picture(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_write = write_onnx
+
+    def write_other(net: torch.nn.Module, path: Path) -> None:
+        with torch.no_grad():
+            net.head[2].bias.add_(4 / 127.5)  # type: ignore[index,union-attr,operator]
+        true_write(net, path)
+        with torch.no_grad():
+            net.head[2].bias.sub_(4 / 127.5)  # type: ignore[index,union-attr,operator]
+
+    monkeypatch.setattr(export_module, "write_onnx", write_other)
+    with pytest.raises(ExportError, match=r"differs from PyTorch's by up to [45] levels"):
+        export_style(Export(run=run, name="snow", out=tmp_path / "snow", size=64), lambda text: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
+    run: Path, tmp_path: Path
+) -> None:
+    net, _ = load_generator(run, "BtoA")
+    write_onnx(net, tmp_path / "model.onnx")
+    pictures = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), np.uint8) for seed in range(4)]
+    assert check_parity(net, tmp_path / "model.onnx", pictures) <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "Bad Name"}, "'Bad Name' is no style name"),
+        ({"run": Path("nowhere")}, "no checkpoint nowhere"),
+        ({"facts": Path("nofile.json")}, r"--facts nofile\.json cannot be read"),
+    ],
+)
+def test_export_refuses_what_does_not_fit(
+    run: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    config = Export(**{"run": run, "name": "snow", "out": tmp_path / "snow", **changes})  # type: ignore[arg-type]
+    with pytest.raises((ExportError, RunError), match=message):
+        export_style(config, lambda text: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_replaces_a_style_only_when_asked_and_never_another_folder(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "snow").mkdir()
+    (tmp_path / "snow" / "diary.txt").write_text("mine")
+    with pytest.raises(ExportError, match="exists: give another --out, or replace it with --overwrite"):
+        export_style(Export(run=run, name="snow", out=tmp_path / "snow"), lambda text: None)
+    with pytest.raises(ExportError, match="is not a style folder and is left alone"):
+        export_style(Export(run=run, name="snow", out=tmp_path / "snow", overwrite=True), lambda text: None)
+    assert (tmp_path / "snow" / "diary.txt").read_text() == "mine"
+
+
+def test_a_damaged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
+    content = (run / CHECKPOINT).read_bytes()
+    (tmp_path / CHECKPOINT).write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunError, match=r"checkpoint .* is damaged"):
+        load_generator(tmp_path, "AtoB")
