@@ -319,4 +319,7 @@ def _examine() -> int:
         print(f"{finding.group:8} {marks[finding.works]:3} {finding.name:{width}}  {finding.detail}".rstrip())
     if can_run(findings):
         return 0
-    raise FrameshiftError("no backend works here; type: pip install openvino")
+    raise FrameshiftError(
+        "nothing can be translated here: neither openvino nor onnxruntime works together with opencv-python; "
+        "see the lines above; type: pip install --force-reinstall frameshift"
+    )

@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-LOG = logging.getLogger("frameshift")
-"""Talk: `info` lines as they are, `warning` and `error` lines with their level in front."""
+LOG = logging.getLogger("rt")
+"""What any module of `rt` says: `info` lines as they are, `warning` and `error` with their level in front."""
 
 QUIET_S = 10.0
 """Seconds between two progress lines where stderr is not a terminal."""

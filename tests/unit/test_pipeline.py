@@ -14,6 +14,8 @@ from rt.sinks import SinkClosed
 from rt.sources import SourceInfo
 
 LIMIT_S = 20  # only reached where something hangs
+AHEAD = 2 * CAPACITY + 2  # frames read before the one being written is done
+WRITTEN_FIRST = 3
 
 
 def frame_at(index: int) -> Frame:
@@ -31,12 +33,15 @@ class FakeSource:
         self.info = SourceInfo("clip.mp4", 2, 3, Fraction(30), count)
         self.count, self.error, self.blocks = count, error, blocks
         self.delivered = 0
+        self.far_ahead = threading.Event()  # every channel is full and every thread holds a frame
         self.exhausted = threading.Event()
         self.closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self.count):
             self.delivered += 1
+            if self.delivered == WRITTEN_FIRST + AHEAD:
+                self.far_ahead.set()
             yield frame_at(index)
         self.exhausted.set()
         if self.blocks:
@@ -116,8 +121,7 @@ def test_reading_runs_ahead_of_writing_by_no_more_than_the_channels_hold() -> No
     source = FakeSource(100)
     ahead: list[int] = []
     run_pipeline(source, same, FakeSink(lambda frame: ahead.append(source.delivered - frame.index - 1)))
-    # both channels full, and one frame in the hands of each of the two threads
-    assert max(ahead) <= 2 * CAPACITY + 2
+    assert max(ahead) <= AHEAD
 
 
 def test_a_source_that_fails_leaves_a_whole_result_and_says_how_much() -> None:
@@ -165,17 +169,42 @@ def test_a_translator_that_fails_ends_the_run_with_its_own_error(blocks: bool) -
     assert source.delivered < 50
 
 
+def test_a_translator_that_fails_leaves_its_last_frames_unwritten() -> None:
+    def wait_for_the_failure(frame: Frame) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "frameshift-translate":
+                thread.join(LIMIT_S)
+
+    sink = FakeSink(wait_for_the_failure)
+    with pytest.raises(BackendError, match="out of memory"):
+        run_pipeline(FakeSource(100), fail_at(3, BackendError("out of memory")), sink)
+    assert sink.written in (
+        [0],
+        [],
+    )  # whether the first frame was taken before the failure is a matter of luck
+    assert sink.ends == ["abort"]
+
+
 def test_a_source_error_out_of_the_translator_is_not_taken_for_a_damaged_source() -> None:
+    one_written = threading.Event()
+
+    def translate(frame: Frame) -> Frame:
+        if frame.index == 1:
+            assert one_written.wait(LIMIT_S)
+            raise SourceError("confused")
+        return frame
+
     sink = FakeSink()
     with pytest.raises(SourceError, match="^confused$"):
-        run_pipeline(FakeSource(100), fail_at(3, SourceError("confused")), sink)
+        run_pipeline(FakeSource(100), translate, sink, on_progress=lambda frames: one_written.set())
     assert sink.ends == ["abort"]
 
 
 @pytest.mark.parametrize("blocks", [False, True], ids=["long source", "source that waits"])
 def test_a_sink_that_fails_ends_the_run_with_its_own_error(blocks: bool) -> None:
     def refuse_the_third(frame: Frame) -> None:
-        if frame.index == 2:
+        if frame.index == WRITTEN_FIRST - 1:
+            assert (source.exhausted if blocks else source.far_ahead).wait(LIMIT_S)
             raise SinkError("disk full")
 
     source, sink = FakeSource(4 if blocks else 100_000, blocks=blocks), FakeSink(refuse_the_third)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import platform
+from typing import Any
+
+import pytest
+
+import rt.doctor
+from rt.backends import BACKENDS
+from rt.cli import main
+from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
+
+WORKS = [
+    Finding("package", "opencv-python", True, "4.12"),
+    Finding("backend", "openvino 2026.4", True, "CPU"),
+    Finding("backend", "onnxruntime 1.30", False, "not installed"),
+    Finding("backend", "identity", True, "none"),
+]
+
+
+def without(name: str) -> list[Finding]:
+    return [finding for finding in WORKS if not finding.name.startswith(name)]
+
+
+def test_it_tries_everything_and_says_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    found = {(finding.group, finding.name.split()[0]): finding for finding in examine()}
+
+    assert found["system", "python"].detail.startswith(platform.python_version())
+    for package in NEEDED:
+        finding = found["package", package]
+        assert (finding.works, finding.detail) == (True, importlib.metadata.version(package))
+    assert {name for group, name in found if group == "backend"} == set(BACKENDS) - {"auto"}
+    for name in ("openvino", "onnxruntime"):
+        assert found["backend", name].works
+        assert found["backend", name].name == f"{name} {importlib.metadata.version(name)}"
+        assert found["backend", name].detail.startswith("CPU (")
+    assert found["backend", "tensorrt"].works is False
+    assert found["encoder", "libx264"] == Finding("encoder", "libx264", True, "one frame encoded")
+    assert {name for group, name in found if group == "nvidia"} == {"CUDA", "tensorrt", "pycuda"}
+    assert any(group == "camera" for group, _ in found)
+    assert can_run(list(found.values()))
+
+
+def test_an_encoder_that_cannot_encode_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rt.doctor, "ENCODERS", ("libx264", "h264_imagined"))
+    encoders = {finding.name: finding for finding in examine() if finding.group == "encoder"}
+    assert encoders["libx264"].works is True
+    assert encoders["h264_imagined"].works is False
+    assert encoders["h264_imagined"].detail != ""
+
+
+@pytest.mark.parametrize(
+    ("findings", "expected"),
+    [
+        (WORKS, True),
+        (without("openvino"), False),  # identity copies pictures: nothing is translated
+        (without("opencv"), False),
+        (without("identity"), True),
+        ([], False),
+    ],
+    ids=["all", "no backend", "no OpenCV", "no identity", "nothing"],
+)
+def test_something_can_run_where_pictures_can_be_resized_and_computed(
+    findings: list[Finding], expected: bool
+) -> None:
+    assert can_run(findings) is expected
+
+
+def test_the_command_prints_a_line_for_each_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = [Finding("system", "python", None, "3.12"), *WORKS]
+    monkeypatch.setattr(rt.doctor, "examine", lambda: facts)
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "system       python            3.12",
+        "package  ok  opencv-python     4.12",
+        "backend  ok  openvino 2026.4   CPU",
+        "backend  no  onnxruntime 1.30  not installed",
+        "backend  ok  identity          none",
+    ]
+
+
+def test_the_command_fails_where_nothing_can_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rt.doctor, "examine", lambda: without("openvino"))
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == (
+        "error: nothing can be translated here: neither openvino nor onnxruntime works together with "
+        "opencv-python; see the lines above; type: pip install --force-reinstall frameshift\n"
+    )
+
+
+class Driver:
+    """Stands in for libcuda with one GPU."""
+
+    status = 0
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self.status
+
+    def cuDriverGetVersion(self, version: Any) -> None:  # noqa: N802
+        version._obj.value = 12090
+
+    def cuDeviceGetCount(self, count: Any) -> None:  # noqa: N802
+        count._obj.value = 1
+
+    def cuDeviceGet(self, device: Any, number: int) -> None:  # noqa: N802
+        device._obj.value = number
+
+    def cuDeviceGetName(self, name: Any, length: int, device: Any) -> None:  # noqa: N802
+        name.value = b"NVIDIA H200"
+
+
+def test_the_cuda_driver_is_asked_for_its_version_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
+    assert cuda_driver() == (True, "CUDA 12.9, NVIDIA H200")
+    monkeypatch.setattr(Driver, "status", 100)
+    assert cuda_driver() == (False, "the NVIDIA driver does not start (cuInit returns 100)")
+
+
+def test_a_missing_cuda_driver_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert cuda_driver() == (False, "no NVIDIA driver found (libcuda cannot be loaded)")
