@@ -95,8 +95,8 @@ def _open_translator(job: Job, style: Style, source: Source) -> Translator:
     choice = open_backend(job.backend, style, size)
     backend = choice.backend
     LOG.info(
-        "style %s on %s (%s), %s, %s, network picture %dx%d for frames of %dx%d",
-        *(card.name, backend.name, choice.reason, backend.device, backend.precision),
-        *(size[1], size[0], info.width, info.height),
+        "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
+        *(card.name, backend.name, backend.device, backend.precision),
+        *(size[1], size[0], info.width, info.height, choice.reason),
     )
     return Translator(backend, size, job.strength, job.detail, job.compare)

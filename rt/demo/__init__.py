@@ -41,7 +41,7 @@ def run_demo(
     """
     video, sheet = out_dir / "demo.mp4", out_dir / "demo.png"
     if sheet.exists() and not overwrite:
-        raise SinkError(f"{sheet} exists already; type --overwrite to replace it, or another --out-dir")
+        raise SinkError(f"cannot write {sheet}: it exists; add --overwrite to replace it")
     pairs: list[tuple[Rgb, Rgb]] = []
 
     def watch(before: Frame, after: Frame) -> None:
@@ -81,4 +81,4 @@ def write_png(rgb: Rgb, path: Path) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise SinkError(f"{path} cannot be written: {error.strerror}") from None
+        raise SinkError(f"cannot write {path}: {error.strerror}") from None
