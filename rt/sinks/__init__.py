@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
 
 from rt.frame import Frame
+
+if TYPE_CHECKING:
+    from rt.media import FrameStream
 
 
 class SinkClosed(Exception):
@@ -25,3 +29,28 @@ class Sink(Protocol):
     def abort(self) -> None:
         """End without a result: nothing is left behind. Works twice; does nothing after `close`."""
         ...
+
+
+def open_sink(
+    address: str,
+    like: FrameStream | None,
+    overwrite: bool = False,
+    *,
+    size: tuple[int, int] | None = None,
+    frame_rate: Fraction | None = None,
+) -> Sink:
+    """Open what the user named, for frames of `like`.
+
+    Args:
+        address: name of a file; its suffix chooses the container.
+        like: the source whose times, colour, orientation and other streams the result keeps.
+        overwrite: replace an existing file.
+        size: (height, width) of the frames where it is not that of `like`.
+        frame_rate: mean frames per second where it is not that of `like`.
+
+    Raises:
+        SinkError: it cannot be written; nothing is left behind then.
+    """
+    from rt.sinks.file import FileSink
+
+    return FileSink(address, like, overwrite=overwrite, size=size, frame_rate=frame_rate)

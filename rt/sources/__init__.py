@@ -44,3 +44,14 @@ class Source(Protocol):
     def close(self) -> None:
         """Release everything. Works twice, and from any thread: a blocked reader wakes and ends."""
         ...
+
+
+def open_source(address: str) -> Source:
+    """Open what the user named.
+
+    Raises:
+        SourceError: it cannot be opened, or is not a video.
+    """
+    from rt.sources.file import FileSource
+
+    return FileSource(address)

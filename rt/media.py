@@ -1,0 +1,253 @@
+"""Facts of a video file that its reader finds and its writer needs: time, colour, orientation, companions."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import av
+import av.packet
+import av.stream
+import numpy as np
+
+from rt.frame import Rgb
+
+MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M = 1, 4, 5, 6, 7
+MATRIX_2020, MATRIX_2020_CONSTANT = 9, 10
+UNSPECIFIED = 2
+RANGE_LIMITED, RANGE_FULL = 1, 2
+"""Colour codes of ISO/IEC 23091-2, as FFmpeg and H.264 write them."""
+
+_SCALER_MATRIX = {
+    MATRIX_709: 1,
+    MATRIX_FCC: 4,
+    MATRIX_470BG: 5,
+    MATRIX_601: 5,
+    MATRIX_240M: 7,
+    MATRIX_2020: 9,
+    MATRIX_2020_CONSTANT: 9,
+}
+"""Matrix code → the code libswscale gives the same coefficients."""
+
+_UNIT = 1 << 16
+_LAST_UNIT = 1 << 30
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How the numbers of a picture mean colours, in the codes of ISO/IEC 23091-2."""
+
+    matrix: int
+    """RGB to YUV matrix; always one of the known ones."""
+    primaries: int = UNSPECIFIED
+    """What red, green and blue are."""
+    transfer: int = UNSPECIFIED
+    """The curve from light to numbers."""
+
+    @property
+    def scaler_matrix(self) -> int:
+        """The matrix in libswscale's numbering."""
+        return _SCALER_MATRIX[self.matrix]
+
+
+def known_matrix(tag: int, height: int) -> int:
+    """Return the matrix of a picture: its tag where it has a known one, else by convention.
+
+    The convention is BT.709 from 720 lines up and BT.601 below. BT.2020 with constant luminance is read as
+    the usual non-constant one, because libswscale knows only that.
+    """
+    if tag == MATRIX_2020_CONSTANT:
+        return MATRIX_2020
+    if tag in _SCALER_MATRIX:
+        return tag
+    return MATRIX_709 if height >= 720 else MATRIX_601
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture is turned to stand upright: transposed first, then flipped."""
+
+    transposed: bool = False
+    flip_rows: bool = False
+    flip_columns: bool = False
+
+    @classmethod
+    def from_matrix(cls, matrix: Sequence[int] | None) -> Orientation:
+        """Read a display matrix of nine integers; anything but a right angle is left to the player."""
+        if matrix is None:
+            return cls()
+        a, b, c, d = (0 if abs(matrix[i]) < _UNIT // 100 else matrix[i] for i in (0, 1, 3, 4))
+        if a and d and not b and not c:
+            return cls(False, flip_rows=d < 0, flip_columns=a < 0)
+        if b and c and not a and not d:
+            return cls(True, flip_rows=b < 0, flip_columns=c < 0)
+        return cls()
+
+    def upright(self, stored: Rgb) -> Rgb:
+        """Turn a stored uint8[H, W, 3] picture upright; C-contiguous, a copy only where needed."""
+        pixels = _whole_pixels(stored)
+        if self.transposed:
+            pixels = pixels.T
+        return _three_channels(pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1])
+
+    def stored(self, upright: Rgb) -> Rgb:
+        """Turn an upright uint8[H, W, 3] picture back to how the file stores it; C-contiguous."""
+        pixels = _whole_pixels(upright)
+        pixels = pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+        return _three_channels(pixels.T if self.transposed else pixels)
+
+    def stored_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of the stored picture for an upright one."""
+        return (width, height) if self.transposed else (height, width)
+
+    def matrix(self, height: int, width: int) -> tuple[int, ...]:
+        """Return the display matrix for an upright picture of this size."""
+        row, column = (-_UNIT if flip else _UNIT for flip in (self.flip_rows, self.flip_columns))
+        x = width * _UNIT if self.flip_columns else 0
+        y = height * _UNIT if self.flip_rows else 0
+        turn = (0, row, 0, column, 0, 0) if self.transposed else (column, 0, 0, 0, row, 0)
+        return (*turn, x, y, _LAST_UNIT)
+
+
+def _whole_pixels(rgb: Rgb) -> Any:
+    """View uint8[H, W, 3] as [H, W] of three-byte items: turning those is three times as fast."""
+    return np.ascontiguousarray(rgb).view("V3")[..., 0]  # [H, W, 3] → [H, W]
+
+
+def _three_channels(pixels: Any) -> Rgb:
+    height, width = pixels.shape
+    rgb: Rgb = np.ascontiguousarray(pixels).view(np.uint8).reshape(height, width, 3)  # [H, W] → [H, W, 3]
+    return rgb
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a writer must know to store frames the way their file did."""
+
+    path: Path
+    """The file."""
+    time_base: Fraction
+    """Seconds per unit of the frames' pts."""
+    first_pts: int
+    """The pts of the first frame: no later frame has a smaller one."""
+    frame_rate: Fraction | None
+    """Mean frames per second, where known."""
+    sample_aspect_ratio: Fraction | None
+    """Width by height of one stored pixel, where the file says it."""
+    display_matrix: tuple[int, ...] | None
+    """Nine integers that turn the stored picture upright, where the file has them."""
+    colour: Colour
+    """Colour of the stored pictures."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A named part of a file."""
+
+    start: Fraction
+    """Seconds."""
+    end: Fraction
+    """Seconds."""
+    metadata: Mapping[str, str]
+
+
+class Companions:
+    """Everything in a file beside the video that is translated: its other streams, chapters and metadata.
+
+    The reader puts packets in, in the order of the file; a writer takes them out. Where no writer asked for
+    them they are dropped.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[av.stream.Stream],
+        chapters: Sequence[Chapter],
+        metadata: Mapping[str, str],
+        video_metadata: Mapping[str, str],
+    ) -> None:
+        self.streams = tuple(streams)
+        self.chapters = tuple(chapters)
+        self.metadata = dict(metadata)
+        self.video_metadata = dict(video_metadata)
+        self.wanted = False
+        """Set by the writer that will take the packets."""
+        self.ended = False
+        """Set by the reader after the last packet."""
+        self._packets: deque[av.packet.Packet[Any]] = deque()
+
+    def put(self, packet: av.packet.Packet[Any]) -> None:
+        """Hand over a packet; the caller gives it up."""
+        self._packets.append(packet)
+
+    def take(self) -> list[av.packet.Packet[Any]]:
+        """Return the packets put in since the last call; they are the caller's."""
+        taken = []
+        while self._packets:
+            taken.append(self._packets.popleft())
+        return taken
+
+
+class Shape(Protocol):
+    """What any source says of its frames; see `rt.sources.SourceInfo`."""
+
+    @property
+    def height(self) -> int:
+        """Height in pixels of the upright frames."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Width in pixels of the upright frames."""
+        ...
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Mean frames per second, where known."""
+        ...
+
+
+class FrameStream(Protocol):
+    """As much of a source as a sink needs to know: sinks and sources do not import each other."""
+
+    @property
+    def info(self) -> Shape:
+        """The frames' shape."""
+        ...
+
+
+@runtime_checkable
+class VideoFile(Protocol):
+    """A source of frames that knows how its file stores them."""
+
+    video: VideoFacts
+    companions: Companions
+
+
+def rational(value: Any) -> Fraction | None:
+    """Return FFmpeg's fraction as a Fraction; None where it is unset (zero or missing)."""
+    if not value:
+        return None
+    return Fraction(value.numerator, value.denominator)
+
+
+def packet_time(packet: av.packet.Packet[Any]) -> Fraction | None:
+    """Return the decoding time of a packet in seconds, the presentation time where it has none."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return (
+        None if stamp is None else stamp * Fraction(packet.time_base.numerator, packet.time_base.denominator)
+    )
+
+
+def local_name(path: Path) -> str:
+    """Return the path as FFmpeg must be given it: absolute, so that no colon makes it an address."""
+    return str(path.absolute())
+
+
+def reason(error: BaseException) -> str:
+    """Return an operating system's or FFmpeg's error in words, without its number."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]

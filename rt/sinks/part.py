@@ -1,0 +1,98 @@
+"""The unfinished file beside its target."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from rt.errors import SinkError
+from rt.media import reason
+
+if sys.platform != "win32":  # Windows refuses by itself to remove a file that another program writes
+    import fcntl
+
+
+class PartFile:
+    """`NAME.part`, created for writing beside the target NAME and held against a second run.
+
+    What a killed run left there is replaced.
+
+    Raises:
+        SinkError: the target exists and is not to be overwritten, is the source, or cannot be written.
+    """
+
+    def __init__(self, target: Path, source: Path | None, overwrite: bool) -> None:
+        self.path = target.with_name(target.name + ".part")
+        self._target = target
+        self._check_target(source, overwrite)
+        try:
+            self._check_part(source)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            self._locked(self._descriptor)
+        except (OSError, ValueError) as error:
+            raise SinkError(f"cannot write {target}: {_why(target, error)}") from None
+
+    def publish(self) -> None:
+        """Write everything to the disk and give the file the name of the target."""
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+        self.path.replace(self._target)
+
+    def remove(self) -> None:
+        """Remove the file; works where it is gone already."""
+        with contextlib.suppress(OSError):  # closed by `publish`, whose renaming then failed
+            os.close(self._descriptor)
+        self.path.unlink(missing_ok=True)
+
+    def _check_target(self, source: Path | None, overwrite: bool) -> None:
+        target = self._target
+        try:
+            if source is not None and target.exists() and target.samefile(source):
+                raise SinkError(
+                    f"cannot write {target}: it is the input itself; type another name for the output"
+                )
+            if target.is_dir():
+                raise SinkError(f"cannot write {target}: it is a folder; the name of a file is needed")
+            if target.exists() and not target.is_file():
+                raise SinkError(f"cannot write {target}: it is not a regular file")
+            if target.exists() and not overwrite:
+                raise SinkError(f"cannot write {target}: it exists; add --overwrite to replace it")
+            if not target.parent.is_dir():
+                raise SinkError(f"cannot write {target}: there is no folder {target.parent}; create it first")
+        except (OSError, ValueError) as error:
+            raise SinkError(f"cannot write {target}: {reason(error)}") from None
+
+    def _check_part(self, source: Path | None) -> None:
+        """Remove what a killed run left, unless it is the source or another run is writing it."""
+        part = self.path
+        if not part.exists() and not part.is_symlink():
+            return
+        if source is not None and part.exists() and part.samefile(source):
+            raise SinkError(
+                f"cannot write {self._target}: the input {part} would be replaced; rename it first"
+            )
+        if part.is_file() and not part.is_symlink():
+            descriptor = os.open(part, os.O_RDWR)
+            try:
+                self._locked(descriptor)
+            finally:
+                os.close(descriptor)
+        part.unlink()
+
+    def _locked(self, descriptor: int) -> None:
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SinkError(f"cannot write {self._target}: another run is writing {self.path}") from None
+        except OSError:  # a file system without locks: two runs at once are the user's own care there
+            return
+
+
+def _why(target: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return f"no permission to write in the folder {target.parent}"
+    return reason(error)

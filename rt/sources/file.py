@@ -1,0 +1,330 @@
+"""Frames of a video file, with its exact times; its other streams are handed on as packets."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.error
+import av.packet
+import av.stream
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from rt.errors import DamagedSource, SourceError, nearest
+from rt.frame import Frame, Rgb
+from rt.media import (
+    RANGE_FULL,
+    Chapter,
+    Colour,
+    Companions,
+    Orientation,
+    VideoFacts,
+    known_matrix,
+    local_name,
+    rational,
+    reason,
+)
+from rt.sources import SourceInfo
+from rt.sources.timeline import Timeline
+
+_log = logging.getLogger(__name__)
+
+_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+"""Exact to half a level. The faster defaults darken every picture by one level and miss by up to three."""
+_NOT_VIDEO = frozenset({"tty", "lavfi", "ffmetadata", "hls", "concat", "dash", "sdp", "rtsp"})
+"""What FFmpeg opens as a stream of pictures but is text or a list of addresses."""
+_MAX_FAILED_READS = 8
+"""Unreadable places in a row after which the rest of a file is given up."""
+
+
+class FileSource:
+    """A video file, read from its first frame to its last.
+
+    The constructor opens the file and decodes its first frame, so whatever makes it unusable is known before
+    a model is loaded.
+
+    Raises:
+        SourceError: the file is missing, not a file, empty, not a video, or has no frame that can be decoded.
+    """
+
+    live = False
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        _check_file(self._path)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._started = False
+        self._container = _open(self._path)
+        try:
+            self._stream = _choose_video(self._path, self._container)
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield every frame in order; uint8[H, W, 3] RGB, upright, all of the first frame's size.
+
+        Raises:
+            DamagedSource: after the last frame, where the file ends early or is damaged.
+            RuntimeError: the source was iterated before.
+        """
+        if self._started:
+            raise RuntimeError("a FileSource is iterated once")
+        self._started = True
+        if not self.companions.wanted:
+            self.companions.take()
+        yield from self._frames()
+
+    def close(self) -> None:
+        """End the reading: a reader in another thread stops at the next packet. Works twice."""
+        self._closed = True
+        with self._lock:
+            self._container.close()
+
+    def _prepare(self) -> None:
+        others = [stream for stream in self._container.streams if self._is_companion(stream)]
+        self.companions = Companions(
+            others, _chapters(self._container), self._container.metadata, self._stream.metadata
+        )
+        self._stream.thread_type = "AUTO"
+        self._reformatter = VideoReformatter()
+        self._timeline = Timeline(self._container, self._stream)
+        self._pictures = self._decode_all()
+        first = next(self._pictures, None)
+        if first is None:
+            raise SourceError(f"cannot read {self._path}: {self._why_no_frame()}")
+        self._first: av.VideoFrame | None = first
+        self._describe(first)
+
+    def _is_companion(self, stream: av.stream.Stream) -> bool:
+        return stream is not self._stream and stream.discard != av.stream.Discard.all
+
+    def _why_no_frame(self) -> str:
+        codec, size_bytes = _codec_name(self._stream), self._path.stat().st_size
+        if self._timeline.failures:
+            return f"none of its video frames ({codec}) can be decoded; the file is damaged"
+        return (
+            f"it has a {codec} header but no video frames ({size_bytes} bytes); a whole video file is needed"
+        )
+
+    def _describe(self, first: av.VideoFrame) -> None:
+        matrix = _display_matrix(first)
+        self._orientation = Orientation.from_matrix(matrix)
+        self._coded_size = (first.height, first.width)
+        height, width = self._orientation.stored_size(first.height, first.width)  # its own inverse
+        timeline = self._timeline
+        self.info = SourceInfo(str(self._path), height, width, timeline.frame_rate, timeline.frame_count)
+        self.video = VideoFacts(
+            path=self._path,
+            time_base=timeline.time_base,
+            first_pts=timeline.first_pts(first),
+            frame_rate=timeline.frame_rate,
+            sample_aspect_ratio=rational(self._stream.sample_aspect_ratio),
+            display_matrix=matrix,
+            colour=Colour(
+                matrix=known_matrix(int(first.colorspace), first.height),
+                primaries=int(first.color_primaries),
+                transfer=int(first.color_trc),
+            ),
+        )
+
+    def _frames(self) -> Iterator[Frame]:
+        index = 0
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                picture, self._first = self._first, None
+                if picture is None:
+                    picture = next(self._pictures, None)
+                if picture is None:
+                    break
+                pts = self._timeline.place(picture)
+                rgb = self._rgb(picture)
+            yield Frame(rgb=rgb, pts=pts, time_base=self._timeline.time_base, index=index)
+            index += 1
+        self.companions.ended = True
+        self._timeline.warn(self._path)
+        if damage := self._timeline.damage():
+            raise DamagedSource(f"{self._path} {damage}")
+
+    def _rgb(self, picture: av.VideoFrame) -> Rgb:
+        height, width = self._coded_size
+        matrix = None
+        if not picture.format.is_rgb and not picture.format.has_palette:
+            matrix = Colour(known_matrix(int(picture.colorspace), picture.height)).scaler_matrix
+        try:
+            converted = self._reformatter.reformat(
+                picture,
+                width=width,
+                height=height,
+                format="rgb24",
+                src_colorspace=matrix,
+                dst_colorspace=matrix,
+                src_color_range=int(picture.color_range) or None,
+                dst_color_range=RANGE_FULL,
+                interpolation=_SCALING,
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            raise SourceError(
+                f"cannot read {self._path}: its pixel format {picture.format.name} cannot be turned into RGB "
+                f"({reason(error)})"
+            ) from None
+        rgb: Rgb = np.asarray(converted.to_ndarray(), dtype=np.uint8)
+        return self._orientation.upright(rgb)
+
+    def _decode_all(self) -> Iterator[av.VideoFrame]:
+        """Yield every picture that can be decoded, in order; put all other packets into `companions`."""
+        for packet in self._packets():
+            if packet.stream_index == self._stream.index:
+                yield from self._decode(packet)
+            elif packet.dts is not None or packet.pts is not None:
+                self._timeline.see(packet)
+                if self.companions.wanted or not self._started:
+                    self.companions.put(packet)
+        yield from self._decode(None)
+
+    def _packets(self) -> Iterator[av.packet.Packet[Any]]:
+        """Yield every packet with content; go on behind unreadable places while anything follows."""
+        demuxer, failed = self._container.demux(), 0
+        while not self._closed:
+            try:
+                packet = next(demuxer, None)
+            except av.error.FFmpegError as error:
+                self._timeline.fail(error)
+                demuxer, failed = self._container.demux(), failed + 1
+                if failed == _MAX_FAILED_READS:
+                    return
+                continue
+            if packet is None:
+                return
+            if packet.size:  # an empty packet is a repeated picture or the demuxer's sign of the end
+                failed = 0
+                yield packet
+
+    def _decode(self, packet: av.packet.Packet[Any] | None) -> list[av.VideoFrame]:
+        if packet is not None:
+            self._timeline.see(packet)
+        try:
+            return self._stream.codec_context.decode(packet)
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError as error:
+            self._timeline.fail(error)
+            return []
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is not a readable file with content.
+
+    Raises:
+        SourceError: with what was found instead.
+    """
+    if "://" in str(path):
+        raise SourceError(f"cannot read {path}: it is an address, and only video files on disk can be read")
+    try:
+        if path.is_dir():
+            raise SourceError(f"cannot read {path}: it is a folder; the name of a video file is needed")
+        if not path.exists():
+            raise SourceError(f"cannot read {path}: no such file{_nearest_file(path)}")
+        if not path.is_file():
+            raise SourceError(f"cannot read {path}: it is not a regular file; a video file is needed")
+        if path.stat().st_size == 0:
+            raise SourceError(f"cannot read {path}: the file is empty (0 bytes); a video file is needed")
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        raise SourceError(f"cannot read {path}: {reason(error)}") from None
+
+
+def _nearest_file(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except OSError:
+        return f" (there is no folder {path.parent})"
+    return nearest(path.name, names)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    try:
+        # A media file that names others (a play list) must not reach the network or other files.
+        container = av.open(
+            local_name(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except (av.error.FFmpegError, ValueError) as error:
+        what = "it is text, not a video" if _is_text(path) else f"it is not a video file ({reason(error)})"
+        raise SourceError(f"cannot read {path}: {what}; a video file is needed") from None
+    if container.format.name in _NOT_VIDEO:
+        container.close()
+        raise SourceError(f"cannot read {path}: it is text, not a video; a video file is needed")
+    return container
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return b"\0" not in head and all(byte >= 9 for byte in head)
+
+
+def _choose_video(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    """Return the video stream a player would show: default first, then the largest, then the first.
+
+    Raises:
+        SourceError: there is none, or none that can be decoded.
+    """
+    still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not moving:
+        raise SourceError(
+            f"cannot read {path}: {_what_instead(container)}; a file with a video stream is needed"
+        )
+    known = [stream for stream in moving if stream.codec_context is not None]
+    if not known:
+        raise SourceError(f"cannot read {path}: its video codec is unknown to the built-in FFmpeg")
+    chosen = max(
+        known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height)
+    )
+    if left_out := len(moving) - 1:
+        _log.warning(
+            "%s has %d more video stream(s), left out; stream %d is used", path, left_out, chosen.index
+        )
+    return chosen
+
+
+def _what_instead(container: av.container.InputContainer) -> str:
+    sound = [_codec_name(stream) for stream in container.streams.audio]
+    if sound:
+        return f"it holds only sound ({', '.join(sound)})"
+    kinds = sorted({stream.type for stream in container.streams})
+    if kinds:
+        return f"it holds no video (only {', '.join(kinds)})"
+    return f"it has a {container.format.name.split(',')[0]} header but no streams"
+
+
+def _codec_name(stream: av.stream.Stream) -> str:
+    return str(stream.codec_context.name) if stream.codec_context is not None else "unknown codec"
+
+
+def _chapters(container: av.container.InputContainer) -> list[Chapter]:
+    found = []
+    for chapter in container.chapters():
+        unit = rational(chapter["time_base"])
+        if unit is not None:
+            found.append(Chapter(chapter["start"] * unit, chapter["end"] * unit, chapter["metadata"]))
+    return found
+
+
+def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
+    for entry in picture.side_data:
+        data: Any = entry
+        if data.type.name == "DISPLAYMATRIX":
+            return tuple(int(value) for value in np.frombuffer(data, dtype=np.int32, count=9))
+    return None

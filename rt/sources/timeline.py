@@ -1,0 +1,150 @@
+"""The times of a video file: strictly increasing frames, and whether the file is as long as it says."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.error
+import av.packet
+
+from rt.media import packet_time, rational
+
+_log = logging.getLogger(__name__)
+
+_TRUSTED_FORMATS = frozenset({"mov", "matroska", "avi", "asf", "flv"})
+"""Containers whose declared duration is written down; others' is FFmpeg's guess from what is there."""
+_TOLERANCE_S = 0.5
+"""A file may end this much before its declared end: durations are rounded and last frames have none."""
+
+
+class Timeline:
+    """Places frames in time and keeps account of what was read and what was not."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        self.time_base: Fraction = rational(stream.time_base) or Fraction(1, 90000)
+        self.frame_rate = rational(stream.average_rate) or rational(stream.guessed_rate)
+        self.failures = 0
+        """Places that could not be read or decoded, behind the first frame."""
+        self._stream_index = stream.index
+        self._declared_s = _declared_end_s(container, stream)
+        self._declared_by_stream = stream.duration is not None or "DURATION" in stream.metadata
+        self.frame_count = stream.frames or self._estimated_count()
+        self._frames = self._mended = self._corrupt = 0
+        self._first: int | None = None
+        self._last: int | None = None
+        self._end_s = Fraction(0)
+        self._any_end_s = Fraction(0)
+
+    def first_pts(self, picture: av.VideoFrame) -> int:
+        """Return the pts that `place` will give to the first frame, without placing it."""
+        if picture.pts is not None:
+            return picture.pts
+        return picture.dts if picture.dts is not None else 0
+
+    def place(self, picture: av.VideoFrame) -> int:
+        """Return the pts of the next frame: its own, or the smallest later than the frame before.
+
+        A frame without one is put one frame interval behind the frame before.
+        """
+        step = picture.duration or self._interval()
+        if self._last is None:
+            pts = self._first = self.first_pts(picture)
+            self._mended += picture.pts is None
+        elif picture.pts is None:
+            pts = self._last + step
+            self._mended += 1
+        else:
+            pts = max(picture.pts, self._last + 1)
+            self._mended += pts != picture.pts
+        self._last = pts
+        self._frames += 1
+        self._corrupt += bool(picture.is_corrupt)
+        self._end_s = (pts + step) * self.time_base
+        return pts
+
+    def see(self, packet: av.packet.Packet[Any]) -> None:
+        """Note how far the packets of any stream reach."""
+        start = packet_time(packet)
+        if packet.is_corrupt:
+            self.failures += self._first is not None and packet.stream_index != self._stream_index
+        if start is not None:
+            end = start + (packet.duration or 0) * (rational(packet.time_base) or 0)
+            self._any_end_s = max(self._any_end_s, end)
+
+    def fail(self, error: av.error.FFmpegError) -> None:
+        """Count a place that could not be read or decoded."""
+        self.failures += 1
+        _log.debug("unreadable: %s", error)
+
+    def warn(self, path: Path) -> None:
+        """Say in the log how many time stamps had to be mended."""
+        if self._mended:
+            _log.warning(
+                "%s: %d time stamps were missing or not increasing and were moved", path, self._mended
+            )
+
+    def damage(self) -> str | None:
+        """Return in words what is missing or broken, None for a whole file."""
+        start_s = (self._first or 0) * self.time_base
+        read = f"read {_counted(self._frames, 'frame')}, {float(self._end_s - start_s):.1f} s"
+        missing_s = self._missing_s()
+        broken = []
+        if self._corrupt:
+            broken.append(f"{_counted(self._corrupt, 'frame')} damaged")
+        if self.failures:
+            broken.append(f"{_counted(self.failures, 'place')} could not be decoded")
+        if missing_s:
+            declared_s = self._declared_s - start_s if self._declared_s is not None else 0
+            return "; ".join([f"ends early: {read} of the declared {float(declared_s):.1f} s", *broken])
+        return "; ".join([f"is damaged: {read}", *broken]) if broken else None
+
+    def _missing_s(self) -> Fraction | None:
+        if self._declared_s is None:
+            return None
+        end_s = self._end_s if self._declared_by_stream else max(self._end_s, self._any_end_s)
+        missing_s = self._declared_s - end_s
+        tolerance_s = max(Fraction(_TOLERANCE_S), 3 * self._interval() * self.time_base)
+        return missing_s if missing_s > tolerance_s else None
+
+    def _interval(self) -> int:
+        """Return the mean distance of two frames, in units of the time base."""
+        if not self.frame_rate:
+            return 1
+        return max(1, round(1 / self.frame_rate / self.time_base))
+
+    def _estimated_count(self) -> int | None:
+        if self._declared_s is None or not self.frame_rate:
+            return None
+        return max(1, round(self._declared_s * self.frame_rate))
+
+
+def _declared_end_s(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
+    """Return the time at which the video should end in seconds, None where the file does not say."""
+    if not _TRUSTED_FORMATS & set(container.format.name.split(",")):
+        return None
+    unit = rational(stream.time_base)
+    if stream.duration is not None and unit is not None:
+        return (stream.duration + (stream.start_time or 0)) * unit
+    if tag := stream.metadata.get("DURATION"):
+        return _clock_s(tag)
+    if container.duration is None:
+        return None
+    return Fraction(container.duration + max(container.start_time or 0, 0), av.time_base)
+
+
+def _clock_s(text: str) -> Fraction | None:
+    """Read `hh:mm:ss.fraction`."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    except ValueError:
+        return None
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
