@@ -45,7 +45,9 @@ def save_checkpoint(path: Path, recipe: Trainable, facts: dict[str, Any]) -> Non
     for name, pool in recipe.pools.items():
         tensors |= {f"{name}/{index}": picture for index, picture in enumerate(pool.pictures)}
     temporary = path.with_name(path.name + ".part")
-    contiguous = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    contiguous = {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
     temporary.replace(path)
 
@@ -71,7 +73,9 @@ def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
         for name, net in recipe.nets.items():
             net.load_state_dict(_below(tensors, name))
     except RuntimeError as error:
-        raise RunError(f"checkpoint {path} is of other networks: {str(error).splitlines()[-1].strip()}") from None
+        raise RunError(
+            f"checkpoint {path} is of other networks: {str(error).splitlines()[-1].strip()}"
+        ) from None
     for name, optimizer in recipe.optimizers.items():
         whole = optimizer.state_dict()
         whole["state"] = _by_index(_below(tensors, name))
@@ -92,15 +96,18 @@ def load_net(path: Path, name: str, net: nn.Module) -> dict[str, Any]:
     try:
         net.load_state_dict(_below(tensors, name))
     except RuntimeError as error:
-        raise RunError(f"checkpoint {path} is of another network: {str(error).splitlines()[-1].strip()}") from None
+        raise RunError(
+            f"checkpoint {path} is of another network: {str(error).splitlines()[-1].strip()}"
+        ) from None
     return facts
 
 
 def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as archive:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as archive:
             facts = json.loads(archive.metadata()["facts"])
-            return facts, {name: archive.get_tensor(name) for name in archive.keys()} if tensors else {}
+            names = archive.keys() if tensors else ()
+            return facts, {name: archive.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise RunError(f"no checkpoint {path}: train first, or give the folder of a run") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:

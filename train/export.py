@@ -119,7 +119,7 @@ def translate_pictures(net: nn.Module, pictures: list[Rgb]) -> list[Rgb]:
 
 
 def check_parity(net: nn.Module, path: Path, pictures: list[Rgb]) -> int:
-    """Compare ONNX Runtime with PyTorch on real pictures of several sizes and batches; return the largest difference.
+    """Compare ONNX Runtime with PyTorch on pictures cut to several sizes; return the largest difference.
 
     Raises:
         ExportError: a pixel differs by more than one level, or the shapes differ.
@@ -137,7 +137,9 @@ def check_parity(net: nn.Module, path: Path, pictures: list[Rgb]) -> int:
             wanted = PixelsInOut(net).eval()(torch.from_numpy(frames)).numpy()
         found = session.run([OUTPUT], {INPUT: frames})[0]
         if found.shape != wanted.shape:
-            raise ExportError(f"ONNX Runtime returned shape {found.shape} for {frames.shape}: export is wrong")
+            raise ExportError(
+                f"ONNX Runtime returned shape {found.shape} for {frames.shape}: export is wrong"
+            )
         worst = max(worst, int(np.abs(found.astype(np.int16) - wanted).max()))
     if worst > 1:
         raise ExportError(
@@ -188,11 +190,15 @@ def _fill(
 ) -> None:
     settings = facts["settings"]
     source, target = ("A", "B") if config.direction == "AtoB" else ("B", "A")
-    inputs, reals = (_test_pictures(Path(settings["data"]), domain, config.size) for domain in (source, target))
+    inputs, reals = (
+        _test_pictures(Path(settings["data"]), domain, config.size) for domain in (source, target)
+    )
     path = folder / "model.onnx"
     write_onnx(net, path)
     worst = check_parity(net, path, inputs[:PARITY_PICTURES])
-    say(f"ONNX Runtime against PyTorch on {PARITY_PICTURES} pictures: largest difference {worst} level(s): ok")
+    say(
+        f"ONNX Runtime against PyTorch on {PARITY_PICTURES} pictures: largest difference {worst} level(s): ok"
+    )
     say(f"measuring on {len(inputs)} held-back pictures ...")
     metrics = _measure(net, settings, inputs, reals, source, target)
     metrics["onnx_largest_difference"] = worst
@@ -241,7 +247,9 @@ def _measure(
         load_pictures(data / f"train{source}", 256), load_pictures(data / f"train{target}", 256)
     )
     translated = translate_pictures(net, inputs)
-    changed = np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(inputs, translated, strict=True)])
+    changed = np.mean(
+        [np.abs(a.astype(np.int16) - b).mean() for a, b in zip(inputs, translated, strict=True)]
+    )
     return {
         **measure_translation(inputs, translated, reals, classifier),
         "mean_change_levels": round(float(changed), 2),

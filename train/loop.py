@@ -96,7 +96,7 @@ class _Loop:
         config = self.config
         last_checkpoint_s = last_sample_s = self.elapsed_s
         started = time.perf_counter() - self.elapsed_s
-        with SummaryWriter(str(config.run / "events")) as board:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(config.run / "events")) as board:
             while self.done < 1.0 and not stop():
                 step_started = time.perf_counter()
                 losses = self._train_step()
@@ -105,7 +105,7 @@ class _Loop:
                 show(Progress(self.step, self.done, rate, losses))
                 if self.step % 20 == 0:
                     for name, loss in losses.items():
-                        board.add_scalar(name, loss, self.step)  # type: ignore[no-untyped-call]
+                        board.add_scalar(name, loss, self.step)
                 if self.elapsed_s - last_checkpoint_s > 60 * config.checkpoint_minutes:
                     self.save()
                     last_checkpoint_s = self.elapsed_s

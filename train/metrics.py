@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -160,7 +161,7 @@ def _patches(pictures: Pictures) -> list[FloatArray]:
     rng = np.random.default_rng(1)
     levels: list[list[FloatArray]] = [[], [], [], []]
     for rgb in pictures:
-        rest = rgb.astype(np.float32)
+        rest: npt.NDArray[Any] = rgb.astype(np.float32)
         for index, level in enumerate(levels):
             height, width = rest.shape[:2]
             if index < len(levels) - 1:
@@ -175,12 +176,15 @@ def _patches(pictures: Pictures) -> list[FloatArray]:
                 for top, left in zip(tops, lefts, strict=True)
             )
     # Statistics are per colour channel: [patches, 3, 7, 7] -> [patches, 49, 3]
-    return [np.stack(level).reshape(len(level), 3, 49).transpose(0, 2, 1).astype(np.float64) for level in levels]
+    return [
+        np.stack(level).reshape(len(level), 3, 49).transpose(0, 2, 1).astype(np.float64) for level in levels
+    ]
 
 
 def _thin(ordered: FloatArray, count: int) -> FloatArray:
     """Pick `count` evenly spaced rows of sorted values."""
-    return ordered[np.linspace(0, len(ordered) - 1, count).round().astype(int)]
+    picked: FloatArray = ordered[np.linspace(0, len(ordered) - 1, count).round().astype(int)]
+    return picked
 
 
 def _lab(pictures: Pictures) -> FloatArray:

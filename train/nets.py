@@ -34,7 +34,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x + f(x)."""
-        return x + self.body(x)
+        change: Tensor = self.body(x)
+        return x + change
 
 
 class ResnetGenerator(nn.Module):
@@ -120,7 +121,7 @@ def _calm_residuals(net: nn.Module) -> None:
         if isinstance(module, ResidualBlock):
             second = module.body[-1]
             with torch.no_grad():
-                second.weight.mul_(0.1)  # type: ignore[operator,union-attr]
+                second.weight.mul_(0.1)  # type: ignore[operator]
 
 
 def _resnet(width: int, blocks: int, norm: str) -> nn.Module:

@@ -21,7 +21,8 @@ def draw_picture(height: int, width: int, seed: int, colour: tuple[int, int, int
         a, b, c = rng.uniform(0.02, 0.2, 3)
         picture[..., channel] = colour[channel] + 25 * np.sin(a * x + b * y + 6 * c)
     picture[: int(rng.integers(height // 4, height // 2))] += 20
-    return picture.clip(0, 255).round().astype(np.uint8)
+    levels: Rgb = picture.clip(0, 255).round().astype(np.uint8)
+    return levels
 
 
 def make_domains(folder: Path, count: int = 6, size: tuple[int, int] = (72, 80)) -> Path:

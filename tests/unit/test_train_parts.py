@@ -133,8 +133,8 @@ def test_every_distance_sees_a_colour_shift_and_is_small_between_halves_of_one_s
 
 def test_the_domain_classifier_tells_the_domains_apart(tmp_path: Path) -> None:
     folder = make_domains(tmp_path)
-    sets = [load_pictures(folder / f"train{domain}", 64) for domain in "AB"]
-    classifier = metrics.train_domain_classifier(*sets, steps=15)
+    set_A, set_B = (load_pictures(folder / f"train{domain}", 64) for domain in "AB")
+    classifier = metrics.train_domain_classifier(set_A, set_B, steps=15)
     tests = [load_pictures(folder / f"test{domain}", 64).pictures for domain in "AB"]
     assert metrics.share_called_target(classifier, tests[0]) == 0.0
     assert metrics.share_called_target(classifier, tests[1]) == 1.0
