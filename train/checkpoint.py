@@ -80,6 +80,7 @@ def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
         whole = optimizer.state_dict()
         whole["state"] = _by_index(_below(tensors, name))
         optimizer.load_state_dict(whole)
+        _lay_out_like_parameters(optimizer)
     for name, pool in recipe.pools.items():
         pictures = _below(tensors, name)
         pool.pictures = [pictures[str(index)] for index in range(len(pictures))]
@@ -112,6 +113,14 @@ def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]
         raise RunError(f"no checkpoint {path}: train first, or give the folder of a run") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"checkpoint {path} is damaged: {error}") from None
+
+
+def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory layout of their weights: the fused Adam walks through both as they lie."""
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if value.shape == parameter.shape:
+                state[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _below(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
