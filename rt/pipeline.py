@@ -87,7 +87,7 @@ def run_pipeline(
     finally:
         run.end()
     if run.failure is not None:
-        raise DamagedSource(f"{run.failure}; the {frames} frames before that are written") from run.failure
+        raise DamagedSource(f"{run.failure}; {frames} frames are written") from run.failure
     return Stats(frames, time.perf_counter() - started, stopped=run.stopped)
 
 

@@ -128,7 +128,7 @@ def test_a_source_that_fails_leaves_a_whole_result_and_says_how_much() -> None:
     fault = SourceError("clip.mp4 is cut off at 1.2 s")
     sink = FakeSink()
     with pytest.raises(
-        DamagedSource, match=r"^clip.mp4 is cut off at 1.2 s; the 30 frames before that are written$"
+        DamagedSource, match=r"^clip.mp4 is cut off at 1.2 s; 30 frames are written$"
     ) as caught:
         run_pipeline(FakeSource(30, fault), same, sink)
     assert caught.value.__cause__ is fault

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rt.frame import Frame
+from rt.sinks.file import FileSink
+from tests.support.onnx_styles import make_style
+
+
+def draw_clip(path: Path, frames: int, size: tuple[int, int] = (48, 64)) -> Path:
+    """Write a silent clip of 25 frames a second: a bar that wanders over gray."""
+    sink = FileSink(path, None, size=size, frame_rate=Fraction(25))
+    height, width = size
+    for index in range(frames):
+        rgb = np.full((height, width, 3), 128, np.uint8)
+        rgb[:, index % width] = (255, 40, 0)
+        sink.write(Frame(rgb, index, Fraction(1, 25), index))
+    sink.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_clip(tmp_path_factory.mktemp("clips") / "short.mp4", frames=40)
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that takes far longer to translate than a test takes to interrupt it."""
+    return draw_clip(tmp_path_factory.mktemp("clips") / "long.mkv", frames=6000, size=(96, 128))
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "sound.wav"
+    with wave.open(str(path), "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(8000)
+        writer.writeframes(bytes(16000))
+    return path
+
+
+@pytest.fixture
+def style(own_styles: Path) -> Path:
+    """The folder of a small style called `drawn`, where `--style drawn` finds it."""
+    return make_style(own_styles, "drawn")

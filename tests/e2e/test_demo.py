@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import av
+import numpy as np
+
+from rt.demo import CLIP, SHOWN
+from tests.support.cli import frameshift, loaded
+
+
+def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_path: Path) -> None:
+    said = frameshift("demo", "--style", "drawn", "--out-dir", tmp_path, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    video, sheet = tmp_path / "demo.mp4", tmp_path / "demo.png"
+    lines = said.stdout.splitlines()
+    assert re.fullmatch(r"90 frames, \d+\.\d fps", lines[0])
+    assert lines[1:] == [
+        f"{video}: the clip, translated, with its sound",
+        f"{sheet}: before (top) and after (bottom)",
+    ]
+    assert re.fullmatch(
+        r"style drawn: openvino on CPU \(.+\), fp32, network picture 44x32 .+ \(auto: .+\)\n", said.stderr
+    )
+    with av.open(str(video)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+        assert sum(1 for _ in container.decode(video=0)) == 90
+    assert sorted(tmp_path.iterdir()) == [video, sheet]
+
+    with av.open(str(sheet)) as container, av.open(str(CLIP)) as clip:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.int16)
+        frames = list(clip.decode(video=0))
+    assert picture.shape == (2 * 360, len(SHOWN) * 480, 3)
+    for column, index in enumerate(SHOWN):
+        before, after = np.split(picture[:, 480 * column : 480 * (column + 1)], 2)
+        original = frames[index].to_ndarray(format="rgb24").astype(np.int16)
+        assert np.abs(before - original).mean() < 3
+        assert np.abs(after - original).mean() > 10
+
+
+def test_the_demo_replaces_its_results_only_where_told_to(style: Path, tmp_path: Path) -> None:
+    for name in ("demo.mp4", "demo.png"):
+        (tmp_path / name).write_text("precious")
+        said, names = loaded("demo", "--style", "drawn", cwd=tmp_path)
+        message = f"error: cannot write {name}: it exists; add --overwrite to replace it\n"
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", message)
+        assert "openvino" not in names
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "precious")]
+        (tmp_path / name).unlink()
+
+
+def test_the_demo_refuses_a_folder_that_is_not_there(style: Path, tmp_path: Path) -> None:
+    said = frameshift("demo", "--style", "drawn", "--out-dir", "results", cwd=tmp_path)
+    assert (said.returncode, said.stderr) == (
+        1,
+        "error: cannot write results/demo.mp4: there is no folder results; create it first\n",
+    )
+    assert list(tmp_path.iterdir()) == []
