@@ -23,7 +23,7 @@ SNOW_SHARE = 0.14
 
 
 def snow_share(rgb: Rgb) -> float:
-    """Share of the lower 57 % that is bright and almost colourless, less the share that is warm, in [-1, 1]."""
+    """Share of the lower 57 % that is bright and nearly colourless, less the share of warm colour."""
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
     hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
     low = slice(int(0.43 * len(rgb)), None)
