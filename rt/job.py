@@ -56,7 +56,6 @@ def run_job(job: Job, stop: Stop, watch: Callable[[Frame, Frame], None] | None =
         sink = _open_output(job, source)
         opened.callback(sink.abort)  # does nothing once the sink is closed
         style = find_style(job.style)
-        style.model()
         translator = _open_translator(job, style, source)
         opened.callback(translator.close)
 
