@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 LOG = logging.getLogger("rt")
 """What any module of `rt` says: `info` lines as they are, `warning` and `error` with their level in front."""
@@ -22,8 +22,9 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        sys.stderr.write(f"{level}{text}\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # whoever listened has left: no reason to lose the frames of a run
+            sys.stderr.write(f"{level}{text}\n")
+            sys.stderr.flush()
 
 
 def set_up_log() -> None:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 from rt.demo import CLIP, SHOWN
-from tests.support.cli import frameshift, loaded
+from tests.support.cli import environment, frameshift, loaded
 
 
 def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_path: Path) -> None:
@@ -57,3 +62,28 @@ def test_the_demo_refuses_a_folder_that_is_not_there(style: Path, tmp_path: Path
         "error: cannot write results/demo.mp4: there is no folder results; create it first\n",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")
+def test_a_terminal_is_shown_a_bar_and_the_results_stay_clean(style: Path, tmp_path: Path) -> None:
+    import pty
+
+    terminal, end = pty.openpty()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "rt", "demo", "--style", "drawn"],
+        cwd=tmp_path,
+        env=environment(TERM="xterm"),
+        stdout=subprocess.PIPE,
+        stderr=end,
+        text=True,
+    )
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an error
+        while block := os.read(terminal, 4096):
+            shown += block
+    os.close(terminal)
+    results, _ = running.communicate()
+    assert running.returncode == 0, shown
+    assert b" 90/90" in shown
+    assert [line.split(":")[0] for line in results.splitlines()[1:]] == ["demo.mp4", "demo.png"]
