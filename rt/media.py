@@ -183,6 +183,10 @@ class Companions:
         """Hand over a packet; the caller gives it up."""
         self._packets.append(packet)
 
+    def first(self, stream_index: int) -> av.packet.Packet[Any] | None:
+        """Return the first waiting packet of a stream without taking it."""
+        return next((packet for packet in self._packets if packet.stream_index == stream_index), None)
+
     def take(self) -> list[av.packet.Packet[Any]]:
         """Return the packets put in since the last call; they are the caller's."""
         taken = []
@@ -232,6 +236,11 @@ def rational(value: Any) -> Fraction | None:
     if not value:
         return None
     return Fraction(value.numerator, value.denominator)
+
+
+def known_code(tag: int) -> int:
+    """Return the code of primaries or a transfer curve; the reserved ones are unspecified."""
+    return UNSPECIFIED if tag in (0, 3) else tag
 
 
 def packet_time(packet: av.packet.Packet[Any]) -> Fraction | None:

@@ -15,15 +15,30 @@ import av.container
 import av.error
 import av.packet
 import av.stream
+from av.stream import Disposition
 
 from rt.errors import SinkError
-from rt.media import Companions, packet_time
+from rt.media import Companions, packet_time, rational
 
 _log = logging.getLogger(__name__)
 
 _CONTAINERS = {"mp4": ".mp4", "mov": ".mov", "matroska": ".mkv"}
+_PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "webp": ("webp", "image/webp")}
 _WATCHED = frozenset({"audio", "subtitle"})
 """Kinds of streams a viewer hears or reads: losing one of them needs the user's word."""
+_QUICKTIME_LANGUAGES = {
+    "deu": "ger",
+    "nld": "dut",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "sqi": "alb",
+    "fre": "fra",
+    "rum": "ron",
+    "cze": "ces",
+    "slo": "slk",
+}
+"""Languages with two codes → the one of them that the QuickTime muxer knows."""
 _OF_THE_OLD_FILE = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "rotate", "vendor_id"}
 )
@@ -70,13 +85,37 @@ class CompanionCopy:
         names = self._companions.metadata if self._companions else {}
         return ["use_metadata_tags"] if set(_kept(names)) - _MP4_TAGS else []
 
+    @property
+    def has_cover(self) -> bool:
+        """True where a cover picture is among the copied streams."""
+        return any(stream.disposition & Disposition.attached_pic for stream in self.templates)
+
+    @property
+    def has_bare_aac(self) -> bool:
+        """True where AAC comes without its description, as in MPEG-TS; mp4 finds that in the first packet."""
+        contexts = [stream.codec_context for stream in self.templates]
+        return any(
+            context is not None and context.name == "aac" and not context.extradata for context in contexts
+        )
+
+    @property
+    def starts_s(self) -> list[Fraction]:
+        """First times of the copied streams in seconds, as far as they are known."""
+        known = [(stream.start_time, rational(stream.time_base)) for stream in self.templates]
+        return [start * unit for start, unit in known if start is not None and unit is not None]
+
     def open(self, container: av.container.OutputContainer, video: av.VideoStream) -> None:
         """Add the streams, chapters and metadata to a container whose header is not yet written."""
         if self._companions is None:
             return
         for template in self.templates:
+            if self._format == "matroska" and template.disposition & Disposition.attached_pic:
+                self._attach_cover(container, template)
+                continue
             stream = container.add_stream_from_template(template, opaque=True)
             stream.metadata.update(_kept(template.metadata))
+            if self._format == "mov" and (language := stream.metadata.get("language")):
+                stream.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language)
             stream.disposition = template.disposition
             self._lanes[template.index] = _Lane(
                 container, stream, self.shift_s, 0 if self._format == "matroska" else 1
@@ -98,14 +137,24 @@ class CompanionCopy:
         self._collect()
         for lane in self._lanes.values():
             lane.write_until(None if whole else end_s)
-            if lane.moved:
-                _log.warning("%s: %d time stamps of a copied stream were moved", self._path, lane.moved)
+            lane.warn(self._path)
 
     def _collect(self) -> None:
         if self._companions is not None:
             for packet in self._companions.take():
                 if lane := self._lanes.get(packet.stream_index):
                     lane.waiting.append(packet)
+
+    def _attach_cover(self, container: av.container.OutputContainer, template: av.stream.Stream) -> None:
+        """Store a cover picture the way Matroska does: as an attached file, not as a stream."""
+        assert self._companions is not None
+        picture = self._companions.first(template.index)
+        if picture is None:
+            _log.warning("%s: the source's cover picture is empty and is left out", self._path)
+            return
+        suffix, kind = _PICTURES.get(template.codec_context.name, ("bin", "application/octet-stream"))
+        name = template.metadata.get("filename", f"cover.{suffix}")
+        container.add_attachment(name, template.metadata.get("mimetype", kind), bytes(picture))
 
     def _copy_chapters(self, container: av.container.OutputContainer) -> None:
         assert self._companions is not None
@@ -161,7 +210,7 @@ class _Lane:
         self, container: av.container.OutputContainer, stream: av.stream.Stream, shift_s: Fraction, apart: int
     ) -> None:
         self.waiting: deque[av.packet.Packet[Any]] = deque()
-        self.moved = 0
+        self._moved = self._refused = 0
         self._container = container
         self._stream = stream
         self._shift_s = shift_s
@@ -184,14 +233,27 @@ class _Lane:
         packet.dts = dts = dts + shift
         if self._last_dts is not None and dts < self._last_dts + self._apart:
             packet.dts = dts = self._last_dts + self._apart
-            self.moved += 1
+            self._moved += 1
         packet.pts = dts if packet.pts is None else max(packet.pts + shift, dts)
         self._last_dts = dts
-        self._container.mux_one(packet)
+        try:
+            self._container.mux_one(packet)
+        except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+            self._refused += 1  # a damaged packet of a damaged source: the rest goes on without it
+            _log.debug("packet refused: %s", error)
+
+    def warn(self, path: Path) -> None:
+        """Say in the log what could not be copied as it was."""
+        if self._moved:
+            _log.warning("%s: %d time stamps of a copied stream were moved", path, self._moved)
+        if self._refused:
+            _log.warning("%s: %d damaged packets of a copied stream were left out", path, self._refused)
 
 
 def holds(container_format: str, stream: av.stream.Stream) -> bool:
     """Tell whether a container can hold a stream, by writing the header of one in memory."""
+    if container_format == "mov" and stream.disposition & Disposition.attached_pic:
+        return False  # the muxer takes a cover picture and drops it
     try:
         with av.open(io.BytesIO(), "w", format=container_format) as trial:
             trial.add_stream_from_template(stream, opaque=True)

@@ -8,40 +8,28 @@ import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import av
 import av.container
 import av.error
-import av.packet
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.media import (
-    RANGE_LIMITED,
-    Colour,
-    FrameStream,
-    Orientation,
-    VideoFacts,
-    VideoFile,
-    known_matrix,
-    local_name,
-    reason,
-)
+from rt.media import Colour, FrameStream, VideoFacts, VideoFile, known_matrix, rational, reason
 from rt.sinks.companions import CompanionCopy
 from rt.sinks.part import PartFile
+from rt.sinks.track import VideoTrack
 
 _log = logging.getLogger(__name__)
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Suffix → FFmpeg's name of the container."""
-ENCODER: Final = "libx264"
-ENCODER_OPTIONS = {"preset": "veryfast", "crf": "18"}
-_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
-_KEYFRAME_INTERVAL_S = 2
 _FRAGMENT_S = 1
+"""A killed run loses this much at the end, and what the encoder still held."""
 _MATROSKA_UNIT = Fraction(1, 1000)
+_MATROSKA_EARLIEST_S = -30
+"""Matroska counts down to 32.7 s before zero."""
 _LIVE_UNIT = Fraction(1, 90000)
 _MAX_TIMESCALE = (1 << 31) - 1
 
@@ -77,15 +65,16 @@ class FileSink:
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
     ) -> None:
+        self._lock = threading.RLock()
+        self._part: PartFile | None = None
+        self._container: av.container.OutputContainer | None = None
         self._path = Path(path)
         self._format = container_format(self._path)
         file = like if isinstance(like, VideoFile) else None
-        size, frame_rate = _shape(like, size, frame_rate)
-        self._size = size
-        self._lock = threading.RLock()
-        self._part: PartFile | None = PartFile(self._path, file.video.path if file else None, overwrite)
+        self._size, frame_rate = _shape(like, size, frame_rate)
+        self._part = PartFile(self._path, file.video.path if file else None, overwrite)
         try:
-            self._open(file, frame_rate)
+            self._guarded(lambda: self._open(file, frame_rate))
         except BaseException:
             self.abort()
             raise
@@ -117,12 +106,13 @@ class FileSink:
         with self._lock:
             if self._part is None:
                 return
-            if self._last_pts is None:
+            if self._track.empty:
                 _log.warning("no frame was written, so there is no %s", self._path)
                 self.abort()
                 return
             self._guarded(self._finish)
-            self._part = None
+            part, self._part = self._part, None
+            part.publish()
 
     def abort(self) -> None:
         """End without a result and remove the part. Works twice; does nothing after `close`."""
@@ -130,125 +120,73 @@ class FileSink:
             part, self._part = self._part, None
             if part is None:
                 return
-            try:
-                container = getattr(self, "_container", None)
-                if container is not None:
-                    container.close()
-            except (av.error.FFmpegError, OSError, ValueError) as error:
-                _log.debug("the abandoned %s could not be finished: %s", self._path, error)
-            finally:
-                part.remove()
+            part.remove()  # first: with its file closed, the container does not try to finish it
+            container, self._container = self._container, None
+            if container is not None:
+                container.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_part", None) is not None:
+            self.abort()
 
     def _open(self, file: VideoFile | None, frame_rate: Fraction) -> None:
         assert self._part is not None
         video = file.video if file else _plain_facts(self._path, self._size)
-        self._orientation = Orientation.from_matrix(video.display_matrix)
-        self._colour = video.colour
         self._companions = CompanionCopy(self._path, self._format, file.companions if file else None)
-        self._companions.shift_s = (
-            max(Fraction(0), -video.first_pts * video.time_base) if file else Fraction(0)
-        )
+        self._companions.shift_s = self._shift_s(video)
         self._container = av.open(
-            local_name(self._part.path),
-            "w",
-            format=self._format,
-            container_options=self._container_options(video),
+            self._part.file, "w", format=self._format, container_options=self._container_options(video)
         )
-        self._guarded(lambda: self._open_streams(video, frame_rate))
-
-    def _open_streams(self, video: VideoFacts, frame_rate: Fraction) -> None:
-        self._unit = _MATROSKA_UNIT if self._format == "matroska" else video.time_base
-        height, width = self._orientation.stored_size(*self._size)
-        gop = max(1, min(250, round(frame_rate * _KEYFRAME_INTERVAL_S)))
-        stream = self._container.add_stream(
-            ENCODER, rate=frame_rate, options={**ENCODER_OPTIONS, "g": str(gop)}
-        )
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
-        context = stream.codec_context
-        context.time_base = self._unit
-        stream.time_base = self._unit
-        context.colorspace, context.color_range = self._colour.matrix, RANGE_LIMITED
-        context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
-        if video.sample_aspect_ratio:
-            context.sample_aspect_ratio = video.sample_aspect_ratio
-        if video.display_matrix:
-            stream.set_display_matrix(self._display_matrix(video))
-        self._stream = stream
-        self._reformatter = VideoReformatter()
-        self._step = max(1, round(1 / frame_rate / self._unit))
-        self._last_pts: int | None = None
-        self._held: av.packet.Packet[av.VideoStream] | None = None
-        self._moved = 0
-        self._companions.open(self._container, stream)
+        unit = _MATROSKA_UNIT if self._format == "matroska" else video.time_base
+        self._track = VideoTrack(self._container, video, self._size, frame_rate, unit)
+        self._companions.open(self._container, self._track.stream)
         self._container.start_encoding()
-
-    def _display_matrix(self, video: VideoFacts) -> tuple[int, ...]:
-        assert video.display_matrix is not None
-        if self._orientation == Orientation():
-            return video.display_matrix
-        return self._orientation.matrix(*self._size)
 
     def _container_options(self, video: VideoFacts) -> dict[str, str]:
         """Return the muxer's options: exact times, and a part that plays even after a kill."""
         if self._format == "matroska":
-            return {"cluster_time_limit": str(_FRAGMENT_S * 1000), "flush_packets": "1"}
-        units = [stream.time_base for stream in self._companions.templates if stream.time_base]
-        return {
-            "movflags": "+".join(["hybrid_fragmented", "delay_moov", *self._companions.movflags]),
-            "frag_duration": str(_FRAGMENT_S * 1_000_000),
-            "flush_packets": "1",
+            return {
+                "cluster_time_limit": str(_FRAGMENT_S * 1000),
+                "flush_packets": "1",
+                "avoid_negative_ts": "disabled",
+            }
+        units = [unit for stream in self._companions.templates if (unit := rational(stream.time_base))]
+        options = {
             "use_editlist": "1",
             "video_track_timescale": str(video.time_base.denominator),
             "movie_timescale": str(_common_timescale([video.time_base, *units])),
         }
+        flags = self._companions.movflags
+        if not self._companions.has_cover:  # in fragments the muxer gives a cover picture an empty track
+            flags = ["hybrid_fragmented", *([] if self._companions.has_bare_aac else ["delay_moov"]), *flags]
+            options |= {"frag_duration": str(_FRAGMENT_S * 1_000_000), "flush_packets": "1"}
+        return options | ({"movflags": "+".join(flags)} if flags else {})
+
+    def _shift_s(self, video: VideoFacts) -> Fraction:
+        """Return what to add to every time, so that no frame is before zero: players do not show those.
+
+        Sound before zero (the run-in of an encoder) is allowed, but Matroska cannot count far down.
+        """
+        start_s = video.first_pts * video.time_base
+        earliest_s = min([start_s, *self._companions.starts_s])
+        if self._format == "matroska" and earliest_s < _MATROSKA_EARLIEST_S:
+            return -earliest_s
+        return max(Fraction(0), -start_s)
 
     def _write(self, frame: Frame) -> None:
-        picture = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
-        picture = self._reformatter.reformat(
-            picture,
-            format=self._stream.pix_fmt,
-            dst_colorspace=self._colour.scaler_matrix,
-            dst_color_range=RANGE_LIMITED,
-            interpolation=_SCALING,
-        )
-        picture.colorspace, picture.color_range = self._colour.matrix, RANGE_LIMITED
-        picture.color_primaries, picture.color_trc = self._colour.primaries, self._colour.transfer
-        picture.pts, picture.time_base = self._place(frame), self._unit
-        picture.duration = self._step
-        self._mux_video(self._stream.encode(picture))
-
-    def _place(self, frame: Frame) -> int:
-        """Return the frame's pts in the file's unit, later than the frame before."""
-        pts = round((frame.pts * frame.time_base + self._companions.shift_s) / self._unit)
-        if self._last_pts is not None and pts <= self._last_pts:
-            pts = self._last_pts + 1
-            self._moved += 1
-        self._last_pts = pts
-        return pts
-
-    def _mux_video(self, packets: list[av.packet.Packet[av.VideoStream]]) -> None:
-        # The duration of a packet is the distance to the next one. The mp4 muxer needs it where it ends a
-        # fragment, so one packet is always held back until its successor is there.
-        for packet in packets:
-            held, self._held = self._held, packet
-            if held is not None and held.dts is not None and packet.dts is not None:
-                held.duration = packet.dts - held.dts
-                self._container.mux_one(held)
-                self._companions.write_until(packet.dts * self._unit)
+        written_s = self._track.write(frame, self._companions.shift_s)
+        if written_s is not None:
+            self._companions.write_until(written_s)
 
     def _finish(self) -> None:
         assert self._part is not None
-        assert self._last_pts is not None
-        self._mux_video(self._stream.encode(None))
-        if self._held is not None:
-            self._container.mux_one(self._held)
-            self._held = None
-        self._companions.write_rest((self._last_pts + self._step) * self._unit)
+        assert self._container is not None
+        end_s = self._track.finish()
+        self._companions.write_rest(end_s)
         self._container.close()
-        if self._moved:
-            _log.warning("%s: %d frames were closer than its clock and were moved", self._path, self._moved)
-        self._part.publish()
+        self._container = None
+        self._track.warn(self._path)
+        self._part.finish()
 
     def _guarded(self, action: Callable[[], _T]) -> _T:
         """Run a step of writing; whatever fails in it ends the file."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from rt.errors import SinkError
 from rt.media import reason
@@ -26,27 +27,41 @@ class PartFile:
     def __init__(self, target: Path, source: Path | None, overwrite: bool) -> None:
         self.path = target.with_name(target.name + ".part")
         self._target = target
-        self._check_target(source, overwrite)
+        self._overwrite = overwrite
+        self._check_target(source)
         try:
             self._check_part(source)
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-            self._locked(self._descriptor)
+            self.file = _WholeWrites(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "rb+")
+            self._lock(self.file.fileno())
         except (OSError, ValueError) as error:
             raise SinkError(f"cannot write {target}: {_why(target, error)}") from None
 
+    def finish(self) -> None:
+        """Write everything to the disk; the file is whole from here on."""
+        os.fsync(self.file.fileno())
+        self.file.close()
+
     def publish(self) -> None:
-        """Write everything to the disk and give the file the name of the target."""
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self.path.replace(self._target)
+        """Give the finished file the name of the target.
+
+        Raises:
+            SinkError: that is not possible any more; the finished file keeps the name of the part.
+        """
+        try:
+            if not self._overwrite and self._target.exists():
+                raise SinkError(f"{self._target} came into being meanwhile; the result is in {self.path}")
+            self.path.replace(self._target)
+        except OSError as error:
+            raise SinkError(
+                f"cannot rename to {self._target}: {reason(error)}; the result is in {self.path}"
+            ) from None
 
     def remove(self) -> None:
         """Remove the file; works where it is gone already."""
-        with contextlib.suppress(OSError):  # closed by `publish`, whose renaming then failed
-            os.close(self._descriptor)
+        self.file.close()
         self.path.unlink(missing_ok=True)
 
-    def _check_target(self, source: Path | None, overwrite: bool) -> None:
+    def _check_target(self, source: Path | None) -> None:
         target = self._target
         try:
             if source is not None and target.exists() and target.samefile(source):
@@ -57,7 +72,7 @@ class PartFile:
                 raise SinkError(f"cannot write {target}: it is a folder; the name of a file is needed")
             if target.exists() and not target.is_file():
                 raise SinkError(f"cannot write {target}: it is not a regular file")
-            if target.exists() and not overwrite:
+            if target.exists() and not self._overwrite:
                 raise SinkError(f"cannot write {target}: it exists; add --overwrite to replace it")
             if not target.parent.is_dir():
                 raise SinkError(f"cannot write {target}: there is no folder {target.parent}; create it first")
@@ -76,12 +91,12 @@ class PartFile:
         if part.is_file() and not part.is_symlink():
             descriptor = os.open(part, os.O_RDWR)
             try:
-                self._locked(descriptor)
+                self._lock(descriptor)
             finally:
                 os.close(descriptor)
         part.unlink()
 
-    def _locked(self, descriptor: int) -> None:
+    def _lock(self, descriptor: int) -> None:
         if sys.platform == "win32":
             return
         try:
@@ -90,6 +105,16 @@ class PartFile:
             raise SinkError(f"cannot write {self._target}: another run is writing {self.path}") from None
         except OSError:  # a file system without locks: two runs at once are the user's own care there
             return
+
+
+class _WholeWrites(io.FileIO):
+    """An unbuffered file that writes everything it is given or fails, as FFmpeg expects."""
+
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data).cast("B")
+        while left:
+            left = left[super().write(left) :]
+        return len(memoryview(data).cast("B"))
 
 
 def _why(target: Path, error: OSError | ValueError) -> str:

@@ -25,12 +25,14 @@ from rt.media import (
     Companions,
     Orientation,
     VideoFacts,
+    known_code,
     known_matrix,
     local_name,
     rational,
     reason,
 )
 from rt.sources import SourceInfo
+from rt.sources.continuity import Continuity
 from rt.sources.timeline import Timeline
 
 _log = logging.getLogger(__name__)
@@ -56,6 +58,10 @@ class FileSource:
     live = False
 
     def __init__(self, path: str | Path) -> None:
+        if "://" in str(path):
+            raise SourceError(
+                f"cannot read {path}: it is an address, and only video files on disk can be read"
+            )
         self._path = Path(path)
         _check_file(self._path)
         self._lock = threading.Lock()
@@ -97,6 +103,7 @@ class FileSource:
         self._stream.thread_type = "AUTO"
         self._reformatter = VideoReformatter()
         self._timeline = Timeline(self._container, self._stream)
+        self._continuity = Continuity(self._container)
         self._pictures = self._decode_all()
         first = next(self._pictures, None)
         if first is None:
@@ -131,8 +138,8 @@ class FileSource:
             display_matrix=matrix,
             colour=Colour(
                 matrix=known_matrix(int(first.colorspace), first.height),
-                primaries=int(first.color_primaries),
-                transfer=int(first.color_trc),
+                primaries=known_code(int(first.color_primaries)),
+                transfer=known_code(int(first.color_trc)),
             ),
         )
 
@@ -153,6 +160,10 @@ class FileSource:
             index += 1
         self.companions.ended = True
         self._timeline.warn(self._path)
+        if joins := self._continuity.joins:
+            _log.warning(
+                "%s: its clock starts again %d time(s); the parts follow one another", self._path, joins
+            )
         if damage := self._timeline.damage():
             raise DamagedSource(f"{self._path} {damage}")
 
@@ -184,9 +195,10 @@ class FileSource:
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """Yield every picture that can be decoded, in order; put all other packets into `companions`."""
         for packet in self._packets():
+            self._continuity.shift(packet)
             if packet.stream_index == self._stream.index:
                 yield from self._decode(packet)
-            elif packet.dts is not None or packet.pts is not None:
+            else:
                 self._timeline.see(packet)
                 if self.companions.wanted or not self._started:
                     self.companions.put(packet)
@@ -228,8 +240,6 @@ def _check_file(path: Path) -> None:
     Raises:
         SourceError: with what was found instead.
     """
-    if "://" in str(path):
-        raise SourceError(f"cannot read {path}: it is an address, and only video files on disk can be read")
     try:
         if path.is_dir():
             raise SourceError(f"cannot read {path}: it is a folder; the name of a video file is needed")
@@ -292,7 +302,7 @@ def _choose_video(path: Path, container: av.container.InputContainer) -> av.Vide
     chosen = max(
         known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height)
     )
-    if left_out := len(moving) - 1:
+    if left_out := len(known) - 1:
         _log.warning(
             "%s has %d more video stream(s), left out; stream %d is used", path, left_out, chosen.index
         )

@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 
 _TRUSTED_FORMATS = frozenset({"mov", "matroska", "avi", "asf", "flv"})
 """Containers whose declared duration is written down; others' is FFmpeg's guess from what is there."""
-_TOLERANCE_S = 0.5
+_TOLERANCE_S = {"mov": Fraction(1, 5)}
+_USUAL_TOLERANCE_S = Fraction(1, 2)
 """A file may end this much before its declared end: durations are rounded and last frames have none."""
 
 
@@ -30,8 +31,9 @@ class Timeline:
         self.frame_rate = rational(stream.average_rate) or rational(stream.guessed_rate)
         self.failures = 0
         """Places that could not be read or decoded, behind the first frame."""
-        self._stream_index = stream.index
-        self._declared_s = _declared_end_s(container, stream)
+        kind = container.format.name.split(",")[0]
+        self._tolerance_s = _TOLERANCE_S.get(kind, _USUAL_TOLERANCE_S)
+        self._declared_s = _declared_end_s(kind, container, stream)
         self._declared_by_stream = stream.duration is not None or "DURATION" in stream.metadata
         self.frame_count = stream.frames or self._estimated_count()
         self._frames = self._mended = self._corrupt = 0
@@ -70,8 +72,8 @@ class Timeline:
     def see(self, packet: av.packet.Packet[Any]) -> None:
         """Note how far the packets of any stream reach."""
         start = packet_time(packet)
-        if packet.is_corrupt:
-            self.failures += self._first is not None and packet.stream_index != self._stream_index
+        if packet.is_corrupt and self._first is not None:
+            self.failures += 1
         if start is not None:
             end = start + (packet.duration or 0) * (rational(packet.time_base) or 0)
             self._any_end_s = max(self._any_end_s, end)
@@ -90,26 +92,25 @@ class Timeline:
 
     def damage(self) -> str | None:
         """Return in words what is missing or broken, None for a whole file."""
-        start_s = (self._first or 0) * self.time_base
-        read = f"read {_counted(self._frames, 'frame')}, {float(self._end_s - start_s):.1f} s"
-        missing_s = self._missing_s()
-        broken = []
-        if self._corrupt:
-            broken.append(f"{_counted(self._corrupt, 'frame')} damaged")
-        if self.failures:
-            broken.append(f"{_counted(self.failures, 'place')} could not be decoded")
-        if missing_s:
-            declared_s = self._declared_s - start_s if self._declared_s is not None else 0
-            return "; ".join([f"ends early: {read} of the declared {float(declared_s):.1f} s", *broken])
-        return "; ".join([f"is damaged: {read}", *broken]) if broken else None
-
-    def _missing_s(self) -> Fraction | None:
-        if self._declared_s is None:
+        early = self._ends_early()
+        if not (early or self._corrupt or self.failures):
             return None
+        start_s = (self._first or 0) * self.time_base
+        parts = [f"read {_counted(self._frames, 'frame')}, {float(self._end_s - start_s):.1f} s"]
+        if self._declared_s is not None:
+            parts[0] += f" of the declared {float(self._declared_s - start_s):.1f} s"
+        if self._corrupt:
+            parts.append(f"{_counted(self._corrupt, 'frame')} damaged")
+        if self.failures:
+            parts.append(f"{_counted(self.failures, 'place')} unreadable")
+        return f"{'ends early' if early else 'is damaged'}: {'; '.join(parts)}"
+
+    def _ends_early(self) -> bool:
+        if self._declared_s is None:
+            return False
         end_s = self._end_s if self._declared_by_stream else max(self._end_s, self._any_end_s)
-        missing_s = self._declared_s - end_s
-        tolerance_s = max(Fraction(_TOLERANCE_S), 3 * self._interval() * self.time_base)
-        return missing_s if missing_s > tolerance_s else None
+        tolerance_s = max(self._tolerance_s, 3 * self._interval() * self.time_base)
+        return self._declared_s - end_s > tolerance_s
 
     def _interval(self) -> int:
         """Return the mean distance of two frames, in units of the time base."""
@@ -123,9 +124,11 @@ class Timeline:
         return max(1, round(self._declared_s * self.frame_rate))
 
 
-def _declared_end_s(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
+def _declared_end_s(
+    kind: str, container: av.container.InputContainer, stream: av.VideoStream
+) -> Fraction | None:
     """Return the time at which the video should end in seconds, None where the file does not say."""
-    if not _TRUSTED_FORMATS & set(container.format.name.split(",")):
+    if kind not in _TRUSTED_FORMATS:
         return None
     unit = rational(stream.time_base)
     if stream.duration is not None and unit is not None:

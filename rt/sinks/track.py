@@ -1,0 +1,129 @@
+"""The video stream of a file being written: H.264 at exact times."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import av.container
+import av.packet
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from rt.frame import Frame
+from rt.media import RANGE_LIMITED, Orientation, VideoFacts
+
+_log = logging.getLogger(__name__)
+
+ENCODER: Final = "libx264"
+ENCODER_OPTIONS = {"preset": "veryfast", "crf": "18"}
+_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+_KEYFRAME_INTERVAL_S = 2
+_MAX_KEYFRAME_INTERVAL = 250
+
+
+class VideoTrack:
+    """Encodes frames into one stream of a container and muxes them.
+
+    Args:
+        container: the file; its header is not written yet.
+        video: how the source stored its frames: orientation, colour, pixel shape.
+        size: (height, width) of the upright frames.
+        frame_rate: mean frames per second.
+        unit: seconds per tick of the stream's clock.
+    """
+
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        video: VideoFacts,
+        size: tuple[int, int],
+        frame_rate: Fraction,
+        unit: Fraction,
+    ) -> None:
+        self._container = container
+        self._orientation = Orientation.from_matrix(video.display_matrix)
+        self._colour = video.colour
+        self._unit = unit
+        self._step = max(1, round(1 / frame_rate / unit))
+        self._reformatter = VideoReformatter()
+        self._last_pts: int | None = None
+        self._held: av.packet.Packet[av.VideoStream] | None = None
+        self._moved = 0
+        interval = min(_MAX_KEYFRAME_INTERVAL, max(1, round(frame_rate * _KEYFRAME_INTERVAL_S)))
+        options = {**ENCODER_OPTIONS, "g": str(interval)}
+        self.stream = container.add_stream(ENCODER, rate=frame_rate, options=options)
+        self._describe(video, size)
+
+    @property
+    def empty(self) -> bool:
+        """True before the first frame."""
+        return self._last_pts is None
+
+    def write(self, frame: Frame, shift_s: Fraction) -> Fraction | None:
+        """Encode a frame, `shift_s` later than it says; return up to what time the file is written."""
+        picture = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
+        picture = self._reformatter.reformat(
+            picture,
+            format=self.stream.pix_fmt,
+            dst_colorspace=self._colour.scaler_matrix,
+            dst_color_range=RANGE_LIMITED,
+            interpolation=_SCALING,
+        )
+        picture.colorspace, picture.color_range = self._colour.matrix, RANGE_LIMITED
+        picture.color_primaries, picture.color_trc = self._colour.primaries, self._colour.transfer
+        picture.pts, picture.time_base = self._place(frame, shift_s), self._unit
+        picture.duration = self._step
+        return self._mux(self.stream.encode(picture))
+
+    def finish(self) -> Fraction:
+        """Write what the encoder still holds; return the end of the last frame in seconds."""
+        self._mux(self.stream.encode(None))
+        if self._held is not None:
+            self._container.mux_one(self._held)
+            self._held = None
+        return ((self._last_pts or 0) + self._step) * self._unit
+
+    def warn(self, path: Path) -> None:
+        """Say in the log how many frames could not keep their time."""
+        if self._moved:
+            _log.warning("%s: %d frames were closer than its clock and were moved", path, self._moved)
+
+    def _describe(self, video: VideoFacts, size: tuple[int, int]) -> None:
+        height, width = self._orientation.stored_size(*size)
+        stream, context = self.stream, self.stream.codec_context
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
+        context.time_base = stream.time_base = self._unit
+        context.colorspace, context.color_range = self._colour.matrix, RANGE_LIMITED
+        context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer
+        if video.sample_aspect_ratio:
+            context.sample_aspect_ratio = video.sample_aspect_ratio
+        if video.display_matrix is not None:
+            plain = self._orientation == Orientation()
+            stream.set_display_matrix(video.display_matrix if plain else self._orientation.matrix(*size))
+
+    def _place(self, frame: Frame, shift_s: Fraction) -> int:
+        """Return the frame's pts in the stream's ticks, later than the frame before."""
+        pts = round((frame.pts * frame.time_base + shift_s) / self._unit)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+            self._moved += 1
+        self._last_pts = pts
+        return pts
+
+    def _mux(self, packets: list[av.packet.Packet[av.VideoStream]]) -> Fraction | None:
+        """Mux all packets but the last, whose duration is known only when its successor is there.
+
+        The mp4 muxer needs the duration of a packet that ends a fragment.
+        """
+        written_s = None
+        for packet in packets:
+            held, self._held = self._held, packet
+            if held is not None and held.dts is not None and packet.dts is not None:
+                held.duration = packet.dts - held.dts
+                self._container.mux_one(held)
+                written_s = packet.dts * self._unit
+        return written_s

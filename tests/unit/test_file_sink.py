@@ -1,0 +1,563 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from rt.errors import DamagedSource, SinkError
+from rt.frame import Frame, Rgb
+from rt.sinks import open_sink
+from rt.sinks.file import FileSink, probe_encoder
+from rt.sources.file import FileSource
+from tests.support.media import TURNS, Clip, Found, Sound, companions, drawn, video, write_clip
+
+UNIT = Fraction(1, 25)
+
+
+def frame(
+    index: int, size: tuple[int, int] = (48, 64), pts: int | None = None, unit: Fraction = UNIT
+) -> Frame:
+    return Frame(drawn(index, *size), index if pts is None else pts, unit, index)
+
+
+def copy(source_path: Path, target: Path, ahead: int = 4, stop_after: int | None = None) -> None:
+    """Read and write a file like a run without a model, the reader `ahead` frames before the writer."""
+    source = FileSource(source_path)
+    try:
+        sink = FileSink(target, source)
+        waiting: list[Frame] = []
+        written = 0
+        for read in source:
+            waiting.append(read)
+            if len(waiting) > ahead:
+                sink.write(waiting.pop(0))
+                written += 1
+            if written == stop_after:
+                waiting.clear()
+                break
+        for left in waiting:
+            sink.write(left)
+        sink.close()
+    finally:
+        source.close()
+
+
+def refusal(path: Path | str, **arguments: Any) -> str:
+    before = {entry: entry.lstat().st_mtime_ns for entry in Path(path).parent.glob("*")}
+    with pytest.raises(SinkError) as caught:
+        FileSink(path, **{"size": (48, 64), **arguments})
+    assert {entry: entry.lstat().st_mtime_ns for entry in Path(path).parent.glob("*")} == before
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def payloads(found: list[Found]) -> list[tuple[str, str, str]]:
+    return sorted((stream.kind, stream.codec, stream.sha256) for stream in found)
+
+
+IRREGULAR = [0, 7, 8, 100, 1000, 1001, 1900, 1901]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize(
+    "clip",
+    [
+        Clip(unit=Fraction(1, 600), pts=IRREGULAR),
+        Clip(unit=Fraction(1, 90000), pts=[450000 + 3003 * index for index in range(60)]),
+        Clip(rate=Fraction(30000, 1001), frames=75),
+        Clip(frames=1),
+    ],
+    ids=["irregular", "late", "ntsc", "one"],
+)
+def test_every_frame_keeps_its_exact_time(tmp_path: Path, suffix: str, clip: Clip) -> None:
+    source = write_clip(tmp_path / "in.mp4", clip)
+    copy(source, tmp_path / f"out{suffix}")
+    read, written = video(source), video(tmp_path / f"out{suffix}")
+    assert written.times == read.times
+    assert written.pts == read.pts
+    assert written.unit == read.unit
+    assert written.rate == read.rate or clip.pts is not None
+
+
+def test_matroska_keeps_times_of_whole_milliseconds_exactly(tmp_path: Path) -> None:
+    clip = Clip(unit=Fraction(1, 1000), pts=[12, 15, 16, 400, 1900, 1901])
+    copy(write_clip(tmp_path / "in.mkv", clip), tmp_path / "out.mkv")
+    assert video(tmp_path / "out.mkv").pts == clip.pts
+
+
+def test_matroska_rounds_to_the_millisecond_and_keeps_every_frame(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = FileSink(tmp_path / "out.mkv", size=(48, 64), frame_rate=Fraction(25))
+    for index, pts in enumerate([0, 1, 2, 3000, 6000]):  # the first three within 1/15 of a millisecond
+        sink.write(frame(index, pts=pts, unit=Fraction(1, 30000)))
+    with caplog.at_level(logging.WARNING):
+        sink.close()
+    assert video(tmp_path / "out.mkv").pts == [0, 1, 2, 100, 200]
+    assert "2 frames were closer than its clock" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_before_zero_are_shifted_together(tmp_path: Path, suffix: str) -> None:
+    shift_s = Fraction(2, 25)
+    clip = Clip(
+        codec="mjpeg",
+        pixels="yuvj420p",
+        unit=Fraction(1, 1000),
+        pts=[-80, -40, 0, 40, 80],
+        sounds=[Sound("mp2", 0.2)],
+        chapters=[(0.0, 0.08, "one"), (0.08, 0.2, "two")],
+        container_options={"avoid_negative_ts": "disabled"},
+    )
+    source = write_clip(tmp_path / "in.mkv", clip)
+    assert video(source).pts == [-80, -40, 0, 40, 80]
+    copy(source, tmp_path / f"out{suffix}")
+    read, written = video(source), video(tmp_path / f"out{suffix}")
+    assert written.times == [time + shift_s for time in read.times]
+    assert written.chapters[1][0] == pytest.approx(0.08 + float(shift_s))
+    sound = [companions(path)[0].times for path in (source, tmp_path / f"out{suffix}")]
+    assert sound[1][0] - sound[0][0] == pytest.approx(shift_s, abs=0.0006)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_sound_is_copied_byte_for_byte_at_its_time(tmp_path: Path, suffix: str) -> None:
+    sounds = [Sound(seconds=2.0, language="eng"), Sound("ac3", 2.0, start_s=0.25, rate=48000, language="deu")]
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=50, sounds=sounds))
+    copy(source, tmp_path / f"out{suffix}")
+    read, written = companions(source), companions(tmp_path / f"out{suffix}")
+    assert payloads(written) == payloads(read)
+    assert [stream.language for stream in written] == ["eng", "ger" if suffix == ".mov" else "deu"]
+    assert [stream.disposition for stream in written] == [stream.disposition for stream in read]
+    tolerance_s = 0.0006 if suffix == ".mkv" else 0
+    for old, new in zip(read, written, strict=True):
+        assert len(new.times) == len(old.times)
+        assert max(abs(a - b) for a, b in zip(old.times, new.times, strict=True)) <= tolerance_s
+
+
+def test_subtitles_fonts_chapters_and_metadata_are_copied(tmp_path: Path) -> None:
+    clip = Clip(
+        frames=50,
+        sounds=[Sound("flac", 2.0)],
+        subtitles=[(0.2, "hello"), (1.5, "world")],
+        font=b"not really a font" * 9,
+        chapters=[(0.0, 1.0, "one"), (1.0, 2.0, "two")],
+        metadata={"title": "A title", "DIRECTOR": "somebody"},
+    )
+    source = write_clip(tmp_path / "in.mkv", clip)
+    copy(source, tmp_path / "out.mkv")
+    read, written = video(source), video(tmp_path / "out.mkv")
+    assert payloads(companions(tmp_path / "out.mkv")) == payloads(companions(source))
+    assert written.chapters == read.chapters == [(0.0, 1.0, "one"), (1.0, 2.0, "two")]
+    assert written.metadata == read.metadata
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_chapters_and_metadata_survive_in_mp4(tmp_path: Path, suffix: str) -> None:
+    metadata = {"title": "A title", "com.apple.quicktime.make": "Somebody"}
+    clip = Clip(frames=50, chapters=[(0.0, 1.0, "one"), (1.0, 2.0, "two")], metadata=metadata)
+    source = write_clip(tmp_path / "in.mkv", clip)
+    copy(source, tmp_path / f"out{suffix}")
+    written = video(tmp_path / f"out{suffix}")
+    assert written.chapters == [(0.0, 1.0, "one"), (1.0, 2.0, "two")]
+    kept = {name.lower(): value for name, value in written.metadata.items()}
+    assert {name: kept.get(name) for name in metadata} == metadata
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".mp4", "video"), (".mkv", "video")])
+def test_a_cover_picture_is_copied(tmp_path: Path, suffix: str, kind: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(cover=True, sounds=[Sound()]))
+    copy(source, tmp_path / f"out{suffix}")
+    assert payloads(companions(tmp_path / f"out{suffix}")) == payloads(companions(source))
+
+
+def test_what_cannot_be_copied_anywhere_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(cover=True))
+    with caplog.at_level(logging.WARNING):
+        copy(source, tmp_path / "out.mov")
+    assert "mjpeg second video or cover picture (stream 1) cannot be copied and is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("clip", "suffix", "advice"),
+    [
+        (Clip(subtitles=[(0.1, "hi")]), ".mp4", "cannot hold the source's srt subtitles (stream 1)"),
+        (Clip(sounds=[Sound("flac")]), ".mov", "cannot hold the source's flac sound (stream 1)"),
+    ],
+)
+def test_a_stream_the_container_cannot_hold_is_refused_before_the_run(
+    tmp_path: Path, clip: Clip, suffix: str, advice: str
+) -> None:
+    source = FileSource(write_clip(tmp_path / "in.mkv", clip))
+    message = refusal(tmp_path / f"out{suffix}", like=source)
+    assert advice in message
+    assert message.endswith(f"type {tmp_path / 'out.mkv'} instead")
+    source.close()
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_the_rotation_is_kept(tmp_path: Path, turn: int, suffix: str) -> None:
+    source = write_clip(tmp_path / "in.mov", Clip(size=(48, 64), matrix=TURNS[turn], frames=3))
+    copy(source, tmp_path / f"out{suffix}")
+    read, written = video(source), video(tmp_path / f"out{suffix}")
+    assert (written.size, written.turn) == (read.size, read.turn)
+    upright = [next(iter(FileSource(path))).rgb for path in (source, tmp_path / f"out{suffix}")]
+    assert upright[0].shape == upright[1].shape
+    assert np.abs(upright[0].astype(int) - upright[1]).mean() < 4
+
+
+def test_frames_of_double_width_stand_upright_in_a_rotated_file(tmp_path: Path) -> None:
+    source = FileSource(write_clip(tmp_path / "in.mov", Clip(size=(48, 64), matrix=TURNS[90], frames=3)))
+    sink = FileSink(tmp_path / "out.mp4", source, size=(64, 96))
+    for read in source:
+        sink.write(Frame(np.hstack([read.rgb, 255 - read.rgb]), read.pts, read.time_base, read.index))
+    sink.close()
+    source.close()
+    written = FileSource(tmp_path / "out.mp4")
+    first = next(iter(written)).rgb.astype(int)
+    assert first.shape == (64, 96, 3)
+    assert np.abs(first[:, :48] + first[:, 48:] - 255).mean() < 4
+    assert video(tmp_path / "out.mp4").size == (96, 64)
+    written.close()
+
+
+@pytest.mark.parametrize("matrix", [1, 5, 6, 7, 9])
+@pytest.mark.parametrize("size", [(96, 96), (95, 97)])
+def test_flat_colours_come_back_within_two_levels(tmp_path: Path, matrix: int, size: tuple[int, int]) -> None:
+    patches = np.random.default_rng(3).integers(0, 256, (3, 3, 3)).astype(np.uint8)
+    patches[0, 0], patches[2, 2] = 0, 255
+    rgb: Rgb = np.zeros((*size, 3), np.uint8)
+    rgb[:] = patches.repeat(33, 0).repeat(33, 1)[: size[0], : size[1]]
+    tagged = Clip(codec="ffv1", pixels="yuv444p", size=size, colour=(matrix, 1, 2, 2), frames=1)
+    source = FileSource(write_clip(tmp_path / "in.mkv", tagged))
+    sink = FileSink(tmp_path / "out.mp4", source)
+    for index in range(3):
+        sink.write(Frame(rgb, index * 40, Fraction(1, 1000), index))
+    sink.close()
+    source.close()
+    assert video(tmp_path / "out.mp4").colour == (matrix, 1, 2, 2)
+    *_, last = FileSource(tmp_path / "out.mp4")
+    middles = np.s_[16::33, 16::33]
+    assert np.abs(last.rgb[middles].astype(int) - rgb[middles]).max() <= 2
+
+
+def test_an_untagged_source_is_tagged_with_the_matrix_it_was_read_with(tmp_path: Path) -> None:
+    copy(write_clip(tmp_path / "in.mp4", Clip(size=(720, 64), frames=2)), tmp_path / "out.mp4")
+    copy(write_clip(tmp_path / "low.mp4", Clip(size=(48, 64), frames=2)), tmp_path / "low_out.mp4")
+    assert video(tmp_path / "out.mp4").colour == (1, 1, 2, 2)
+    assert video(tmp_path / "low_out.mp4").colour == (6, 1, 2, 2)
+
+
+def test_hdr_tags_stay_with_the_numbers_they_describe(tmp_path: Path) -> None:
+    clip = Clip(codec="ffv1", pixels="yuv420p10le", colour=(9, 1, 9, 16), frames=2)
+    copy(write_clip(tmp_path / "in.mkv", clip), tmp_path / "out.mp4")
+    assert video(tmp_path / "out.mp4").colour == (9, 1, 9, 16)
+
+
+def test_the_shape_of_a_pixel_is_kept(tmp_path: Path) -> None:
+    copy(write_clip(tmp_path / "in.mp4", Clip(aspect=Fraction(4, 3), frames=2)), tmp_path / "out.mp4")
+    assert video(tmp_path / "out.mp4").aspect == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (37, 51), (36, 51), (37, 50), (16, 4096)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_any_size_is_kept_exactly(tmp_path: Path, size: tuple[int, int], suffix: str) -> None:
+    sink = FileSink(tmp_path / f"out{suffix}", size=size)
+    for index in range(3):
+        sink.write(frame(index, size))
+    sink.close()
+    written = video(tmp_path / f"out{suffix}")
+    assert written.size == size
+    assert len(written.pts) == 3
+    even = size[0] % 2 == 0 and size[1] % 2 == 0
+    assert written.pixels == ("yuv420p" if even else "yuv444p")
+
+
+def test_the_picture_is_neither_kept_nor_changed(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    given = frame(0)
+    before = given.rgb.copy()
+    sink.write(given)
+    assert np.array_equal(given.rgb, before)
+    given.rgb[:] = 0
+    sink.write(frame(1))
+    sink.close()
+    first = next(iter(FileSource(tmp_path / "out.mp4"))).rgb
+    assert np.abs(first.astype(int) - before).mean() < 8
+
+
+def test_a_file_closed_early_is_whole_with_its_sound_so_far(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=100, sounds=[Sound(seconds=4.0)]))
+    copy(source, tmp_path / "out.mp4", stop_after=40)
+    written = video(tmp_path / "out.mp4")
+    assert written.times == video(source).times[:40]
+    sound = companions(tmp_path / "out.mp4")[0].times
+    assert 1.4 < sound[-1] < 1.6
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_whole_sound_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "in.mkv", Clip(frames=100, sounds=[Sound(seconds=4.0)]))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    source = FileSource(path)
+    sink = FileSink(tmp_path / "out.mp4", source)
+    with contextlib.suppress(DamagedSource):
+        for read in source:
+            sink.write(read)
+    sink.close()
+    source.close()
+    assert payloads(companions(tmp_path / "out.mp4")) == payloads(companions(path))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_killed_run_leaves_a_playable_part(tmp_path: Path, suffix: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=150, sounds=[Sound(seconds=6.0)]))
+    program = (
+        "import os, sys\n"
+        "from rt.sources import open_source\n"
+        "from rt.sinks import open_sink\n"
+        "source = open_source(sys.argv[1])\n"
+        "sink = open_sink(sys.argv[2], source)\n"
+        "for frame in source:\n"
+        "    sink.write(frame)\n"
+        "    if frame.index == 130:\n"
+        "        os.kill(os.getpid(), 9)\n"
+    )
+    target = tmp_path / f"out{suffix}"
+    killed = subprocess.run([sys.executable, "-c", program, str(source), str(target)], check=False)
+    assert killed.returncode == -9
+    part = tmp_path / f"out{suffix}.part"
+    left = video(part)
+    assert len(left.times) >= 50
+    tolerance_s = 0.0006 if suffix == ".mkv" else 0
+    read = video(source).times
+    assert max(abs(a - b) for a, b in zip(left.times, read, strict=False)) <= tolerance_s
+    assert len(companions(part)[0].times) >= 80
+    copy(source, target)  # the next run replaces what the killed one left
+    assert not part.exists()
+    assert len(video(target).times) == 150
+
+
+def test_an_existing_file_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"precious")
+    assert "it exists; add --overwrite to replace it" in refusal(target)
+    assert target.read_bytes() == b"precious"
+
+
+def test_an_existing_file_is_replaced_only_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"precious")
+    sink = FileSink(target, size=(48, 64), overwrite=True)
+    sink.write(frame(0))
+    assert target.read_bytes() == b"precious"
+    sink.abort()
+    assert target.read_bytes() == b"precious"
+    sink = FileSink(target, size=(48, 64), overwrite=True)
+    sink.write(frame(0))
+    sink.close()
+    assert len(video(target).pts) == 1
+
+
+@pytest.mark.parametrize("link", ["same", "symbolic", "hard", "dotted"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_input_is_never_overwritten(tmp_path: Path, link: str, overwrite: bool) -> None:
+    path = write_clip(tmp_path / "in.mp4", Clip(frames=2))
+    before = path.read_bytes()
+    target = tmp_path / "link.mp4"
+    if link == "symbolic":
+        target.symlink_to(path)
+    elif link == "hard":
+        os.link(path, target)
+    else:
+        target = path if link == "same" else tmp_path / ".." / tmp_path.name / "in.mp4"
+    source = FileSource(path)
+    assert "it is the input itself" in refusal(target, like=source, overwrite=overwrite)
+    source.close()
+    assert path.read_bytes() == before
+
+
+def test_a_part_that_is_the_input_is_not_replaced(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "in.mp4", Clip(frames=2)).rename(tmp_path / "out.mp4.part")
+    source = FileSource(path)
+    assert "would be replaced; rename it first" in refusal(tmp_path / "out.mp4", like=source)
+    source.close()
+
+
+def test_a_part_that_another_run_is_writing_is_left_alone(tmp_path: Path) -> None:
+    first = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    assert "another run is writing" in refusal(tmp_path / "out.mp4")
+    first.write(frame(0))
+    first.close()
+    assert len(video(tmp_path / "out.mp4").pts) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("nowhere/out.mp4", "there is no folder"),
+        ("out.mp3", "the suffix .mp3 is not known; a file name ending in one of .mp4, .m4v, .mov, .mkv"),
+        ("out", "it has no suffix"),
+        ("out.webm", "WebM cannot hold H.264 video; type"),
+        ("folder.mp4", "it is a folder"),
+        ("x" * 250 + ".mp4", "file name too long"),
+    ],
+)
+def test_an_impossible_target_is_refused(tmp_path: Path, name: str, found: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    assert found in refusal(tmp_path / name)
+
+
+def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*arguments: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("rt.sinks.part.os.open", denied)
+    assert f"no permission to write in the folder {tmp_path}" in refusal(tmp_path / "out.mp4")
+
+
+@contextlib.contextmanager
+def files_limited_to(size_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow past a size: to it that is a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def noise(index: int) -> Frame:
+    return Frame(
+        np.random.default_rng(index).integers(0, 256, (240, 320, 3)).astype(np.uint8), index, UNIT, index
+    )
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("limit", [0, 300_000])
+def test_a_full_disk_ends_the_file_with_one_line_and_leaves_nothing(
+    tmp_path: Path, suffix: str, limit: int
+) -> None:
+    target = tmp_path / f"out{suffix}"
+    with files_limited_to(limit), pytest.raises(SinkError, match="cannot write .*: file too large") as caught:
+        write_noise(target)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_noise(target: Path) -> None:
+    sink = FileSink(target, size=(240, 320))
+    for index in range(60):
+        sink.write(noise(index))
+    sink.close()
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_nothing(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    sink.write(frame(0))
+    with files_limited_to(64), pytest.raises(SinkError, match="file too large"):
+        sink.close()
+    assert list(tmp_path.iterdir()) == []
+    sink.close()
+    sink.abort()
+
+
+def test_a_result_that_cannot_be_renamed_is_kept_and_named(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    sink.write(frame(0))
+    (tmp_path / "out.mp4").mkdir()
+    with pytest.raises(
+        SinkError, match=r"out.mp4 came into being meanwhile; the result is in .*out.mp4.part"
+    ):
+        sink.close()
+    sink.close()
+    sink.abort()
+    assert len(video(tmp_path / "out.mp4.part").pts) == 1
+
+
+def test_abort_leaves_nothing_and_works_twice(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    sink.write(frame(0))
+    sink.abort()
+    sink.abort()
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SinkError, match="it is closed"):
+        sink.write(frame(1))
+
+
+def test_close_works_twice_and_abort_after_it_does_nothing(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    sink.write(frame(0))
+    sink.close()
+    sink.close()
+    sink.abort()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_no_frame_is_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    with caplog.at_level(logging.WARNING):
+        sink.close()
+    assert list(tmp_path.iterdir()) == []
+    assert "no frame was written" in caplog.text
+
+
+def test_a_frame_of_another_size_is_refused(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    with pytest.raises(SinkError, match="a frame of 32x16 came, the file was opened for 64x48"):
+        sink.write(frame(0, (16, 32)))
+    sink.abort()
+
+
+def test_an_encoder_that_fails_ends_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
+    sink.write(frame(0))
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise av.error.ExternalError(1, "Generic error in an external library")
+
+    monkeypatch.setattr(sink._track, "_mux", broken)
+    with pytest.raises(SinkError, match="generic error in an external library"):
+        sink.write(frame(1))
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_with_colon_percent_and_spaces_is_a_plain_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "in.mp4", Clip(frames=2)).rename(tmp_path / "at 12:30 100%03d.mp4")
+    copy(Path("at 12:30 100%03d.mp4"), Path("file:out %d.mkv"))
+    assert len(video(tmp_path / "file:out %d.mkv").pts) == 2
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=4, sounds=[Sound()]))
+    copy(source, tmp_path / "first.mp4")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for index in range(3):
+        copy(source, tmp_path / f"{index}.mp4")
+        sink = open_sink(str(tmp_path / "gone.mkv"), None, size=(48, 64))
+        sink.write(frame(0))
+        sink.abort()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_usable_encoder_is_told_from_one_that_is_not() -> None:
+    assert probe_encoder("libx264") is None
+    assert probe_encoder("no_such_encoder") is not None
+    assert probe_encoder("aac") == "it is not a video encoder"
