@@ -102,7 +102,7 @@ class FileSource:
         )
         self._stream.thread_type = "AUTO"
         self._reformatter = VideoReformatter()
-        self._timeline = Timeline(self._container, self._stream)
+        self._timeline = Timeline(self._path, self._container, self._stream)
         self._continuity = Continuity(self._container)
         self._pictures = self._decode_all()
         first = next(self._pictures, None)
@@ -159,7 +159,7 @@ class FileSource:
             yield Frame(rgb=rgb, pts=pts, time_base=self._timeline.time_base, index=index)
             index += 1
         self.companions.ended = True
-        self._timeline.warn(self._path)
+        self._timeline.warn()
         if joins := self._continuity.joins:
             _log.warning(
                 "%s: its clock starts again %d time(s); the parts follow one another", self._path, joins
@@ -270,18 +270,21 @@ def _open(path: Path) -> av.container.InputContainer:
             local_name(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
         )
     except (av.error.FFmpegError, ValueError) as error:
-        what = "it is text, not a video" if _is_text(path) else f"it is not a video file ({reason(error)})"
-        raise SourceError(f"cannot read {path}: {what}; a video file is needed") from None
+        raise SourceError(f"cannot read {path}: {_what_it_is(path, error)}; a video file is needed") from None
     if container.format.name in _NOT_VIDEO:
         container.close()
         raise SourceError(f"cannot read {path}: it is text, not a video; a video file is needed")
     return container
 
 
-def _is_text(path: Path) -> bool:
+def _what_it_is(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         head = file.read(4096)
-    return b"\0" not in head and all(byte >= 9 for byte in head)
+    if b"\0" not in head and all(byte >= 9 for byte in head):
+        return "it is text, not a video"
+    if head[4:8] == b"ftyp":
+        return "it is an mp4 without its index: cut short, or never finished"
+    return f"it is not a video file ({reason(error)})"
 
 
 def _choose_video(path: Path, container: av.container.InputContainer) -> av.VideoStream:

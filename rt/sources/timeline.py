@@ -13,9 +13,12 @@ import av.error
 import av.packet
 
 from rt.media import packet_time, rational
+from rt.sources.extent import missing_bytes
 
 _log = logging.getLogger(__name__)
 
+_ONE_TO_ONE = frozenset({"h264", "hevc"})
+"""Codecs whose every packet in mp4 and Matroska shows as a frame; others have packets never shown."""
 _TRUSTED_FORMATS = frozenset({"mov", "matroska", "avi", "asf", "flv"})
 """Containers whose declared duration is written down; others' is FFmpeg's guess from what is there."""
 _TOLERANCE_S = {"mov": Fraction(1, 5)}
@@ -26,12 +29,17 @@ _USUAL_TOLERANCE_S = Fraction(1, 2)
 class Timeline:
     """Places frames in time and keeps account of what was read and what was not."""
 
-    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    def __init__(self, path: Path, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        self._path = path
+        self._missing_bytes = missing_bytes(path)
+        self._stream_index = stream.index
         self.time_base: Fraction = rational(stream.time_base) or Fraction(1, 90000)
         self.frame_rate = rational(stream.average_rate) or rational(stream.guessed_rate)
         self.failures = 0
         """Places that could not be read or decoded, behind the first frame."""
         kind = container.format.name.split(",")[0]
+        countable = kind in ("mov", "matroska") and stream.codec_context.name in _ONE_TO_ONE
+        self._awaited: set[int] | None = set() if countable else None
         self._tolerance_s = _TOLERANCE_S.get(kind, _USUAL_TOLERANCE_S)
         self._declared_s = _declared_end_s(kind, container, stream)
         self._declared_by_stream = stream.duration is not None or "DURATION" in stream.metadata
@@ -64,6 +72,8 @@ class Timeline:
             pts = max(picture.pts, self._last + 1)
             self._mended += pts != picture.pts
         self._last = pts
+        if self._awaited is not None and picture.pts is not None:
+            self._awaited.discard(picture.pts)
         self._frames += 1
         self._corrupt += bool(picture.is_corrupt)
         self._end_s = (pts + step) * self.time_base
@@ -74,6 +84,9 @@ class Timeline:
         start = packet_time(packet)
         if packet.is_corrupt and self._first is not None:
             self.failures += 1
+        is_video = packet.stream_index == self._stream_index
+        if self._awaited is not None and is_video and packet.pts is not None and not packet.is_discard:
+            self._awaited.add(packet.pts)
         if start is not None:
             end = start + (packet.duration or 0) * (rational(packet.time_base) or 0)
             self._any_end_s = max(self._any_end_s, end)
@@ -83,29 +96,42 @@ class Timeline:
         self.failures += 1
         _log.debug("unreadable: %s", error)
 
-    def warn(self, path: Path) -> None:
+    def warn(self) -> None:
         """Say in the log how many time stamps had to be mended."""
         if self._mended:
             _log.warning(
-                "%s: %d time stamps were missing or not increasing and were moved", path, self._mended
+                "%s: %d time stamps were missing or not increasing and were moved",
+                self._path,
+                self._mended,
             )
 
     def damage(self) -> str | None:
         """Return in words what is missing or broken, None for a whole file."""
-        early = self._ends_early()
-        if not (early or self._corrupt or self.failures):
+        early, lost = self._ends_early(), self._lost()
+        if not (early or lost or self._corrupt or self.failures):
             return None
         start_s = (self._first or 0) * self.time_base
         parts = [f"read {_counted(self._frames, 'frame')}, {float(self._end_s - start_s):.1f} s"]
         if self._declared_s is not None:
             parts[0] += f" of the declared {float(self._declared_s - start_s):.1f} s"
+        if self._missing_bytes:
+            parts.append(f"{_counted(self._missing_bytes, 'byte')} missing at its end")
+        if lost:
+            parts.append(f"{_counted(lost, 'frame')} lost")
         if self._corrupt:
             parts.append(f"{_counted(self._corrupt, 'frame')} damaged")
         if self.failures:
             parts.append(f"{_counted(self.failures, 'place')} unreadable")
         return f"{'ends early' if early else 'is damaged'}: {'; '.join(parts)}"
 
+    def _lost(self) -> int:
+        """Return how many packets behind the first frame gave no frame."""
+        first = self._first
+        return sum(first is not None and pts > first for pts in self._awaited or ())
+
     def _ends_early(self) -> bool:
+        if self._missing_bytes:
+            return True
         if self._declared_s is None:
             return False
         end_s = self._end_s if self._declared_by_stream else max(self._end_s, self._any_end_s)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import struct
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -269,15 +270,44 @@ def test_a_refused_file_is_let_go(tmp_path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-@pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4"])
+@pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4", "cut.avi"])
 def test_a_file_cut_short_is_reported_with_how_much_was_read(tmp_path: Path, name: str) -> None:
     options = {"movflags": "faststart"} if name.endswith("mp4") else {}
     clip = Clip(frames=100, sounds=[Sound(seconds=4.0)], container_options=options)
-    path = cut_short(write_clip(tmp_path / name, clip), 0.5)
-    frames, message = read_damaged(path)
+    whole = write_clip(tmp_path / name, clip)
+    length = whole.stat().st_size
+    frames, message = read_damaged(cut_short(whole, 0.5))
     assert 30 < len(frames) < 70
     assert f"{name} ends early: read {len(frames)} frames, {len(frames) / 25:.1f} s" in message
-    assert "of the declared 4.0 s" in message
+    assert f"; {length - length // 2} bytes missing at its end" in message
+    assert "of the declared 4.0 s" in message or name == "cut.avi"
+
+
+@pytest.mark.parametrize("name", ["cut.mkv", "cut.avi"])
+def test_even_the_last_bytes_are_missed(tmp_path: Path, name: str) -> None:
+    path = write_clip(tmp_path / name, Clip(codec="mpeg4", frames=20))
+    path.write_bytes(path.read_bytes()[:-9])
+    frames, message = read_damaged(path)
+    assert "ends early" in message
+    assert "9 bytes missing at its end" in message
+    assert len(frames) >= 19
+
+
+def test_a_lying_header_is_believed_and_reported(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "lie.mkv", Clip(frames=25))
+    data = path.read_bytes()
+    said = data.index(b"\x44\x89\x88") + 3  # the duration, a 64-bit float of milliseconds
+    path.write_bytes(data[:said] + struct.pack(">d", 9000.0) + data[said + 8 :])
+    stripped = path.read_bytes().replace(b"DURATION", b"DURATIOX")
+    path.write_bytes(stripped)
+    frames, message = read_damaged(path)
+    assert len(frames) == 25
+    assert "ends early: read 25 frames, 1.0 s of the declared 9.0 s" in message
+
+
+def test_an_mp4_without_its_index_is_told_from_other_files(tmp_path: Path) -> None:
+    path = cut_short(write_clip(tmp_path / "unfinished.mp4", Clip(frames=20)), 0.8)
+    assert "it is an mp4 without its index: cut short, or never finished" in refusal(path)
 
 
 def test_flipped_bits_are_survived_and_reported(tmp_path: Path) -> None:
@@ -305,6 +335,9 @@ def test_flipped_bits_are_survived_and_reported(tmp_path: Path) -> None:
         ("one.mp4", Clip(frames=1)),
         ("stream.ts", Clip(sounds=[Sound("mp2", seconds=2.0)])),
         ("old.avi", Clip(codec="mpeg4", sounds=[Sound("mp2", seconds=2.0)])),
+        ("b_frames.mp4", Clip(frames=60, options={"bf": "3", "preset": "veryfast"})),
+        ("live.mkv", Clip(container_options={"live": "1"})),
+        ("interlaced.ts", Clip(codec="mpeg2video", options={"flags": "+ildct+ilme"})),
         ("fragments.mp4", Clip(frames=50, container_options={"movflags": "frag_keyframe+empty_moov"})),
     ],
 )
