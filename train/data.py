@@ -21,9 +21,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PictureSet:
-    """The decoded pictures of one folder, short side `load_size`, kept as bytes."""
+    """Decoded pictures, uint8[H, W, 3] RGB, to take random crops from."""
 
-    folder: Path
     pictures: Sequence[Rgb]
 
     def __len__(self) -> int:
@@ -118,4 +117,4 @@ def load_pictures(folder: Path, load_size: int, limit: int | None = None) -> Pic
         log.warning("%d damaged pictures in %s left out: %s", len(damaged), folder, names)
     if not pictures:
         raise DataError(f"no readable picture in {folder}: all {len(damaged)} are damaged")
-    return PictureSet(folder, pictures)
+    return PictureSet(pictures)

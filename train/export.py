@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from rt.card import NAME_PATTERN, Card, describe_model, write_card
 from rt.frame import Rgb
-from train.checkpoint import load_net
+from train.checkpoint import load_net, read_facts
 from train.config import Export
 from train.data import load_pictures, picture_paths, read_picture, scale_short_side, write_picture
 from train.errors import DataError, ExportError
@@ -78,8 +78,6 @@ def load_generator(run: Path, direction: str) -> tuple[nn.Module, dict[str, Any]
     Raises:
         RunError: the run has no readable checkpoint.
     """
-    from train.checkpoint import read_facts
-
     settings = read_facts(run / CHECKPOINT)["settings"]
     net = make_generator(settings["generator"], settings["norm"])
     facts = load_net(run / CHECKPOINT, "ema_G_A" if direction == "AtoB" else "ema_G_B", net)
@@ -91,7 +89,7 @@ def write_onnx(net: nn.Module, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=64)
     rows = torch.export.Dim("rows", min=2, max=1024)
     columns = torch.export.Dim("columns", min=2, max=1024)
-    multiple = int(net.multiple)  # type: ignore[arg-type]
+    multiple = _whole(net.multiple)
     shapes = ({0: batch, 1: multiple * rows, 2: multiple * columns},)
     example = torch.zeros(2, 12 * multiple, 16 * multiple, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which is not used
@@ -127,7 +125,7 @@ def check_parity(net: nn.Module, path: Path, pictures: list[Rgb]) -> int:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    multiple, minimum = int(net.multiple), int(net.minimum_px)  # type: ignore[arg-type]
+    multiple, minimum = _whole(net.multiple), _whole(net.minimum_px)
     worst = 0
     for number, rgb in enumerate(pictures):
         # Sizes change from picture to picture, so that a size frozen into the graph is found.
@@ -188,28 +186,40 @@ def _fill(
     notes: dict[str, Any],
     say: Callable[[str], None],
 ) -> None:
-    settings = facts["settings"]
-    source, target = ("A", "B") if config.direction == "AtoB" else ("B", "A")
-    inputs, reals = (
-        _test_pictures(Path(settings["data"]), domain, config.size) for domain in (source, target)
-    )
-    path = folder / "model.onnx"
-    write_onnx(net, path)
-    worst = check_parity(net, path, inputs[:PARITY_PICTURES])
-    say(
-        f"ONNX Runtime against PyTorch on {PARITY_PICTURES} pictures: largest difference {worst} level(s): ok"
-    )
+    """Write everything a style consists of into `folder`, the card last."""
+    data, multiple = Path(facts["settings"]["data"]), _whole(net.multiple)
+    domains = ("A", "B") if config.direction == "AtoB" else ("B", "A")
+    inputs, reals = (_test_pictures(data, domain, config.size, multiple) for domain in domains)
+    write_onnx(net, folder / "model.onnx")
+    compared = inputs[:PARITY_PICTURES]
+    worst = check_parity(net, folder / "model.onnx", compared)
+    say(f"ONNX Runtime against PyTorch on {len(compared)} pictures: largest difference {worst} level(s): ok")
     say(f"measuring on {len(inputs)} held-back pictures ...")
-    metrics = _measure(net, settings, inputs, reals, source, target)
-    metrics["onnx_largest_difference"] = worst
-    card = Card(
+    source, target = (load_pictures(data / f"train{domain}", 72).pictures for domain in domains)
+    metrics = _measure(net, inputs, reals, train_domain_classifier(source, target))
+    if config.previews is not None:
+        _write_previews(folder, config.previews, net, config.size)
+    card = _make_card(folder, config, net, facts, notes, {**metrics, "onnx_largest_difference": worst})
+    write_card(card, folder)
+
+
+def _make_card(
+    folder: Path,
+    config: Export,
+    net: nn.Module,
+    facts: dict[str, Any],
+    notes: dict[str, Any],
+    metrics: dict[str, Any],
+) -> Card:
+    settings, recipe = facts["settings"], facts["recipe"]
+    return Card(
         name=config.name,
-        title=config.title or f"{facts['recipe']} {source} to {target}",
-        multiple=int(net.multiple),  # type: ignore[arg-type]
-        minimum_px=int(net.minimum_px),  # type: ignore[arg-type]
+        title=config.title or f"{recipe} {config.direction[0]} to {config.direction[-1]}",
+        multiple=_whole(net.multiple),
+        minimum_px=_whole(net.minimum_px),
         size_px=config.size,
-        models={"fp32": describe_model(path)},
-        recipe=facts["recipe"],
+        models={"fp32": describe_model(folder / "model.onnx")},
+        recipe=recipe,
         network={
             "generator": settings["generator"],
             "norm": settings["norm"],
@@ -225,34 +235,28 @@ def _fill(
         metrics=metrics,
         faults=tuple(notes.get("faults", [])),
     )
-    if config.previews is not None:
-        _write_previews(folder, config.previews, net, config.size)
-    write_card(card, folder)
 
 
-def _test_pictures(data: Path, domain: str, size: int) -> list[Rgb]:
+def _whole(value: Tensor | nn.Module) -> int:
+    """Return a network's plain number, which PyTorch types as if it were a part of the network."""
+    return int(value)  # type: ignore[arg-type]
+
+
+def _test_pictures(data: Path, domain: str, size: int, multiple: int) -> list[Rgb]:
     """Return held-back pictures of a domain; the training ones only where there are no others."""
     folder = data / f"test{domain}"
     pictures = load_pictures(folder if folder.is_dir() else data / f"train{domain}", size).pictures
-    return [crop_to_multiple(rgb, 8) for rgb in pictures]
+    return [crop_to_multiple(rgb, multiple) for rgb in pictures]
 
 
-def _measure(
-    net: nn.Module, settings: dict[str, Any], inputs: list[Rgb], reals: list[Rgb], source: str, target: str
-) -> dict[str, Any]:
+def _measure(net: nn.Module, inputs: list[Rgb], reals: list[Rgb], classifier: nn.Module) -> dict[str, Any]:
     if len(reals) < 4:
-        raise DataError(f"only {len(reals)} pictures of domain {target} to measure with: needed are 4")
-    data = Path(settings["data"])
-    classifier = train_domain_classifier(
-        load_pictures(data / f"train{source}", 256), load_pictures(data / f"train{target}", 256)
-    )
+        raise DataError(f"only {len(reals)} pictures of the target domain to measure with: needed are 4")
     translated = translate_pictures(net, inputs)
-    changed = np.mean(
-        [np.abs(a.astype(np.int16) - b).mean() for a, b in zip(inputs, translated, strict=True)]
-    )
+    changed = [np.abs(a.astype(np.int16) - b).mean() for a, b in zip(inputs, translated, strict=True)]
     return {
         **measure_translation(inputs, translated, reals, classifier),
-        "mean_change_levels": round(float(changed), 2),
+        "mean_change_levels": round(float(np.mean(changed)), 2),
         "pictures": len(inputs),
     }
 
@@ -265,6 +269,6 @@ def _write_previews(folder: Path, pictures: Path, net: nn.Module, size: int) -> 
         rgb = read_picture(path)
         if rgb is None:
             raise DataError(f"preview picture {path} is damaged")
-        before = crop_to_multiple(scale_short_side(rgb, size), int(net.multiple))  # type: ignore[arg-type]
+        before = crop_to_multiple(scale_short_side(rgb, size), _whole(net.multiple))
         after = translate_pictures(net, [before])[0]
         write_picture(previews / f"{path.stem}.jpg", np.concatenate([before, after], axis=1))

@@ -16,7 +16,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from rt.frame import Rgb
-from train.checkpoint import load_checkpoint, save_checkpoint
+from train.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from train.config import CycleGan, check_same_settings, settings_json
 from train.data import PictureSet, load_pictures, to_rgb, to_tensor, write_picture
 from train.environment import describe_environment
@@ -57,11 +57,12 @@ def train_cyclegan(
         DataError, RunError: before training starts, where pictures or the run folder do not fit.
     """
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
-    _open_run(config)
+    _check_run(config)
     set_A = load_pictures(config.data / "trainA", config.load_size)
     set_B = load_pictures(config.data / "trainB", config.load_size)
     say(f"pictures: {len(set_A)} of A, {len(set_B)} of B, short side {config.load_size} px")
     loop = _Loop(config, set_A, set_B)
+    _open_run(config)
     if config.resume:
         loop.restore()
         say(f"resumed at step {loop.step}, {loop.elapsed_s / 60:.1f} minutes trained")
@@ -174,15 +175,22 @@ def _fixed_pictures(config: CycleGan, domain: str) -> list[Rgb]:
     return cropped
 
 
-def _open_run(config: CycleGan) -> None:
-    """Make the run's folder and record its settings; check both where the run is resumed."""
-    settings, checkpoint = config.run / SETTINGS, config.run / CHECKPOINT
+def _check_run(config: CycleGan) -> None:
+    """Refuse to train over a run, to resume none, and to resume one with other settings."""
+    checkpoint = config.run / CHECKPOINT
     if config.resume:
         if not checkpoint.is_file():
             raise RunError(f"nothing to resume in {config.run}: no {CHECKPOINT}; leave out --resume")
-        check_same_settings(config, json.loads(settings.read_text(encoding="utf-8")))
-        return
-    if checkpoint.exists():
+        check_same_settings(config, read_facts(checkpoint)["settings"])
+    elif checkpoint.exists():
         raise RunError(f"{config.run} already holds a run: continue it with --resume, or give another --run")
-    config.run.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps(settings_json(config), indent=2) + "\n", encoding="utf-8")
+
+
+def _open_run(config: CycleGan) -> None:
+    """Make the run's folder and write its settings into it."""
+    try:
+        config.run.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(settings_json(config), indent=2)
+        (config.run / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"run folder {config.run} cannot be written: {error.strerror}") from None

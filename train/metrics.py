@@ -114,18 +114,18 @@ def random_kid(pictures: Pictures, reals: Pictures) -> float:
     return float(1000 * (within_x + within_y - 2 * kernel_xy.mean()))
 
 
-def train_domain_classifier(set_A: PictureSet, set_B: PictureSet, steps: int = 500) -> nn.Module:
-    """Train a small network to tell domain B (1) from domain A (0) on 64 px shrunk crops."""
+def train_domain_classifier(domain_A: Pictures, domain_B: Pictures, steps: int = 300) -> nn.Module:
+    """Train a small network to tell domain B (1) from domain A (0) on pictures shrunk to 64×64."""
     rng = torch.Generator().manual_seed(0)
+    set_A, set_B = (PictureSet([_squash(rgb, 72) for rgb in pictures]) for pictures in (domain_A, domain_B))
     torch.manual_seed(0)
     net = _classifier()
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     labels = torch.cat([torch.zeros(16), torch.ones(16)])
-    side = min(min(rgb.shape[:2]) for rgb in (*set_A.pictures, *set_B.pictures))
     for _ in range(steps):
-        crops = torch.cat([set_A.crops(16, side * 7 // 8, rng), set_B.crops(16, side * 7 // 8, rng)])
-        loss = nn.functional.binary_cross_entropy_with_logits(net(_shrink(crops)).squeeze(1), labels)
+        crops = torch.cat([set_A.crops(16, 64, rng), set_B.crops(16, 64, rng)])
+        loss = nn.functional.binary_cross_entropy_with_logits(net(crops).squeeze(1), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -136,7 +136,7 @@ def train_domain_classifier(set_A: PictureSet, set_B: PictureSet, steps: int = 5
 @torch.no_grad()
 def share_called_target(classifier: nn.Module, pictures: Pictures) -> float:
     """Return the share of pictures, in [0, 1], that the classifier takes for domain B."""
-    called = [classifier(_shrink(to_tensor(rgb)[None])).item() > 0 for rgb in pictures]
+    called = [classifier(to_tensor(_squash(rgb, 64))[None]).item() > 0 for rgb in pictures]
     return float(np.mean(called))
 
 
@@ -152,8 +152,9 @@ def _classifier() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _shrink(pictures: Tensor) -> Tensor:
-    return nn.functional.interpolate(pictures, size=(64, 64), mode="area")
+def _squash(rgb: Rgb, side: int) -> Rgb:
+    """Return the picture as a square, whatever its aspect."""
+    return cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def _patches(pictures: Pictures) -> list[FloatArray]:
@@ -191,7 +192,7 @@ def _lab(pictures: Pictures) -> FloatArray:
     """Return float64[pixels, 3] of Lab values of the pictures shrunk to 64×64."""
     values = []
     for rgb in pictures:
-        small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        small = _squash(rgb, 64).astype(np.float32) / 255
         values.append(cv2.cvtColor(small, cv2.COLOR_RGB2Lab).reshape(-1, 3))
     return np.concatenate(values).astype(np.float64)
 

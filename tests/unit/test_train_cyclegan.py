@@ -24,6 +24,12 @@ from train.nets import make_generator
 from train.recipes.cyclegan import CycleGanRecipe
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Threads that wait for each other on a busy machine cost a test more than they give it."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_domains(tmp_path_factory.mktemp("data"))

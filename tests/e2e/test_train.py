@@ -1,0 +1,78 @@
+"""The command `frameshift-train`, as a user meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rt.card import read_card
+from tests.support.pictures import make_domains
+
+TRAIN = (sys.executable, "-m", "train.cli")
+SMALL = ["--generator", "hg48", "--discriminator-width", "8", "--load-size", "72", "--crop-size", "64"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+"""Threads that wait for each other on a busy machine cost a test more than they give it."""
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*TRAIN, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=ONE_THREAD)
+
+
+def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
+    data = make_domains(tmp_path / "data")
+    trained = run("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 2)
+    assert trained.returncode == 0, trained.stderr
+    assert "pictures: 6 of A, 6 of B, short side 72 px" in trained.stderr
+    assert f"next: frameshift-train export {tmp_path / 'run'} --name NAME" in trained.stdout
+    style = tmp_path / "styles" / "drawn"
+    style.parent.mkdir()
+    exported = run("export", tmp_path / "run", "--name", "drawn", "--out", style, "--size", 64)
+    assert exported.returncode == 0, exported.stderr
+    assert "ONNX Runtime against PyTorch on 6 pictures: largest difference" in exported.stderr
+    card = read_card(style)
+    assert card.training["command"].startswith("cli.py cyclegan --data")
+    assert f"next: frameshift run INPUT OUTPUT.mp4 --style {style}" in exported.stdout
+
+
+def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_path: Path) -> None:
+    data = make_domains(tmp_path / "data")
+    command = ("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 100_000)
+    with subprocess.Popen(
+        [*TRAIN, *map(str, command), "--threads", "1"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as started:
+        assert started.stderr is not None
+        for line in started.stderr:
+            if "step 100 " in line:
+                break
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate()
+    assert started.returncode == 128 + signal.SIGINT
+    assert f"continue with --resume --run {tmp_path / 'run'}" in said
+    assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
+    resumed = run(*command[:-1], 101, "--resume")
+    assert resumed.returncode == 1
+    assert "--steps is 101, the run was started with 100000" in resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "nowhere", "--steps", "5"], "error: no folder nowhere/trainA: unpaired training needs"),
+        (["--data", "nowhere"], "error: how long to train is not clear: give either --steps or --minutes"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_1(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = run("cyclegan", *arguments, "--run", tmp_path / "run")
+    assert result.returncode == 1
+    assert result.stderr.startswith(said)
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
