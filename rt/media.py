@@ -22,16 +22,11 @@ UNSPECIFIED = 2
 RANGE_LIMITED, RANGE_FULL = 1, 2
 """Colour codes of ISO/IEC 23091-2, as FFmpeg and H.264 write them."""
 
-_SCALER_MATRIX = {
-    MATRIX_709: 1,
-    MATRIX_FCC: 4,
-    MATRIX_470BG: 5,
-    MATRIX_601: 5,
-    MATRIX_240M: 7,
-    MATRIX_2020: 9,
-    MATRIX_2020_CONSTANT: 9,
-}
-"""Matrix code → the code libswscale gives the same coefficients."""
+BILINEAR, FULL_CHROMA_OUT, ACCURATE_ROUNDING = 1 << 1, 1 << 13, 1 << 18
+"""Flags of libswscale; PyAV 17 has no names for the last two."""
+
+_KNOWN_MATRICES = frozenset({MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M, MATRIX_2020})
+"""Matrices that libswscale computes with."""
 
 _UNIT = 1 << 16
 _LAST_UNIT = 1 << 30
@@ -48,11 +43,6 @@ class Colour:
     transfer: int = UNSPECIFIED
     """The curve from light to numbers."""
 
-    @property
-    def scaler_matrix(self) -> int:
-        """The matrix in libswscale's numbering."""
-        return _SCALER_MATRIX[self.matrix]
-
 
 def known_matrix(tag: int, height: int) -> int:
     """Return the matrix of a picture: its tag where it has a known one, else by convention.
@@ -62,7 +52,7 @@ def known_matrix(tag: int, height: int) -> int:
     """
     if tag == MATRIX_2020_CONSTANT:
         return MATRIX_2020
-    if tag in _SCALER_MATRIX:
+    if tag in _KNOWN_MATRICES:
         return tag
     return MATRIX_709 if height >= 720 else MATRIX_601
 

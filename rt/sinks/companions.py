@@ -196,7 +196,7 @@ class CompanionCopy:
             return kinds.count("audio"), kinds.count("subtitle")
 
         best, suffix = worth(held), None
-        for name in ("matroska", "mov", "mp4"):
+        for name in ("matroska", "mp4", "mov"):
             found = worth([stream for stream in streams if holds(name, stream)])
             if found > best:
                 best, suffix = found, _CONTAINERS[name]

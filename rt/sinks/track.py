@@ -10,16 +10,16 @@ from typing import Final
 import av
 import av.container
 import av.packet
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from rt.frame import Frame
-from rt.media import RANGE_LIMITED, Orientation, VideoFacts
+from rt.media import ACCURATE_ROUNDING, BILINEAR, RANGE_LIMITED, Orientation, VideoFacts
 
 _log = logging.getLogger(__name__)
 
 ENCODER: Final = "libx264"
 ENCODER_OPTIONS = {"preset": "veryfast", "crf": "18"}
-_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+_SCALING = BILINEAR | ACCURATE_ROUNDING
 _KEYFRAME_INTERVAL_S = 2
 _MAX_KEYFRAME_INTERVAL = 250
 
@@ -65,14 +65,14 @@ class VideoTrack:
     def write(self, frame: Frame, shift_s: Fraction) -> Fraction | None:
         """Encode a frame, `shift_s` later than it says; return up to what time the file is written."""
         picture = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
+        picture.colorspace = self._colour.matrix  # what the conversion is to compute with
         picture = self._reformatter.reformat(
             picture,
             format=self.stream.pix_fmt,
-            dst_colorspace=self._colour.scaler_matrix,
             dst_color_range=RANGE_LIMITED,
             interpolation=_SCALING,
         )
-        picture.colorspace, picture.color_range = self._colour.matrix, RANGE_LIMITED
+        picture.color_range = RANGE_LIMITED
         picture.color_primaries, picture.color_trc = self._colour.primaries, self._colour.transfer
         picture.pts, picture.time_base = self._place(frame, shift_s), self._unit
         picture.duration = self._step

@@ -14,11 +14,14 @@ import av.error
 import av.packet
 import av.stream
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from rt.errors import DamagedSource, SourceError, nearest
 from rt.frame import Frame, Rgb
 from rt.media import (
+    ACCURATE_ROUNDING,
+    BILINEAR,
+    FULL_CHROMA_OUT,
     RANGE_FULL,
     Chapter,
     Colour,
@@ -37,7 +40,7 @@ from rt.sources.timeline import Timeline
 
 _log = logging.getLogger(__name__)
 
-_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_SCALING = BILINEAR | ACCURATE_ROUNDING | FULL_CHROMA_OUT
 """Exact to half a level. The faster defaults darken every picture by one level and miss by up to three."""
 _NOT_VIDEO = frozenset({"tty", "lavfi", "ffmetadata", "hls", "concat", "dash", "sdp", "rtsp"})
 """What FFmpeg opens as a stream of pictures but is text or a list of addresses."""
@@ -169,17 +172,14 @@ class FileSource:
 
     def _rgb(self, picture: av.VideoFrame) -> Rgb:
         height, width = self._coded_size
-        matrix = None
         if not picture.format.is_rgb and not picture.format.has_palette:
-            matrix = Colour(known_matrix(int(picture.colorspace), picture.height)).scaler_matrix
+            picture.colorspace = known_matrix(int(picture.colorspace), picture.height)
         try:
             converted = self._reformatter.reformat(
                 picture,
                 width=width,
                 height=height,
                 format="rgb24",
-                src_colorspace=matrix,
-                dst_colorspace=matrix,
                 src_color_range=int(picture.color_range) or None,
                 dst_color_range=RANGE_FULL,
                 interpolation=_SCALING,

@@ -72,12 +72,17 @@ class Timeline:
             pts = max(picture.pts, self._last + 1)
             self._mended += pts != picture.pts
         self._last = pts
-        if self._awaited is not None and picture.pts is not None:
-            self._awaited.discard(picture.pts)
+        self._expect_no_more(picture)
         self._frames += 1
         self._corrupt += bool(picture.is_corrupt)
         self._end_s = (pts + step) * self.time_base
         return pts
+
+    def _expect_no_more(self, picture: av.VideoFrame) -> None:
+        if picture.interlaced_frame:
+            self._awaited = None  # its two fields may come in two packets
+        elif self._awaited is not None and picture.pts is not None:
+            self._awaited.discard(picture.pts)
 
     def see(self, packet: av.packet.Packet[Any]) -> None:
         """Note how far the packets of any stream reach."""

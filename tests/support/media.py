@@ -138,10 +138,8 @@ def _frame(
 ) -> av.VideoFrame:
     picture = av.VideoFrame.from_ndarray(rgb, "rgb24")
     if colour is not None:
-        scaler = {6: 5}.get(colour[0], colour[0])
-        picture = picture.reformat(format=pixels, dst_colorspace=scaler, dst_color_range=colour[1])
-    else:
-        picture = picture.reformat(format=pixels)
+        picture.colorspace = colour[0]
+    picture = picture.reformat(format=pixels, dst_color_range=colour[1] if colour else None)
     picture.pts, picture.time_base = pts, unit
     return picture
 

@@ -1,0 +1,104 @@
+"""The promises of every sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rt.errors import SinkError
+from rt.frame import Frame
+from rt.sinks import Sink, open_sink
+from tests.support.media import drawn, video
+
+SIZE = (40, 56)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A sink, the folder it may write in, and a way to count the frames of its result."""
+
+    sink: Sink
+    folder: Path
+    count: Callable[[], int]
+
+
+def file_sink(suffix: str) -> Callable[[Path], Opened]:
+    def opened(folder: Path) -> Opened:
+        target = folder / f"result{suffix}"
+        sink = open_sink(str(target), None, size=SIZE, frame_rate=Fraction(25))
+        return Opened(sink, folder, lambda: len(video(target).pts))
+
+    return opened
+
+
+SINKS = {"mp4": file_sink(".mp4"), "mov": file_sink(".mov"), "mkv": file_sink(".mkv")}
+
+
+@pytest.fixture(params=list(SINKS.values()), ids=list(SINKS))
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    opener: Callable[[Path], Opened] = request.param
+    return opener(tmp_path)
+
+
+def frame(index: int) -> Frame:
+    return Frame(drawn(index, *SIZE), 40 * index, Fraction(1, 1000), index)
+
+
+def test_what_was_written_is_a_whole_result_after_close(opened: Opened) -> None:
+    for index in range(7):
+        opened.sink.write(frame(index))
+    opened.sink.close()
+    assert opened.count() == 7
+    assert len(list(opened.folder.iterdir())) == 1
+
+
+def test_a_picture_is_neither_kept_nor_changed(opened: Opened) -> None:
+    given = frame(3)
+    before = given.rgb.copy()
+    opened.sink.write(given)
+    assert np.array_equal(given.rgb, before)
+    given.rgb.setflags(write=False)  # neither later
+    opened.sink.write(Frame(given.rgb, 1000, Fraction(1, 1000), 1))
+    opened.sink.close()
+    assert opened.count() == 2
+
+
+def test_close_works_twice_and_abort_after_it_does_nothing(opened: Opened) -> None:
+    opened.sink.write(frame(0))
+    opened.sink.close()
+    opened.sink.close()
+    opened.sink.abort()
+    assert opened.count() == 1
+
+
+def test_abort_leaves_nothing_behind_and_works_twice(opened: Opened) -> None:
+    for index in range(3):
+        opened.sink.write(frame(index))
+    opened.sink.abort()
+    opened.sink.abort()
+    opened.sink.close()
+    assert list(opened.folder.iterdir()) == []
+
+
+def test_abort_before_the_first_frame_leaves_nothing_behind(opened: Opened) -> None:
+    opened.sink.abort()
+    assert list(opened.folder.iterdir()) == []
+
+
+def test_nothing_is_written_after_the_end(opened: Opened) -> None:
+    opened.sink.write(frame(0))
+    opened.sink.close()
+    with pytest.raises(SinkError):
+        opened.sink.write(frame(1))
+    assert opened.count() == 1
+
+
+def test_a_sink_that_is_forgotten_leaves_nothing_behind(tmp_path: Path) -> None:
+    sinks = [file_sink(".mp4")(tmp_path)]
+    sinks.clear()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,130 @@
+"""The promises of every source."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rt.errors import DamagedSource, SourceError
+from rt.sources import Source, open_source
+from tests.support.media import Clip, cut_short, write_clip
+
+LIMIT_S = 20  # only reached where something hangs
+
+
+def whole_file(folder: Path) -> Source:
+    return open_source(str(write_clip(folder / "whole.mp4", Clip(size=(40, 56), frames=30))))
+
+
+def damaged_file(folder: Path) -> Source:
+    return open_source(str(cut_short(write_clip(folder / "cut.mkv", Clip(frames=60)), 0.5)))
+
+
+WHOLE = {"file": whole_file}
+DAMAGED = {"file": damaged_file}
+Opener = Callable[[Path], Source]
+
+
+@pytest.fixture(params=list(WHOLE.values()), ids=list(WHOLE))
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    opener: Opener = request.param
+    return opener(tmp_path)
+
+
+@pytest.fixture(params=list(DAMAGED.values()), ids=list(DAMAGED))
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    opener: Opener = request.param
+    return opener(tmp_path)
+
+
+def test_every_frame_is_rgb_of_the_size_the_source_said(source: Source) -> None:
+    for frame in source:
+        assert frame.rgb.dtype == np.uint8
+        assert frame.rgb.shape == (source.info.height, source.info.width, 3)
+        assert frame.rgb.flags.c_contiguous
+    source.close()
+
+
+def test_frames_are_numbered_from_zero_and_their_times_increase(source: Source) -> None:
+    frames = list(source)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert all(earlier.pts < later.pts for earlier, later in itertools.pairwise(frames))
+    assert {frame.time_base for frame in frames} == {frames[0].time_base}
+    assert isinstance(frames[0].time_base, Fraction)
+    source.close()
+
+
+def test_a_frame_is_never_overwritten_by_a_later_one(source: Source) -> None:
+    frames, copies = [], []
+    for frame in source:
+        frames.append(frame)
+        copies.append(frame.rgb.copy())
+    source.close()
+    for frame, copy in zip(frames, copies, strict=True):
+        assert np.array_equal(frame.rgb, copy)
+
+
+def test_iteration_ends_at_the_end(source: Source) -> None:
+    frames = iter(source)
+    assert len(list(frames)) > 1
+    assert next(frames, None) is None
+    source.close()
+
+
+def test_close_works_twice_before_within_and_after_the_iteration(source: Source) -> None:
+    frames = iter(source)
+    next(frames)
+    source.close()
+    source.close()
+    assert list(frames) == []
+    source.close()
+
+
+def test_close_without_reading_works(source: Source) -> None:
+    source.close()
+    assert list(source) == []
+
+
+def test_close_from_any_thread_ends_a_reader(source: Source) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def read() -> None:
+        for _ in source:
+            begun.set()
+        ended.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    assert begun.wait(LIMIT_S)
+    source.close()
+    assert ended.wait(LIMIT_S)
+    reader.join(LIMIT_S)
+
+
+def test_a_damaged_source_gives_its_frames_and_then_says_so_in_one_line(damaged: Source) -> None:
+    count, message = 0, ""
+    try:
+        for _ in damaged:
+            count += 1
+    except DamagedSource as error:
+        message = str(error)
+    damaged.close()
+    assert count > 1
+    assert f"read {count} frames" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("address", ["nowhere.mp4", "http://127.0.0.1/x.mp4", "", "."])
+def test_what_cannot_be_opened_is_refused_in_one_line(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError) as caught:
+        open_source(address)
+    assert "\n" not in str(caught.value)
