@@ -26,6 +26,8 @@ class CycleGan:
     """Normalisation in the generators."""
     discriminator_width: int = 64
     """Channels of the first convolution of the 70×70 PatchGAN."""
+    discriminator_norm: Literal["instance", "spectral", "none"] = "instance"
+    """Normalisation in the discriminators; without instance norm they see brightness and colour."""
     load_size: int = 286
     """Short side in pixels that pictures are scaled to before cropping."""
     crop_size: int = 256

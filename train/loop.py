@@ -122,7 +122,8 @@ class _Loop:
         real_A = self.set_A.crops(config.batch, config.crop_size, rng)
         real_B = self.set_B.crops(config.batch, config.crop_size, rng)
         losses = {
-            name: loss.item() for name, loss in self.recipe.step(real_A, real_B, self.done, rng).items()
+            name: loss.item()
+            for name, loss in self.recipe.step(real_A, real_B, self.step, self.done, rng).items()
         }
         if bad := [name for name, loss in losses.items() if not math.isfinite(loss)]:
             raise RunError(

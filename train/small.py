@@ -15,7 +15,9 @@ class Hourglass(nn.Module):
 
     The picture is folded to 1/4 with PixelUnshuffle, halved once more for the residual blocks, and the
     learned change is unfolded and added to the input, so detail the network need not touch stays exact.
-    The last convolution starts at zero: training starts from the identity.
+    The last convolution starts at zero: training starts from the identity. A fixed binomial blur after the
+    unfolding takes the patterns of period 2 out of the change and halves those of period 4, the block
+    patterns that PixelShuffle is prone to.
 
     Takes and gives float32[N, 3, H, W] in [-1, 1]; H and W are multiples of 8.
     """
@@ -50,12 +52,19 @@ class Hourglass(nn.Module):
             nn.Conv2d(quarter, 48, 3, padding=1, padding_mode="reflect"),
             nn.PixelShuffle(4),
         )
+        tap = torch.tensor([0.25, 0.5, 0.25])
+        self.binomial: Tensor
+        self.register_buffer("binomial", torch.outer(tap, tap).expand(3, 1, 3, 3).clone(), persistent=False)
 
     def forward(self, picture: Tensor) -> Tensor:
         """Translate float32[N, 3, H, W] in [-1, 1] to the same shape and range."""
         quarter = self.fold(picture)  # [N, C, H/4, W/4]
         change = self.head(quarter + self.up(self.body(self.down(quarter))))  # [N, 3, H, W]
-        return torch.clamp(picture + change, -1.0, 1.0)
+        return torch.clamp(picture + self._blur(change), -1.0, 1.0)
+
+    def _blur(self, change: Tensor) -> Tensor:
+        padded = nn.functional.pad(change, (1, 1, 1, 1), mode="reflect")
+        return nn.functional.conv2d(padded, self.binomial.to(change.dtype), groups=3)
 
     def start_from_identity(self) -> None:
         """Zero the last convolution, so that the untrained network returns its input."""

@@ -24,11 +24,12 @@ class CycleGanRecipe:
     def __init__(self, config: CycleGan) -> None:
         self.config = config
         torch.manual_seed(config.seed)
-        layout = torch.channels_last
-        self.G_A = make_generator(config.generator, config.norm).to(memory_format=layout)  # type: ignore[call-overload]
-        self.G_B = make_generator(config.generator, config.norm).to(memory_format=layout)  # type: ignore[call-overload]
-        self.D_A = PatchDiscriminator(config.discriminator_width).to(memory_format=layout)  # type: ignore[call-overload]
-        self.D_B = PatchDiscriminator(config.discriminator_width).to(memory_format=layout)  # type: ignore[call-overload]
+        self.G_A, self.G_B = (make_generator(config.generator, config.norm) for _ in range(2))
+        self.D_A, self.D_B = (
+            PatchDiscriminator(config.discriminator_width, config.discriminator_norm) for _ in range(2)
+        )
+        for net in (self.G_A, self.G_B, self.D_A, self.D_B):
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema_G_A = copy.deepcopy(self.G_A).eval().requires_grad_(False)
         self.ema_G_B = copy.deepcopy(self.G_B).eval().requires_grad_(False)
         self.optimizer_G = _adam(config, self.G_A, self.G_B)
@@ -53,13 +54,14 @@ class CycleGanRecipe:
         return {"pool_A": self.pool_A, "pool_B": self.pool_B}
 
     def step(
-        self, real_A: Tensor, real_B: Tensor, progress: float, rng: torch.Generator
+        self, real_A: Tensor, real_B: Tensor, number: int, progress: float, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """Update generators, then discriminators, once.
 
         Args:
             real_A: float32[N, 3, H, W] in [-1, 1], pictures of domain A.
             real_B: the same of domain B.
+            number: number of this step, from 0; a young average forgets faster.
             progress: how much of the run is done, in [0, 1]; sets step size and cycle weight.
             rng: randomness of the pools.
 
@@ -73,7 +75,7 @@ class CycleGanRecipe:
         losses |= self._step_discriminators(
             real_A, real_B, self.pool_A.exchange(fake_A, rng), self.pool_B.exchange(fake_B, rng)
         )
-        self._average()
+        self._average(number)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def cycle_weight(self, progress: float) -> float:
@@ -135,10 +137,13 @@ class CycleGanRecipe:
         return losses
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _average(self, number: int) -> None:
+        """Move the averaged weights; the warm-up keeps the untrained weights out of a short run's average."""
+        decay = min(self.config.ema, (1 + number) / (10 + number))
         for averaged, net in ((self.ema_G_A, self.G_A), (self.ema_G_B, self.G_B)):
-            targets, sources = list(averaged.parameters()), list(net.parameters())
-            torch._foreach_lerp_(targets, sources, 1.0 - self.config.ema)
+            targets: list[Tensor] = list(averaged.parameters())
+            sources: list[Tensor] = list(net.parameters())
+            torch._foreach_lerp_(targets, sources, 1.0 - decay)
 
 
 def _adam(config: CycleGan, *nets: nn.Module) -> torch.optim.Adam:
