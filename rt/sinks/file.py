@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -216,8 +217,12 @@ def container_format(path: Path) -> str:
 
 def probe_encoder(name: str) -> str | None:
     """Encode one picture with the FFmpeg encoder `name`; None where it works, else the reason in words."""
+    # These two print to stderr by themselves, past FFmpeg's log.
+    os.environ.setdefault("SVT_LOG", "0")
+    options = {"x265-params": "log-level=none"} if name == "libx265" else {}
     try:
         context = av.CodecContext.create(name, "w")
+        context.options = options
         if not isinstance(context, av.VideoCodecContext):
             return "it is not a video encoder"
         context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"

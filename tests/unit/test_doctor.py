@@ -11,6 +11,7 @@ import rt.doctor
 from rt.backends import BACKENDS
 from rt.cli import main
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
+from rt.sinks.file import probe_encoder
 
 WORKS = [
     Finding("package", "opencv-python", True, "4.12"),
@@ -130,3 +131,9 @@ def test_a_missing_cuda_driver_is_said_so(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     assert cuda_driver() == (False, "no NVIDIA driver found (libcuda cannot be loaded)")
+
+
+def test_encoders_are_tried_without_a_word_of_their_own(capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("libx264", "libx265", "libsvtav1"):
+        assert probe_encoder(name) is None, name
+    assert capfd.readouterr() == ("", "")
