@@ -13,12 +13,13 @@ import av.packet
 from av.video.reformatter import VideoReformatter
 
 from rt.frame import Frame
-from rt.media import ACCURATE_ROUNDING, BILINEAR, RANGE_LIMITED, Orientation, VideoFacts
+from rt.media import ACCURATE_ROUNDING, BILINEAR, RANGE_LIMITED, Orientation, VideoFacts, rational
 
 _log = logging.getLogger(__name__)
 
 ENCODER: Final = "libx264"
-ENCODER_OPTIONS = {"preset": "veryfast", "crf": "18"}
+ENCODER_OPTIONS = {"preset": "veryfast", "crf": "19", "bf": "0"}
+"""No B-frames: where a fragment ends between them, the mp4 muxer loses times and the last frame."""
 _SCALING = BILINEAR | ACCURATE_ROUNDING
 _KEYFRAME_INTERVAL_S = 2
 _MAX_KEYFRAME_INTERVAL = 250
@@ -50,7 +51,6 @@ class VideoTrack:
         self._step = max(1, round(1 / frame_rate / unit))
         self._reformatter = VideoReformatter()
         self._last_pts: int | None = None
-        self._held: av.packet.Packet[av.VideoStream] | None = None
         self._moved = 0
         interval = min(_MAX_KEYFRAME_INTERVAL, max(1, round(frame_rate * _KEYFRAME_INTERVAL_S)))
         options = {**ENCODER_OPTIONS, "g": str(interval)}
@@ -81,9 +81,6 @@ class VideoTrack:
     def finish(self) -> Fraction:
         """Write what the encoder still holds; return the end of the last frame in seconds."""
         self._mux(self.stream.encode(None))
-        if self._held is not None:
-            self._container.mux_one(self._held)
-            self._held = None
         return ((self._last_pts or 0) + self._step) * self._unit
 
     def warn(self, path: Path) -> None:
@@ -115,15 +112,10 @@ class VideoTrack:
         return pts
 
     def _mux(self, packets: list[av.packet.Packet[av.VideoStream]]) -> Fraction | None:
-        """Mux all packets but the last, whose duration is known only when its successor is there.
-
-        The mp4 muxer needs the duration of a packet that ends a fragment.
-        """
+        """Mux the packets; return the time of the last one in seconds."""
         written_s = None
         for packet in packets:
-            held, self._held = self._held, packet
-            if held is not None and held.dts is not None and packet.dts is not None:
-                held.duration = packet.dts - held.dts
-                self._container.mux_one(held)
-                written_s = packet.dts * self._unit
+            self._container.mux_one(packet)
+            if packet.dts is not None:
+                written_s = packet.dts * (rational(packet.time_base) or self._unit)
         return written_s

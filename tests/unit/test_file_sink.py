@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -89,6 +91,58 @@ def test_every_frame_keeps_its_exact_time(tmp_path: Path, suffix: str, clip: Cli
     assert written.pts == read.pts
     assert written.unit == read.unit
     assert written.rate == read.rate or clip.pts is not None
+
+
+@pytest.mark.parametrize("seed", [3, 7, 32])
+@pytest.mark.parametrize("sounds", [[], [Sound(seconds=60.0)]], ids=["silent", "sound"])
+def test_times_are_exact_wherever_a_fragment_ends(tmp_path: Path, seed: int, sounds: list[Sound]) -> None:
+    dice = random.Random(seed)
+    pts = [0, *itertools.accumulate(dice.choice([1, 20, 40, 300, 900, 2000]) for _ in range(59))]
+    copy(
+        write_clip(tmp_path / "in.mp4", Clip(unit=Fraction(1, 600), pts=pts, sounds=sounds)),
+        tmp_path / "out.mp4",
+    )
+    assert video(tmp_path / "out.mp4").times == [Fraction(each, 600) for each in pts]
+
+
+def test_the_offset_of_the_sound_is_exact_to_the_sample(tmp_path: Path) -> None:
+    clip = Clip(
+        unit=Fraction(1, 600),
+        frames=20,
+        sounds=[Sound(start_s=8297 / 44100)],
+        container_options={"movie_timescale": "88200"},
+    )
+    source = write_clip(tmp_path / "in.mp4", clip)
+    copy(source, tmp_path / "out.mp4")
+    times = [companions(path)[0].times for path in (source, tmp_path / "out.mp4")]
+    assert times[1] == times[0]
+    assert (times[0][0] * 1000).denominator != 1  # not a whole millisecond
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_sound_of_a_transport_stream_is_described_anew_and_plays(tmp_path: Path, suffix: str) -> None:
+    source = write_clip(tmp_path / "in.ts", Clip(frames=50, sounds=[Sound(seconds=2.0)]))
+    copy(source, tmp_path / f"out{suffix}")
+    written = video(tmp_path / f"out{suffix}").times
+    tolerance_s = 0.0006 if suffix == ".mkv" else 0
+    assert max(abs(a - b) for a, b in zip(video(source).times, written, strict=True)) <= tolerance_s
+    assert decoded_samples(tmp_path / f"out{suffix}") == pytest.approx(decoded_samples(source), abs=1024)
+
+
+def decoded_samples(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(block.samples for block in container.decode(audio=0))
+
+
+def test_a_finished_mp4_is_not_in_fragments(tmp_path: Path) -> None:
+    copy(write_clip(tmp_path / "in.mp4", Clip(frames=100)), tmp_path / "out.mp4")
+    data, at, names = (tmp_path / "out.mp4").read_bytes(), 0, []
+    while at < len(data):
+        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        names.append(name)
+        at += size if size != 1 else int.from_bytes(data[at + 8 : at + 16], "big")
+    assert {b"moov", b"mdat"} <= set(names)
+    assert b"moof" not in names
 
 
 def test_matroska_keeps_times_of_whole_milliseconds_exactly(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import socket
 import struct
 import threading
 from fractions import Fraction
@@ -217,6 +218,22 @@ def test_equal_and_backward_times_are_moved_by_the_least(
         frames = read(path)
     assert [frame.pts for frame in frames] == [0, 40, 41, 120, 121, 200]
     assert "2 time stamps" in caplog.text
+
+
+def test_the_empty_packets_of_an_avi_are_passed_over(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "gaps.avi", Clip(codec="mpeg4", pts=[0, 1, 2, 6, 7, 8]))
+    assert [frame.pts for frame in read(path)] == [0, 1, 2, 6, 7, 8]
+
+
+def test_a_list_of_addresses_does_not_reach_the_network(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/part.ts"
+        playlist = tmp_path / "list.m3u8"
+        playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n")
+        assert "it is text, not a video" in refusal(playlist)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
