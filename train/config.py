@@ -63,7 +63,7 @@ class CycleGan:
     checkpoint_minutes: float = 3.0
     """Minutes between checkpoints."""
     resume: bool = False
-    """Continue the run in --run from its checkpoint; settings must be the same."""
+    """Continue the run in --run from its checkpoint; only the budget may be another."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
@@ -101,8 +101,14 @@ class Export:
     """Replace an existing style folder."""
 
 
-RESUMABLE_CHANGES = ("resume", "threads", "sample_minutes", "checkpoint_minutes", "run", "data")
-"""Settings that may differ between a run and its continuation: they do not change what is computed."""
+RESUMABLE_CHANGES = (
+    *("resume", "threads", "sample_minutes", "checkpoint_minutes", "run", "data"),
+    *("steps", "minutes"),
+)
+"""Settings that may differ between a run and its continuation.
+
+The first do not change what is computed. The budget may grow: step size and cycle weight follow the new one.
+"""
 
 
 def settings_json(config: CycleGan) -> dict[str, Any]:

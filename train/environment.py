@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -12,26 +11,18 @@ from typing import Any
 
 import torch
 
+from rt.backends.cpu import cpu_name, cpu_threads
+
 
 def describe_environment() -> dict[str, Any]:
     """Return machine, versions, commit and command of this process as a JSON object."""
     return {
-        "machine": f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores",
+        "machine": f"{cpu_name()}, {cpu_threads()} cores",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "commit": commit(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
 from train.checkpoint import load_checkpoint, read_facts, save_checkpoint
 from train.config import CycleGan, check_same_settings, settings_json
@@ -56,7 +56,7 @@ def train_cyclegan(
     Raises:
         DataError, RunError: before training starts, where pictures or the run folder do not fit.
     """
-    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(config.threads or cpu_threads())
     _check_run(config)
     set_A = load_pictures(config.data / "trainA", config.load_size)
     set_B = load_pictures(config.data / "trainB", config.load_size)
@@ -81,8 +81,10 @@ class _Loop:
     def restore(self) -> None:
         facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe)
         self.step, self.elapsed_s = facts["step"], facts["elapsed_s"]
-        # The card names the command that started the run; --resume only continues it.
-        self.environment = facts["environment"]
+        commands, command = facts["environment"]["command"], self.environment["command"]
+        if not commands.endswith(command):
+            commands = f"{commands} && {command}"
+        self.environment = {**facts["environment"], "command": commands}
 
     @property
     def done(self) -> float:

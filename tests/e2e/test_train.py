@@ -12,6 +12,7 @@ import pytest
 
 from rt.card import read_card
 from tests.support.pictures import make_domains
+from train.checkpoint import read_facts
 
 TRAIN = (sys.executable, "-m", "train.cli")
 SMALL = ["--generator", "hg48", "--discriminator-width", "8", "--load-size", "72", "--crop-size", "64"]
@@ -58,9 +59,14 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_pat
     assert started.returncode == 128 + signal.SIGINT
     assert f"continue with --resume --run {tmp_path / 'run'}" in said
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
+    # What is left of the budget is cut short: the continuation ends with its next step.
     resumed = run(*command[:-1], 101, "--resume")
-    assert resumed.returncode == 1
-    assert "--steps is 101, the run was started with 100000" in resumed.stderr
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed at step " in resumed.stderr
+    made_by = read_facts(tmp_path / "run" / "checkpoint.safetensors")["environment"]["command"]
+    started_by, continued_by = made_by.split(" && ")
+    assert started_by.endswith("--steps 100000 --threads 1")
+    assert continued_by.endswith("--steps 101 --resume")
 
 
 @pytest.mark.parametrize(
