@@ -69,13 +69,7 @@ def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
         RunError: the checkpoint is missing, damaged, or of other networks.
     """
     facts, tensors = _read(path, tensors=True)
-    try:
-        for name, net in recipe.nets.items():
-            net.load_state_dict(_below(tensors, name))
-    except RuntimeError as error:
-        raise RunError(
-            f"checkpoint {path} is of other networks: {str(error).splitlines()[-1].strip()}"
-        ) from None
+    _load_nets(path, tensors, recipe)
     for name, optimizer in recipe.optimizers.items():
         whole = optimizer.state_dict()
         whole["state"] = _by_index(_below(tensors, name))
@@ -84,6 +78,17 @@ def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
     for name, pool in recipe.pools.items():
         pictures = _below(tensors, name)
         pool.pictures = [pictures[str(index)] for index in range(len(pictures))]
+    return facts
+
+
+def load_weights(path: Path, recipe: Trainable) -> dict[str, Any]:
+    """Put the weights of a checkpoint, and nothing else of it, into a recipe and return the facts.
+
+    Raises:
+        RunError: the checkpoint is missing, damaged, or of other networks.
+    """
+    facts, tensors = _read(path, tensors=True)
+    _load_nets(path, tensors, recipe)
     return facts
 
 
@@ -101,6 +106,16 @@ def load_net(path: Path, name: str, net: nn.Module) -> dict[str, Any]:
             f"checkpoint {path} is of another network: {str(error).splitlines()[-1].strip()}"
         ) from None
     return facts
+
+
+def _load_nets(path: Path, tensors: dict[str, Tensor], recipe: Trainable) -> None:
+    try:
+        for name, net in recipe.nets.items():
+            net.load_state_dict(_below(tensors, name))
+    except RuntimeError as error:
+        raise RunError(
+            f"checkpoint {path} is of other networks: {str(error).splitlines()[-1].strip()}"
+        ) from None
 
 
 def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:

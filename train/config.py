@@ -48,10 +48,14 @@ class CycleGan:
     """Weight of the identity loss."""
     l1_beta: float = 0.0
     """Difference, on the scale of [-1, 1], below which cycle and identity loss are quadratic; 0: plain L1."""
+    grid_weight: float = 0.0
+    """Weight of the loss on patterns of period 4 px in what the generators change; needed by hg48."""
     pool: int = 50
     """Past fakes kept for the discriminators."""
     ema: float = 0.999
     """Decay of the averaged generator weights; these are exported."""
+    start_from: Path | None = None
+    """Folder of a run with the same networks whose weights this run starts from."""
     amp: bool = False
     """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with AMX)."""
     seed: int = 0

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
-from train.checkpoint import load_checkpoint, read_facts, save_checkpoint
+from train.checkpoint import load_checkpoint, load_weights, read_facts, save_checkpoint
 from train.config import CycleGan, check_same_settings, settings_json
 from train.data import PictureSet, load_pictures, to_rgb, to_tensor, write_picture
 from train.environment import describe_environment
@@ -62,6 +62,8 @@ def train_cyclegan(
     set_B = load_pictures(config.data / "trainB", config.load_size)
     say(f"pictures: {len(set_A)} of A, {len(set_B)} of B, short side {config.load_size} px")
     loop = _Loop(config, set_A, set_B)
+    if config.start_from is not None and not config.resume:
+        loop.start_from(config.start_from)
     _open_run(config)
     if config.resume:
         loop.restore()
@@ -77,6 +79,11 @@ class _Loop:
         self.step, self.elapsed_s = 0, 0.0
         self.environment = describe_environment()
         self.fixed_A, self.fixed_B = (_fixed_pictures(config, domain) for domain in "AB")
+
+    def start_from(self, run: Path) -> None:
+        facts = load_weights(run / CHECKPOINT, self.recipe)
+        told = {"steps": facts["step"], "minutes": round(facts["elapsed_s"] / 60, 1)}
+        self.environment["started_from"] = {**told, **facts["environment"]}
 
     def restore(self) -> None:
         facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe)

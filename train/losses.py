@@ -24,3 +24,17 @@ def l1(found: Tensor, wanted: Tensor, beta: float = 0.0) -> Tensor:
     zero, the loss lets it go. Source of the form: Girshick 2015, equation 3 (smooth L1).
     """
     return torch.nn.functional.smooth_l1_loss(found.float(), wanted.float(), beta=beta)
+
+
+def grid(change: Tensor, period_px: int = 4, window: int = 8) -> Tensor:
+    """Energy of patterns that repeat every `period_px` pixels in float32[N, 3, H, W]; H, W multiples of it.
+
+    Blocks of period_px² pixels are averaged over windows of `window`² blocks, less each block's mean: what
+    is left is what neighbouring blocks have in common. Texture that does not repeat averages out; the block
+    patterns of PixelShuffle do not.
+    """
+    blocks = torch.nn.functional.pixel_unshuffle(change.float(), period_px)  # [N, 3 * P², H/P, W/P]
+    count, _, height, width = blocks.shape
+    blocks = blocks.reshape(count, change.shape[1], period_px**2, height, width)  # [N, 3, P², H/P, W/P]
+    patterns = (blocks - blocks.mean(dim=2, keepdim=True)).flatten(1, 2)  # [N, 3 * P², H/P, W/P]
+    return torch.nn.functional.avg_pool2d(patterns, window, ceil_mode=True).square().mean()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from rt.card import check_model, read_card
 from tests.support.pictures import make_domains
 from train import export as export_module
+from train.checkpoint import read_facts
 from train.config import CycleGan, Export
 from train.errors import ExportError, RunError
 from train.export import check_parity, export_style, load_generator, translate_pictures, write_onnx
@@ -60,7 +61,7 @@ def train(config: CycleGan, stop_after: int | None = None) -> dict[str, torch.Te
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"amp": True}, {"discriminator_norm": "spectral", "norm": "none", "amp": True}]
+    "changes", [{}, {"amp": True, "grid_weight": 5.0}, {"discriminator_norm": "spectral", "norm": "none"}]
 )
 def test_a_resumed_run_equals_a_straight_one_bit_for_bit(
     data: Path, tmp_path: Path, changes: dict[str, object]
@@ -94,6 +95,20 @@ def test_the_schedule_follows_the_budget(data: Path, tmp_path: Path) -> None:
     assert recipe.learning_rate(0.75) == pytest.approx(1e-4)
     assert recipe.learning_rate(1.0) == 0.0
     assert [recipe.cycle_weight(done) for done in (0.0, 0.5, 0.75, 1.0)] == [10.0, 10.0, 6.5, 3.0]
+
+
+def test_a_run_can_start_from_the_weights_of_another(data: Path, tmp_path: Path) -> None:
+    first = train(settings(data, tmp_path / "first"))
+    second = train(
+        settings(data, tmp_path / "second", start_from=tmp_path / "first", steps=1, learning_rate=0.0)
+    )
+    for name in ("G_A/head.2.weight", "D_B/model.0.weight"):
+        assert torch.equal(first[name], second[name])
+    started_from = read_facts(tmp_path / "second" / CHECKPOINT)["environment"]["started_from"]
+    assert started_from["steps"] == 4
+    with pytest.raises(RunError, match=r"is of other networks: .*size mismatch"):
+        train(settings(data, tmp_path / "third", start_from=tmp_path / "first", discriminator_width=16))
+    assert not (tmp_path / "third").exists()
 
 
 def test_a_run_folder_is_never_trained_over(data: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from train import metrics
 from train.config import CycleGan
 from train.data import load_pictures, read_picture, scale_short_side, to_rgb, to_tensor, write_picture
 from train.errors import DataError, RunError
-from train.losses import l1, lsgan_discriminator, lsgan_generator
+from train.losses import grid, l1, lsgan_discriminator, lsgan_generator
 from train.pool import Pool
 
 
@@ -36,6 +36,19 @@ def test_l1_is_quadratic_below_beta_and_has_no_kink_at_equality() -> None:
     assert l1(torch.tensor([0.1]), wanted).item() == pytest.approx(0.1)
     assert l1(torch.tensor([0.1]), wanted, beta=0.2).item() == pytest.approx(0.5 * 0.1**2 / 0.2)
     assert l1(torch.tensor([0.5]), wanted, beta=0.2).item() == pytest.approx(0.5 - 0.1)
+
+
+def test_the_grid_loss_sees_what_repeats_from_block_to_block_and_nothing_else() -> None:
+    rng = torch.Generator().manual_seed(0)
+    tile = torch.randn(1, 3, 4, 4, generator=rng)
+    tile -= tile.mean(dim=(2, 3), keepdim=True)
+    pattern = tile.repeat(1, 1, 32, 32)
+    assert grid(pattern).item() == pytest.approx(tile.square().mean().item(), rel=1e-5)
+    assert grid(torch.full((1, 3, 128, 128), 0.7)).item() < 1e-12
+    noise = torch.randn(1, 3, 128, 128, generator=rng)
+    assert grid(noise).item() < 0.02 * noise.square().mean().item()
+    elsewhere = pattern * (torch.arange(128) < 64)  # half the picture: still half the energy
+    assert grid(elsewhere).item() == pytest.approx(0.5 * grid(pattern).item(), rel=1e-5)
 
 
 def test_the_pool_fills_first_and_then_returns_half_of_the_time_an_older_fake() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from train.config import CycleGan
 from train.discriminators import PatchDiscriminator
-from train.losses import l1, lsgan_discriminator, lsgan_generator
+from train.losses import grid, l1, lsgan_discriminator, lsgan_generator
 from train.nets import make_generator
 from train.pool import Pool
 
@@ -111,7 +111,9 @@ class CycleGanRecipe:
             "idt_A": l1(idt_A, real_B, config.l1_beta),
             "idt_B": l1(idt_B, real_A, config.l1_beta),
         }
-        total = losses["G_A"] + losses["G_B"]
+        if config.grid_weight:
+            losses["grid"] = grid(fake_B - real_A) + grid(fake_A - real_B)
+        total = losses["G_A"] + losses["G_B"] + config.grid_weight * losses.get("grid", 0.0)
         total = total + self.cycle_weight(progress) * (losses["cycle_A"] + losses["cycle_B"])
         total = total + config.identity_weight * (losses["idt_A"] + losses["idt_B"])
         self.optimizer_G.zero_grad(set_to_none=True)
