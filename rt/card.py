@@ -75,7 +75,7 @@ def read_card(folder: Path) -> Card:
         raise StyleError(f"card {path} cannot be read: {error}") from None
     try:
         facts = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all bounds is no JSON error
         raise StyleError(f"card {path} is damaged: not JSON ({error}); install the style again") from None
     try:
         return _card_from(facts)
@@ -109,11 +109,21 @@ def check_model(folder: Path, model: Model) -> Path:
     """Return the path of a style's ONNX file after comparing it with its card.
 
     Raises:
-        StyleError: the file is missing or differs from the card.
+        StyleError: the file is missing, cannot be read, or differs from the card.
     """
     path = folder / model.file
+    try:
+        _compare(path, model)
+    except OSError as error:
+        raise StyleError(f"{path} cannot be read: {error.strerror}") from None
+    return path
+
+
+def _compare(path: Path, model: Model) -> None:
     if not path.is_file():
-        raise StyleError(f"style {folder.name} is incomplete: {path} is missing; install the style again")
+        raise StyleError(
+            f"style {path.parent.name} is incomplete: {path} is missing; install the style again"
+        )
     found_bytes = path.stat().st_size
     if found_bytes != model.size_bytes:
         raise StyleError(
@@ -122,7 +132,6 @@ def check_model(folder: Path, model: Model) -> Path:
         )
     if file_sha256(path) != model.sha256:
         raise StyleError(f"{path} is damaged: its SHA-256 is not the card's; install the style again")
-    return path
 
 
 def _card_from(facts: Any) -> Card:
@@ -144,6 +153,8 @@ def _card_from(facts: Any) -> Card:
         _check_type(name, facts[name], int)
         if not 1 <= facts[name] <= 8192:
             raise ValueError(f"{name} is {facts[name]}, not within 1..8192")
+    if facts["size_px"] < facts["minimum_px"]:
+        raise ValueError(f"size_px is {facts['size_px']}, below minimum_px {facts['minimum_px']}")
     for name in ("network", "data", "training", "metrics", "models"):
         _check_type(name, facts.get(name, {}), dict)
     faults = facts.get("faults", [])

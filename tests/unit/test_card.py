@@ -100,13 +100,26 @@ def test_one_flipped_bit_in_a_model_is_reported(folder: Path) -> None:
         check_model(folder, model)
 
 
+def test_a_model_that_may_not_be_read_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("rt.card.file_sha256", refuse)
+    with pytest.raises(StyleError, match=r"model\.onnx cannot be read: Permission denied$"):
+        check_model(folder, Model("model.onnx", SHA256, 2200))
+
+
 def test_a_folder_without_a_card_is_not_a_style(tmp_path: Path) -> None:
     with pytest.raises(StyleError) as error:
         read_card(tmp_path)
     assert str(error.value) == f"{tmp_path} is not a style: it has no card.json"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"not json", b'{"name": "winter",}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"not json", b'{"name": "winter",}', b"[" * 100_000, b'{"size_px": ' + b"9" * 5000 + b"}"],
+    ids=["empty", "open", "text", "comma", "deep", "huge"],
+)
 def test_a_card_that_is_not_json_is_reported(folder: Path, content: bytes) -> None:
     (folder / "card.json").write_bytes(content)
     with pytest.raises(StyleError, match=r"card\.json is damaged: not JSON .*; install the style again$"):
@@ -160,6 +173,7 @@ def test_a_name_that_cannot_be_typed_or_is_a_path_is_refused(folder: Path, name:
         ("multiple", "4", "multiple is str, not int"),
         ("multiple", True, "multiple is bool, not int"),
         ("multiple", 4.0, "multiple is float, not int"),
+        ("size_px", 31, "size_px is 31, below minimum_px 32"),
         ("title", 7, "title is int, not str"),
         ("network", [], "network is list, not dict"),
         ("metrics", "good", "metrics is str, not dict"),
