@@ -72,7 +72,7 @@ class PartFile:
                 raise SinkError(f"cannot write {target}: it is a folder; the name of a file is needed")
             if target.exists() and not target.is_file():
                 raise SinkError(f"cannot write {target}: it is not a regular file")
-            if target.exists() and not self._overwrite:
+            if (target.exists() or target.is_symlink()) and not self._overwrite:  # also a link to nothing
                 raise SinkError(f"cannot write {target}: it exists; add --overwrite to replace it")
             if not target.parent.is_dir():
                 raise SinkError(f"cannot write {target}: there is no folder {target.parent}; create it first")

@@ -443,6 +443,13 @@ def test_the_input_is_never_overwritten(tmp_path: Path, link: str, overwrite: bo
     assert path.read_bytes() == before
 
 
+def test_a_link_that_leads_nowhere_is_not_replaced_unasked(tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.symlink_to("nowhere/holiday.mp4")
+    assert "it exists; add --overwrite to replace it" in refusal(target)
+    assert target.readlink() == Path("nowhere/holiday.mp4")
+
+
 def test_a_part_that_is_the_input_is_not_replaced(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.mp4", Clip(frames=2)).rename(tmp_path / "out.mp4.part")
     source = FileSource(path)
