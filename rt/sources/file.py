@@ -258,8 +258,10 @@ def _check_file(path: Path) -> None:
 def _nearest_file(path: Path) -> str:
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
-    except OSError:
+    except FileNotFoundError:
         return f" (there is no folder {path.parent})"
+    except OSError:  # a folder that may not be listed
+        return ""
     return nearest(path.name, names)
 
 

@@ -245,6 +245,16 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert f"there is no folder {tmp_path / 'nowhere'}" in refusal(tmp_path / "nowhere" / "clip.mp4")
 
 
+def test_a_folder_that_may_not_be_listed_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert refusal(tmp_path / "clip.mp4") == f"cannot read {tmp_path / 'clip.mp4'}: no such file"
+
+
 def test_an_address_is_refused() -> None:
     with pytest.raises(SourceError, match="it is an address"):
         open_source("rtsp://camera/stream")
