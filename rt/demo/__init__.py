@@ -40,6 +40,8 @@ def run_demo(
         FrameshiftError: the style or backend cannot be opened, or a result cannot be written.
     """
     video, sheet = out_dir / "demo.mp4", out_dir / "demo.png"
+    if sheet.is_dir():
+        raise SinkError(f"cannot write {sheet}: it is a folder; type --out-dir and another folder")
     if sheet.exists() and not overwrite:
         raise SinkError(f"cannot write {sheet}: it exists; add --overwrite to replace it")
     pairs: list[tuple[Rgb, Rgb]] = []

@@ -64,6 +64,14 @@ def test_the_demo_refuses_a_folder_that_is_not_there(style: Path, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_in_the_place_of_the_sheet_is_found_first(style: Path, tmp_path: Path) -> None:
+    (tmp_path / "demo.png").mkdir()
+    said = frameshift("demo", "--style", "drawn", "--overwrite", cwd=tmp_path)
+    message = "error: cannot write demo.png: it is a folder; type --out-dir and another folder\n"
+    assert (said.returncode, said.stderr) == (1, message)
+    assert list(tmp_path.iterdir()) == [tmp_path / "demo.png"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")
 def test_a_terminal_is_shown_a_bar_and_the_results_stay_clean(style: Path, tmp_path: Path) -> None:
     import pty
