@@ -20,7 +20,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from rt.errors import FrameshiftError
-from rt.log import LOG, set_up_log
+from rt.log import LOG, open_closed_streams, set_up_log
 
 if TYPE_CHECKING:
     from rt.pipeline import Stop
@@ -96,35 +96,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 a fault outside the program, 2 wrong usage, 130 interrupted, 143 terminated.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    if typed == ["--version"]:
-        print(f"frameshift {_version()}")
-        return 0
+    open_closed_streams()
     set_up_log()
     try:
-        status = _run(_read(typed))
-        sys.stdout.flush()
-        return status
+        if typed == ["--version"]:
+            _print(f"frameshift {_version()}")
+            return 0
+        return _run(_read(typed))
     except FrameshiftError as error:
         LOG.error("%s", error)
         return 1
     except KeyboardInterrupt:
         LOG.warning("interrupted: nothing is written")
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader of our results has left (`| head`); what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except _ReaderLeft:
         return PIPE_CLOSED
+
+
+class _ReaderLeft(Exception):
+    """Nobody reads our results any more (`| head`)."""
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Bring what is printed within to stdout, or say why that cannot be."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # What is still buffered has nowhere to go; Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise _ReaderLeft from None
+        raise FrameshiftError(f"the results cannot be printed: {error.strerror}") from None
+
+
+def _print(*lines: str) -> None:
+    with _printing():
+        for line in lines:
+            print(line)
 
 
 def _read(typed: Sequence[str]) -> Command:
     """Return the command that was typed; exits with status 2 on wrong usage, 0 after `--help`."""
-    return tyro.cli(
-        Demo | Run | Styles | Doctor,
-        prog="frameshift",
-        description=DESCRIPTION,
-        args=typed,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    with _printing():
+        return tyro.cli(
+            Demo | Run | Styles | Doctor,
+            prog="frameshift",
+            description=DESCRIPTION,
+            args=typed,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
 
 
 def _run(command: Command) -> int:
@@ -221,7 +245,7 @@ def _translate(command: Run) -> int:
     if signals.received is not None:
         return _interrupted(signals, stats.frames, command.output)
     where = f", {command.output}" if command.output else ""
-    print(f"{stats.frames} frames, {stats.fps:.1f} fps{where}")
+    _print(f"{stats.frames} frames, {stats.fps:.1f} fps{where}")
     return 0
 
 
@@ -239,9 +263,11 @@ def _demo(command: Demo) -> int:
             return _interrupted(signals, 0, None)
     if signals.received is not None:
         return _interrupted(signals, made.stats.frames, str(made.video))
-    print(f"{made.stats.frames} frames, {made.stats.fps:.1f} fps")
-    print(f"{made.video}: the clip, translated, with its sound")
-    print(f"{made.sheet}: before (top) and after (bottom)")
+    _print(
+        f"{made.stats.frames} frames, {made.stats.fps:.1f} fps",
+        f"{made.video}: the clip, translated, with its sound",
+        f"{made.sheet}: before (top) and after (bottom)",
+    )
     return 0
 
 
@@ -253,8 +279,12 @@ def _list_styles() -> int:
         raise FrameshiftError(f"there are no styles: put one into {styles_folder()}")
     rows = [("name", "title", "size", "precisions", "where"), *(_row(entry) for entry in listed)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    _print(
+        *(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+    )
     for entry in listed:
         if entry.fault is not None:
             LOG.warning("%s", entry.fault)
@@ -272,8 +302,7 @@ def _row(entry: Listed) -> tuple[str, str, str, str, str]:
 def _show_card(name: str) -> int:
     from rt.styles import find_style
 
-    for line in _card_lines(find_style(name)):
-        print(line)
+    _print(*_card_lines(find_style(name)))
     return 0
 
 
@@ -315,8 +344,12 @@ def _examine() -> int:
     findings = examine()
     marks = {True: "ok", False: "no", None: ""}
     width = max(len(finding.name) for finding in findings)
-    for finding in findings:
-        print(f"{finding.group:8} {marks[finding.works]:3} {finding.name:{width}}  {finding.detail}".rstrip())
+    _print(
+        *(
+            f"{finding.group:8} {marks[finding.works]:3} {finding.name:{width}}  {finding.detail}".rstrip()
+            for finding in findings
+        )
+    )
     if can_run(findings):
         return 0
     raise FrameshiftError(

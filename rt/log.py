@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 import time
 import warnings
@@ -25,6 +27,21 @@ class _StderrHandler(logging.Handler):
         with suppress(OSError):  # whoever listened has left: no reason to lose the frames of a run
             sys.stderr.write(f"{level}{text}\n")
             sys.stderr.flush()
+
+
+def open_closed_streams() -> None:
+    """Let stdin, stdout and stderr lead somewhere, and print any text. Works twice.
+
+    One that was closed at start (`>&-`) leads to the null device: else the next file opened would get its
+    number, and whatever is printed past Python would be written into that file.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
+        # The name of a file or a style may hold letters that the terminal's encoding lacks.
+        stdout.reconfigure(errors="backslashreplace")
 
 
 def set_up_log() -> None:
