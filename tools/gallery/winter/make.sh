@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Makes the style `winter`: bash tools/gallery/winter/make.sh SUMMER2WINTER PREVIEWS OUT
+# SUMMER2WINTER has trainA, trainB, testA and testB; PREVIEWS has pictures that may be passed on.
+# What was really run, with its times and its machine, is on the style's card.
+set -eu
+here="$(cd "$(dirname "$0")" && pwd)"
+data="$1" previews="$2" out="$3"
+
+python "$here/../select_snow.py" "$data" summer2winter_snow
+common="--data summer2winter_snow --generator hg48 --norm none --discriminator-norm spectral
+    --load-size 160 --crop-size 128 --batch 2 --amp --learning-rate 3e-4
+    --cycle-weight 2 --cycle-weight-end 1 --identity-weight 0.1 --l1-beta 0.2 --threads 1"
+# The first run was stopped by Ctrl-C after 2490 steps, before its step size began to fall.
+frameshift-train cyclegan $common --run runs/winter_first --minutes 50
+frameshift-train cyclegan $common --run runs/winter --start-from runs/winter_first --grid-weight 500 --minutes 36
+frameshift-train export runs/winter --name winter --title "Summer turns to winter: snow-white ground, cold pale colours" \
+    --size 160 --facts "$here/facts.json" --previews "$previews" --out "$out"
