@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 Backend = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
 USAGE_ERROR = 2
 PIPE_CLOSED = 141
+TERMINAL_CLOSED = "terminal closed"
+ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+"""Signals that end a run, and what is said then."""
+if sys.platform != "win32":
+    ENDINGS[signal.SIGHUP] = TERMINAL_CLOSED
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ DESCRIPTION = "Translate video with image-translation GANs. `frameshift --versio
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status.
 
-    0 done, 1 a fault outside the program, 2 wrong usage, 130 interrupted, 143 terminated.
+    0 done, 1 a fault outside the program, 2 wrong usage, 129 its terminal was closed, 130 interrupted,
+    143 terminated.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments)
     open_closed_streams()
@@ -107,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         LOG.error("%s", error)
         return 1
     except KeyboardInterrupt:
-        LOG.warning("interrupted: nothing is written")
+        LOG.warning("interrupted")
         return 128 + signal.SIGINT
     except _ReaderLeft:
         return PIPE_CLOSED
@@ -169,7 +175,10 @@ def _version() -> str:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM: the first asks a run to end, the second raises KeyboardInterrupt."""
+    """Signals that end a run: the first asks it to end, the second raises KeyboardInterrupt.
+
+    Once the result is whole they change nothing.
+    """
 
     def __init__(self, stop: Stop) -> None:
         self.received: int | None = None
@@ -177,6 +186,8 @@ class _Signals:
 
     def receive(self, number: int, _: FrameType | None) -> None:
         """Take one signal."""
+        if self._stop.settled:
+            return
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
@@ -186,7 +197,8 @@ class _Signals:
 @contextmanager
 def _signals(stop: Stop) -> Iterator[_Signals]:
     signals = _Signals(stop)
-    before = {number: signal.signal(number, signals.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in ENDINGS if not _is_left_to_run(number)]
+    before = {number: signal.signal(number, signals.receive) for number in numbers}
     try:
         yield signals
     finally:
@@ -194,14 +206,20 @@ def _signals(stop: Stop) -> Iterator[_Signals]:
             signal.signal(number, action)
 
 
+def _is_left_to_run(number: signal.Signals) -> bool:
+    """Return whether the program was started to outlive the closing of its terminal (`nohup`)."""
+    return ENDINGS[number] == TERMINAL_CLOSED and signal.getsignal(number) == signal.SIG_IGN
+
+
 def _interrupted(signals: _Signals, frames: int, output: str | None) -> int:
     """Say what is left of a run that a signal ended; return the exit status."""
-    how = "terminated" if signals.received == signal.SIGTERM else "interrupted"
+    number = signal.Signals(signals.received or signal.SIGINT)
+    how = ENDINGS[number]
     if output is not None and frames:
         LOG.warning("%s: %d frames are written to %s", how, frames, output)
     else:
         LOG.warning("%s: nothing is written", how)
-    return 128 + (signals.received or signal.SIGINT)
+    return 128 + number
 
 
 @contextmanager
@@ -242,8 +260,8 @@ def _translate(command: Run) -> int:
             stats = run_job(job, stop)
         except KeyboardInterrupt:
             return _interrupted(signals, 0, None)
-    if signals.received is not None:
-        return _interrupted(signals, stats.frames, command.output)
+        if signals.received is not None:
+            return _interrupted(signals, stats.frames, command.output)
     where = f", {command.output}" if command.output else ""
     _print(f"{stats.frames} frames, {stats.fps:.1f} fps{where}")
     return 0
@@ -261,8 +279,8 @@ def _demo(command: Demo) -> int:
             )
         except KeyboardInterrupt:
             return _interrupted(signals, 0, None)
-    if signals.received is not None:
-        return _interrupted(signals, made.stats.frames, str(made.video))
+        if signals.received is not None:
+            return _interrupted(signals, made.stats.frames, str(made.video))
     _print(
         f"{made.stats.frames} frames, {made.stats.fps:.1f} fps",
         f"{made.video}: the clip, translated, with its sound",

@@ -77,15 +77,21 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, fps=0.0)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=total, fps=0.0)
 
-        def report(frames: int) -> None:
-            fps = frames / max(time.monotonic() - started, 1e-3)
-            # The count a file states is an estimate: the bar never claims less than was done.
-            bar.update(task, completed=frames, fps=fps, total=None if total is None else max(total, frames))
+    def report(frames: int) -> None:
+        fps = frames / max(time.monotonic() - started, 1e-3)
+        # The count a file states is an estimate: the bar never claims less than was done.
+        bar.update(task, completed=frames, fps=fps, total=None if total is None else max(total, frames))
 
+    try:
+        with suppress(OSError):
+            bar.start()
         yield report
+    finally:
+        with suppress(OSError):  # the terminal was closed: no reason to fail a run
+            bar.stop()
 
 
 def _spoken_progress(total: int | None) -> Callable[[int], None]:

@@ -35,6 +35,8 @@ class Stop:
     """A request to end a run early. `request` may be called from a signal handler and from any thread."""
 
     def __init__(self) -> None:
+        self.settled = False
+        """Set by the run once its result is whole, or given up: a stop comes too late then."""
         self._requested = False
         # SimpleQueue.put is reentrant: the only hand-off that a signal handler can use without a deadlock.
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -135,6 +137,7 @@ class _Run:
             sink.abort()
         else:
             sink.close()
+        self._stop.settled = True
         return frames
 
     def end(self) -> None:

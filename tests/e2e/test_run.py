@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from rt.cli import ENDINGS
 from rt.demo import CLIP
 from rt.styles import list_styles
 from tests.conftest import Screen
@@ -268,8 +268,8 @@ def wait_until_it_writes(running: subprocess.Popen[str], part: Path) -> None:
 @pytest.mark.skipif(not ON_UNIX, reason="Windows has no such signals")
 @pytest.mark.parametrize(
     ("number", "word", "status"),
-    [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)],
-    ids=["SIGINT", "SIGTERM"],
+    [(number, word, 128 + number) for number, word in ENDINGS.items()],
+    ids=[number.name for number in ENDINGS],
 )
 def test_a_signal_leaves_a_playable_file_of_the_frames_so_far(
     number: int, word: str, status: int, style: Path, long_clip: Path, tmp_path: Path

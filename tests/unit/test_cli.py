@@ -12,7 +12,7 @@ import pytest
 
 import rt.job
 from rt.card import read_card
-from rt.cli import main
+from rt.cli import ENDINGS, main
 from rt.demo import CLIP
 from rt.errors import DamagedSource, SourceError
 from rt.job import Job
@@ -130,8 +130,8 @@ def test_a_bug_is_raised_with_its_traceback(run: FakeRun) -> None:
 
 @pytest.mark.parametrize(
     ("number", "word", "status"),
-    [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)],
-    ids=["SIGINT", "SIGTERM"],
+    [(number, word, 128 + number) for number, word in ENDINGS.items()],
+    ids=[number.name for number in ENDINGS],
 )
 def test_a_signal_ends_the_run_with_its_status_and_says_what_is_left(
     number: int, word: str, status: int, run: FakeRun, capsys: pytest.CaptureFixture[str]
@@ -159,6 +159,37 @@ def test_a_second_signal_aborts_the_run(
     monkeypatch.setattr(rt.job, "run_job", press_twice)
     assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 143
     assert capsys.readouterr().err == "warning: terminated: nothing is written\n"
+
+
+def test_a_signal_behind_the_end_of_a_run_changes_nothing(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press_late(job: Job, stop: Stop) -> Stats:
+        press(signal.SIGINT)
+        stop.settled = True
+        press(signal.SIGINT)
+        press(signal.SIGTERM)
+        return Stats(17, 1.0, stopped=True)
+
+    monkeypatch.setattr(rt.job, "run_job", press_late)
+    assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 130
+    assert capsys.readouterr().err == "warning: interrupted: 17 frames are written to out.mp4\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_run_that_is_to_outlive_its_terminal_does(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look(job: Job, stop: Stop) -> Stats:
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        return run.stats
+
+    monkeypatch.setattr(rt.job, "run_job", look)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_viewer_who_closes_the_window_is_no_fault(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
@@ -53,6 +54,23 @@ def test_what_is_said_is_one_line_to_stderr(capsys: pytest.CaptureFixture[str]) 
     LOG.error("broken")
     LOG.debug("not said")
     assert capsys.readouterr() == ("", "frames: 3\nwarning: two lines\nerror: broken\n")
+
+
+def test_a_terminal_that_is_closed_does_not_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Closed())
+    done = []
+    with progress("winter", 10) as report:
+        report(10)
+        done.append(10)
+    assert done == [10]
 
 
 def test_a_closed_stderr_does_not_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

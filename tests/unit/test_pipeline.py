@@ -254,6 +254,18 @@ def test_a_stop_wakes_a_source_that_waits_for_a_picture() -> None:
     assert (stats.frames, stats.stopped, sink.ends) == (5, True, ["close"])
 
 
+def test_a_result_is_settled_once_its_sink_is_closed() -> None:
+    stop = Stop()
+
+    class Watched(FakeSink):
+        def close(self) -> None:
+            assert not stop.settled
+            super().close()
+
+    run_pipeline(FakeSource(3), same, Watched(), stop=stop)
+    assert stop.settled
+
+
 def test_a_stop_before_the_first_frame_leaves_nothing() -> None:
     stop, sink = Stop(), FakeSink()
     stop.request()
