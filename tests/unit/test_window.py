@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -198,3 +199,14 @@ def test_a_real_window_shows_the_picture_and_ends_when_it_is_closed(screen: Scre
     out, err = shower.communicate("\n", timeout=60)
     assert (out, err, shower.returncode) == ("ended\n", "", 0)
     assert red == 200 * 300
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there is always a display")
+def test_a_file_in_the_current_folder_is_not_taken_for_opencv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cv2.py").write_text("WINDOW_NORMAL = 0\nnamedWindow = destroyAllWindows = print\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISPLAY", ":nowhere")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert display.display_fault() is not None
