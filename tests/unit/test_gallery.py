@@ -1,0 +1,91 @@
+"""The styles that ship with the program are whole, honest and do what they say."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from rt.backends import open_backend
+from rt.demo import CLIP
+from rt.fit import network_size, shrink
+from rt.frame import Frame, Rgb
+from rt.sources import open_source
+from rt.styles import GALLERY, Style, find_style
+from rt.translator import Translator
+
+NAMES = sorted(folder.name for folder in GALLERY.iterdir() if folder.is_dir())
+STYLE_LIMIT_BYTES = 7_000_000
+
+
+def test_winter_ships_with_the_program() -> None:
+    assert "winter" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundled_style_is_whole_small_and_says_where_it_comes_from(name: str) -> None:
+    style = find_style(name)
+    for precision in style.card.models:
+        style.model(precision)
+    assert sum(path.stat().st_size for path in style.folder.rglob("*")) <= STYLE_LIMIT_BYTES
+    assert list((style.folder / "previews").glob("*.jpg"))
+    assert style.card.faults
+    assert {"name", "origin", "terms", "pictures"} <= style.card.data.keys()
+    assert {"steps", "minutes", "machine", "commit", "command"} <= style.card.training.keys()
+    for metric in ("swd", "lab", "rkid", "called_target"):
+        assert style.card.metrics[metric].keys() == {"translated", "floor", "ceiling"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_backends_give_the_same_picture_within_one_level(name: str) -> None:
+    style, frame = find_style(name), demo_frame()
+    size = size_of(style, frame)
+    small = shrink(frame, size)[None]
+    pictures = [
+        open_backend(backend, style, size).backend.translate(small) for backend in ("openvino", "onnxruntime")
+    ]
+    assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= 1
+
+
+def test_winter_takes_the_warmth_out_of_the_ground_and_keeps_the_scene() -> None:
+    before, after = demo_frame(), translated(find_style("winter"))
+    ground_before, ground_after = before[220:], after[220:]
+    assert warmth(ground_before) > 15
+    assert abs(warmth(ground_after)) < 8
+    assert ground_after.mean() > ground_before.mean() + 10
+    assert edges_in_common(before, after) > 0.8
+
+
+def demo_frame() -> Rgb:
+    """Return the first frame of the bundled clip, uint8[360, 480, 3] RGB."""
+    source = open_source(str(CLIP))
+    try:
+        return next(iter(source)).rgb
+    finally:
+        source.close()
+
+
+def translated(style: Style) -> Rgb:
+    """Return the first frame of the bundled clip in a style."""
+    rgb = demo_frame()
+    size = size_of(style, rgb)
+    translator = Translator(open_backend("auto", style, size).backend, size)
+    return translator.translate(Frame(rgb, 0, Fraction(1, 30), 0)).rgb
+
+
+def size_of(style: Style, rgb: Rgb) -> tuple[int, int]:
+    """Return the (height, width) of the network's picture by the style's own choice."""
+    (height, width), card = rgb.shape[:2], style.card
+    return network_size(height, width, card.size_px, card.multiple, card.minimum_px)
+
+
+def warmth(rgb: Rgb) -> float:
+    """Return how much more red than blue a picture is on average, in levels."""
+    return float(rgb[..., 0].mean() - rgb[..., 2].mean())
+
+
+def edges_in_common(before: Rgb, after: Rgb) -> float:
+    """Return the correlation of the brightness steps of two pictures, 1 for the same edges."""
+    steps = [np.diff(rgb.mean(axis=2), axis=1).ravel() for rgb in (before, after)]
+    return float(np.corrcoef(*steps)[0, 1])
