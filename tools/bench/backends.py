@@ -2,7 +2,7 @@
 
 The backends take turns within one process, a few pictures each, so that whatever else the machine does falls
 on all of them alike; compare the ratio of one run, never times of different runs. Prints a table, then one
-JSON object as the last line; `--save` also writes it to tools/bench/results/backends-<date>.json.
+JSON object as the last line; `--save` also writes it to tools/bench/results/backends-<date>-<size>.json.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main() -> int:
         return 1
     Console().print(table(result))
     if arguments.save:
-        path = ROOT / "tools" / "bench" / "results" / f"backends-{result['date']}.json"
+        size = "x".join(map(str, result["size"]))
+        path = ROOT / "tools" / "bench" / "results" / f"backends-{result['date']}-{size}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(f"saved {path}", file=sys.stderr)
