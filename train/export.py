@@ -194,12 +194,15 @@ def _fill(
     compared = inputs[:PARITY_PICTURES]
     worst = check_parity(net, folder / "model.onnx", compared)
     say(f"ONNX Runtime against PyTorch on {len(compared)} pictures: largest difference {worst} level(s): ok")
-    say(f"measuring on {len(inputs)} held-back pictures ...")
+    held_back = all((data / f"test{domain}").is_dir() for domain in domains)
+    measured_on = "held-back pictures" if held_back else "training pictures: there are no testA and testB"
+    say(f"measuring on {len(inputs)} {measured_on} ...")
     source, target = (load_pictures(data / f"train{domain}", 72).pictures for domain in domains)
     metrics = _measure(net, inputs, reals, train_domain_classifier(source, target))
     if config.previews is not None:
         _write_previews(folder, config.previews, net, config.size)
-    card = _make_card(folder, config, net, facts, notes, {**metrics, "onnx_largest_difference": worst})
+    metrics |= {"measured_on": measured_on, "onnx_largest_difference": worst}
+    card = _make_card(folder, config, net, facts, notes, metrics)
     write_card(card, folder)
 
 

@@ -137,7 +137,7 @@ class _Loop:
         if bad := [name for name, loss in losses.items() if not math.isfinite(loss)]:
             raise RunError(
                 f"training diverged at step {self.step}: loss {bad[0]} is {losses[bad[0]]}; "
-                f"resume from {config.run / CHECKPOINT} with a smaller --learning-rate"
+                "start a new --run with a smaller --learning-rate"
             )
         self.step += 1
         return losses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -125,7 +126,9 @@ def test_a_diverged_run_stops_with_what_to_type(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CycleGanRecipe, "step", lambda *_: {"G_A": torch.tensor(float("nan"))}, raising=True)
-    with pytest.raises(RunError, match="diverged at step 0: loss G_A is nan; .*smaller --learning-rate"):
+    with pytest.raises(
+        RunError, match="diverged at step 0: loss G_A is nan; start a new --run with a smaller"
+    ):
         train(settings(data, tmp_path / "run"))
     assert not (tmp_path / "run" / CHECKPOINT).exists()
 
@@ -161,6 +164,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     assert card.training["steps"] == 4
     assert set(card.metrics["swd"]) == {"translated", "floor", "ceiling"}
     assert card.metrics["onnx_largest_difference"] <= 1
+    assert card.metrics["measured_on"] == "held-back pictures"
     assert [path.name for path in (style / "previews").iterdir()] == ["000.jpg"]
     assert said[0].startswith("ONNX Runtime against PyTorch on")
     session = onnxruntime.InferenceSession(str(check_model(style, card.models["fp32"])))
@@ -201,6 +205,21 @@ def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
     write_onnx(net, tmp_path / "model.onnx")
     pictures = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), np.uint8) for seed in range(4)]
     assert check_parity(net, tmp_path / "model.onnx", pictures) <= 1
+
+
+def test_a_card_says_where_its_figures_come_from_training_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_domains(tmp_path / "data")
+    for domain in "AB":
+        shutil.rmtree(data / f"test{domain}")
+    train(settings(data, tmp_path / "run", steps=1))
+    monkeypatch.setattr(export_module, "train_domain_classifier", partial(train_domain_classifier, steps=1))
+    said: list[str] = []
+    style = export_style(Export(run=tmp_path / "run", name="snow", size=64), said.append)
+    told = "training pictures: there are no testA and testB"
+    assert read_card(style).metrics["measured_on"] == told
+    assert said[1] == f"measuring on 6 {told} ..."
 
 
 @pytest.mark.parametrize(
