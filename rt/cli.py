@@ -45,7 +45,7 @@ class Demo:
     style: Annotated[str, arg(metavar="NAME")] = "winter"
     """Name or folder of a style; `frameshift styles` lists them."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes the fastest that works."""
+    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels."""
     overwrite: bool = False
@@ -63,9 +63,9 @@ class Run:
     output: Positional[
         Annotated[str | None, arg(metavar="[OUTPUT]", help_behavior_hint="(default: a window)")]
     ] = None
-    """Video file to write, .mp4 or .mkv."""
+    """Video file to write: .mp4, .m4v, .mov or .mkv."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes the fastest that works."""
+    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels; more is finer and slower."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
@@ -263,7 +263,7 @@ def _translate(command: Run) -> int:
         if signals.received is not None:
             return _interrupted(signals, stats.frames, command.output)
     where = f", {command.output}" if command.output else ""
-    _print(f"{stats.frames} frames, {stats.fps:.1f} fps{where}")
+    _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}")
     return 0
 
 
@@ -282,11 +282,15 @@ def _demo(command: Demo) -> int:
         if signals.received is not None:
             return _interrupted(signals, made.stats.frames, str(made.video))
     _print(
-        f"{made.stats.frames} frames, {made.stats.fps:.1f} fps",
+        f"{_frames(made.stats.frames)}, {made.stats.fps:.1f} fps",
         f"{made.video}: the clip, translated, with its sound",
         f"{made.sheet}: before (top) and after (bottom)",
     )
     return 0
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'' if count == 1 else 's'}"
 
 
 def _list_styles() -> int:

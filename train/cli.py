@@ -1,4 +1,4 @@
-"""The command `frameshift-train`."""
+"""Train image-translation networks on pictures, and export them as styles."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ def _train(config: CycleGan) -> None:
 
         finished = train_cyclegan(config, show, say, stop=lambda: bool(stopped))
     if not finished:
-        print(f"stopped after a checkpoint; continue with --resume --run {config.run}", file=sys.stderr)
+        print(
+            f"stopped; {config.run / CHECKPOINT} is written: to continue, repeat the command with --resume",
+            file=sys.stderr,
+        )
         sys.exit(128 + stopped[0])
     print(f"checkpoint {config.run / CHECKPOINT}; next: frameshift-train export {config.run} --name NAME")
 

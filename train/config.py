@@ -21,7 +21,7 @@ class CycleGan:
     run: Path = Path("runs/cyclegan")
     """Folder of this run: settings, checkpoint, sample sheets, TensorBoard events."""
     generator: Literal["hg48", "resnet6", "resnet9"] = "resnet9"
-    """Generator of both directions: hg48 is the small one for live video."""
+    """Generator of both directions: hg48 is the small, quick one."""
     norm: Literal["instance", "none"] = "instance"
     """Normalisation in the generators."""
     discriminator_width: int = 64
@@ -42,8 +42,8 @@ class CycleGan:
     """Adam's step size, constant for the first half of the run, then linear to 0."""
     cycle_weight: float = 10.0
     """Weight of the cycle loss."""
-    cycle_weight_end: float = 10.0
-    """Weight of the cycle loss at the end, reached linearly over the second half."""
+    cycle_weight_end: float | None = None
+    """Weight of the cycle loss at the end, reached linearly over the second half; default: no change."""
     identity_weight: float = 5.0
     """Weight of the identity loss."""
     l1_beta: float = 0.0
@@ -57,7 +57,7 @@ class CycleGan:
     start_from: Path | None = None
     """Folder of a run with the same networks whose weights this run starts from."""
     amp: bool = False
-    """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with AMX)."""
+    """Compute in bfloat16 where it is safe (faster on CPUs with AMX)."""
     seed: int = 0
     """Seed of weights, crops and pool."""
     threads: int = 0
@@ -67,7 +67,7 @@ class CycleGan:
     checkpoint_minutes: float = 3.0
     """Minutes between checkpoints."""
     resume: bool = False
-    """Continue the run in --run from its checkpoint; only the budget may be another."""
+    """Continue the run in --run from its checkpoint: repeat the command; only the budget may be another."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):

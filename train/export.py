@@ -196,7 +196,7 @@ def _fill(
     say(f"ONNX Runtime against PyTorch on {len(compared)} pictures: largest difference {worst} level(s): ok")
     held_back = all((data / f"test{domain}").is_dir() for domain in domains)
     measured_on = "held-back pictures" if held_back else "training pictures: there are no testA and testB"
-    say(f"measuring on {len(inputs)} {measured_on} ...")
+    say(f"measuring on {len(inputs)} and {len(reals)} {measured_on} ...")
     source, target = (load_pictures(data / f"train{domain}", 72).pictures for domain in domains)
     metrics = _measure(net, inputs, reals, train_domain_classifier(source, target))
     if config.previews is not None:
@@ -260,7 +260,7 @@ def _measure(net: nn.Module, inputs: list[Rgb], reals: list[Rgb], classifier: nn
     return {
         **measure_translation(inputs, translated, reals, classifier),
         "mean_change_levels": round(float(np.mean(changed)), 2),
-        "pictures": len(inputs),
+        "pictures": {"translated": len(inputs), "real": len(reals)},
     }
 
 

@@ -193,7 +193,9 @@ def _check_run(config: CycleGan) -> None:
             raise RunError(f"nothing to resume in {config.run}: no {CHECKPOINT}; leave out --resume")
         check_same_settings(config, read_facts(checkpoint)["settings"])
     elif checkpoint.exists():
-        raise RunError(f"{config.run} already holds a run: continue it with --resume, or give another --run")
+        raise RunError(
+            f"{config.run} already holds a run: add --resume to continue it, or give another --run"
+        )
 
 
 def _open_run(config: CycleGan) -> None:

@@ -35,11 +35,12 @@ class Measured:
 
 def measure_translation(
     inputs: Pictures, translated: Pictures, reals: Pictures, classifier: nn.Module
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Any]:
     """Compare translations with real pictures of the target domain.
 
     The reals are split in two: one half is the reference of every distance, the other gives the floor, and
     equally many inputs and translations are taken, so that all three figures have the same sampling error.
+    The number of pictures on either side of a distance is returned as `compared`.
 
     Args:
         inputs: uint8[H, W, 3] RGB pictures before translation.
@@ -62,10 +63,11 @@ def measure_translation(
         metrics[name] = Measured(found, floor, ceiling)
     shares = [share_called_target(classifier, pictures) for pictures in (translated, reals, inputs)]
     metrics["called_target"] = Measured(*shares)
-    return {
+    rounded: dict[str, Any] = {
         name: {key: round(value, 4) for key, value in asdict(found).items()}
         for name, found in metrics.items()
     }
+    return {**rounded, "compared": count}
 
 
 def sliced_wasserstein(pictures: Pictures, reals: Pictures) -> float:

@@ -15,7 +15,7 @@ from rt.errors import BackendError, nearest
 BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt", "identity")
 """What `--backend` takes."""
 CPU_ORDER = ("openvino", "onnxruntime")
-"""What `auto` tries, the fastest first."""
+"""What `auto` tries, in this order: the one that was faster where both were measured comes first."""
 PRECISION = "fp32"
 """The ONNX file of a style that is opened."""
 _NO_TENSORRT = "this version does not run TensorRT engines; type --backend openvino or --backend auto"
@@ -65,7 +65,7 @@ class Choice:
 
     backend: Backend
     reason: str
-    """In words, for the line printed at start: `auto: fastest CPU backend installed`."""
+    """In words, for the line printed at start: `auto: first choice on a CPU`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _choose() -> tuple[str, str]:
     for name in CPU_ORDER:
         status = _try(name)
         if status.works:
-            reason = "; ".join(passed_over) or "fastest CPU backend installed"
+            reason = "; ".join(passed_over) or "first choice on a CPU"
             return name, f"auto: {reason}"
         passed_over.append(status.detail)
     raise BackendError(f"no backend works here: {'; '.join(passed_over)}")

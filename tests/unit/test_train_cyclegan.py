@@ -96,6 +96,8 @@ def test_the_schedule_follows_the_budget(data: Path, tmp_path: Path) -> None:
     assert recipe.learning_rate(0.75) == pytest.approx(1e-4)
     assert recipe.learning_rate(1.0) == 0.0
     assert [recipe.cycle_weight(done) for done in (0.0, 0.5, 0.75, 1.0)] == [10.0, 10.0, 6.5, 3.0]
+    constant = CycleGanRecipe(settings(data, tmp_path, cycle_weight=2.0))
+    assert [constant.cycle_weight(done) for done in (0.0, 1.0)] == [2.0, 2.0]
 
 
 def test_a_run_can_start_from_the_weights_of_another(data: Path, tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_a_run_can_start_from_the_weights_of_another(data: Path, tmp_path: Path)
 
 def test_a_run_folder_is_never_trained_over(data: Path, tmp_path: Path) -> None:
     train(settings(data, tmp_path / "run", steps=1))
-    with pytest.raises(RunError, match="already holds a run: continue it with --resume"):
+    with pytest.raises(RunError, match="already holds a run: add --resume to continue it"):
         train(settings(data, tmp_path / "run", steps=1))
     with pytest.raises(RunError, match=r"--learning-rate is 0\.001, the run was started with 0\.0002"):
         train(settings(data, tmp_path / "run", steps=1, resume=True, learning_rate=1e-3))
@@ -165,6 +167,8 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     assert set(card.metrics["swd"]) == {"translated", "floor", "ceiling"}
     assert card.metrics["onnx_largest_difference"] <= 1
     assert card.metrics["measured_on"] == "held-back pictures"
+    assert card.metrics["pictures"] == {"translated": 6, "real": 6}
+    assert card.metrics["compared"] == 3
     assert [path.name for path in (style / "previews").iterdir()] == ["000.jpg"]
     assert said[0].startswith("ONNX Runtime against PyTorch on")
     session = onnxruntime.InferenceSession(str(check_model(style, card.models["fp32"])))
@@ -219,7 +223,7 @@ def test_a_card_says_where_its_figures_come_from_training_pictures(
     style = export_style(Export(run=tmp_path / "run", name="snow", size=64), said.append)
     told = "training pictures: there are no testA and testB"
     assert read_card(style).metrics["measured_on"] == told
-    assert said[1] == f"measuring on 6 {told} ..."
+    assert said[1] == f"measuring on 6 and 6 {told} ..."
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,9 @@ class CycleGanRecipe:
 
     def cycle_weight(self, progress: float) -> float:
         """Weight of the cycle loss: constant for the first half of the run, then linear to its end."""
+        start, end = self.config.cycle_weight, self.config.cycle_weight_end
         over = max(0.0, 2.0 * progress - 1.0)
-        return self.config.cycle_weight + (self.config.cycle_weight_end - self.config.cycle_weight) * over
+        return start if end is None else start + (end - start) * over
 
     def learning_rate(self, progress: float) -> float:
         """Adam's step size: constant for the first half of the run, then linear to 0."""

@@ -10,7 +10,8 @@ python "$here/../select_snow.py" "$data" summer2winter_snow
 common="--data summer2winter_snow --generator hg48 --norm none --discriminator-norm spectral
     --load-size 160 --crop-size 128 --batch 2 --amp --learning-rate 3e-4
     --cycle-weight 2 --cycle-weight-end 1 --identity-weight 0.1 --l1-beta 0.2 --threads 1"
-# The first run was stopped by Ctrl-C after 2490 steps, before its step size began to fall.
+# The first run was stopped by Ctrl-C after 2490 steps, before its step size began to fall, and its folder,
+# runs/winter_spectral then, was renamed.
 frameshift-train cyclegan $common --run runs/winter_first --minutes 50
 frameshift-train cyclegan $common --run runs/winter --start-from runs/winter_first --grid-weight 500 --minutes 36
 frameshift-train export runs/winter --name winter --title "Summer turns to winter: snow-white ground, cold pale colours" \
