@@ -68,8 +68,7 @@ def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
     Raises:
         RunError: the checkpoint is missing, damaged, or of other networks.
     """
-    facts, tensors = _read(path, tensors=True)
-    _load_nets(path, tensors, recipe)
+    facts, tensors = _load_nets(path, recipe)
     for name, optimizer in recipe.optimizers.items():
         whole = optimizer.state_dict()
         whole["state"] = _by_index(_below(tensors, name))
@@ -87,8 +86,7 @@ def load_weights(path: Path, recipe: Trainable) -> dict[str, Any]:
     Raises:
         RunError: the checkpoint is missing, damaged, or of other networks.
     """
-    facts, tensors = _read(path, tensors=True)
-    _load_nets(path, tensors, recipe)
+    facts, _ = _load_nets(path, recipe)
     return facts
 
 
@@ -108,7 +106,8 @@ def load_net(path: Path, name: str, net: nn.Module) -> dict[str, Any]:
     return facts
 
 
-def _load_nets(path: Path, tensors: dict[str, Tensor], recipe: Trainable) -> None:
+def _load_nets(path: Path, recipe: Trainable) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    facts, tensors = _read(path, tensors=True)
     try:
         for name, net in recipe.nets.items():
             net.load_state_dict(_below(tensors, name))
@@ -116,6 +115,7 @@ def _load_nets(path: Path, tensors: dict[str, Tensor], recipe: Trainable) -> Non
         raise RunError(
             f"checkpoint {path} is of other networks: {str(error).splitlines()[-1].strip()}"
         ) from None
+    return facts, tensors
 
 
 def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:

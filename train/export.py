@@ -7,6 +7,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        _fill(folder, config, net, facts, notes, say)
+        _fill(folder, _Material(config, net, facts, notes), say)
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)
@@ -178,16 +179,22 @@ def _read_facts(path: Path | None) -> dict[str, Any]:
     return facts
 
 
-def _fill(
-    folder: Path,
-    config: Export,
-    net: nn.Module,
-    facts: dict[str, Any],
-    notes: dict[str, Any],
-    say: Callable[[str], None],
-) -> None:
+@dataclass(frozen=True)
+class _Material:
+    """What a style is made from."""
+
+    config: Export
+    net: nn.Module
+    facts: dict[str, Any]
+    """The checkpoint's facts."""
+    notes: dict[str, Any]
+    """`data` and `faults`, as the user gave them."""
+
+
+def _fill(folder: Path, material: _Material, say: Callable[[str], None]) -> None:
     """Write everything a style consists of into `folder`, the card last."""
-    data, multiple = Path(facts["settings"]["data"]), _whole(net.multiple)
+    config, net = material.config, material.net
+    data, multiple = Path(material.facts["settings"]["data"]), _whole(net.multiple)
     domains = ("A", "B") if config.direction == "AtoB" else ("B", "A")
     inputs, reals = (_test_pictures(data, domain, config.size, multiple) for domain in domains)
     write_onnx(net, folder / "model.onnx")
@@ -202,18 +209,11 @@ def _fill(
     if config.previews is not None:
         _write_previews(folder, config.previews, net, config.size)
     metrics |= {"measured_on": measured_on, "onnx_largest_difference": worst}
-    card = _make_card(folder, config, net, facts, notes, metrics)
-    write_card(card, folder)
+    write_card(_make_card(folder, material, metrics), folder)
 
 
-def _make_card(
-    folder: Path,
-    config: Export,
-    net: nn.Module,
-    facts: dict[str, Any],
-    notes: dict[str, Any],
-    metrics: dict[str, Any],
-) -> Card:
+def _make_card(folder: Path, material: _Material, metrics: dict[str, Any]) -> Card:
+    config, net, facts, notes = material.config, material.net, material.facts, material.notes
     settings, recipe = facts["settings"], facts["recipe"]
     return Card(
         name=config.name,

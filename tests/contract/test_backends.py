@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,17 +14,11 @@ from onnx import TensorProto, helper
 from rt.backends import Backend, open_backend
 from rt.errors import BackendError
 from rt.styles import Style, find_style
+from tests.support.backends import NETWORKED, installed
 from tests.support.onnx_styles import drawn_picture, make_style, save_generator, save_graph, save_negative
 
 SIZE = (32, 48)
-NETWORKED = ("openvino", "onnxruntime")
 node = helper.make_node
-
-
-def installed(name: str) -> str:
-    if name in NETWORKED and importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
-    return name
 
 
 @pytest.fixture(params=[*NETWORKED, "identity"])

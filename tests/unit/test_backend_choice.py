@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +12,10 @@ from rt.backends import BACKENDS, backend_status, open_backend
 from rt.backends.probe import PROBE_MODEL
 from rt.errors import BackendError, StyleError
 from rt.styles import Style, find_style
+from tests.support.backends import NETWORKED, installed
 from tests.support.onnx_styles import make_style, save_generator
 
 SIZE = (32, 48)
-NETWORKED = ("openvino", "onnxruntime")
-
-
-def installed(name: str) -> str:
-    if name in NETWORKED and importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
-    return name
 
 
 @pytest.fixture(params=[*NETWORKED, "identity"])
