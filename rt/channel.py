@@ -10,17 +10,29 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
+class Empty(Exception):
+    """Nothing came in the time that `get` was given."""
+
+
+class Ended(Exception):
+    """The channel is closed and everything in it was delivered."""
+
+
 class Channel(Generic[Item]):
     """Items in order from one thread to another, at most `capacity` of them waiting.
 
-    The producer calls `put` and, at its end, `close`. The consumer iterates; where it wants no more it
-    calls `abort`. Nobody polls: a blocked end sleeps until the other one acts.
+    The producer calls `put` and, at its end, `close`. The consumer iterates, or calls `get`; where it wants
+    no more it calls `abort`. Nobody polls: a blocked end sleeps until the other one acts.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, newest_wins: bool = False) -> None:
+        """With `newest_wins`, `put` never waits: where the channel is full, the oldest item is dropped."""
         if capacity < 1:
             raise ValueError(f"capacity is {capacity}, not at least 1")
+        self.dropped = 0
+        """Items lost to newer ones."""
         self._capacity = capacity
+        self._newest_wins = newest_wins
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -32,12 +44,35 @@ class Channel(Generic[Item]):
         Returns False, without keeping the item, where the channel is closed: the producer should end.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
+            if not self._newest_wins:
+                self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
             if self._closed:
                 return False
+            if len(self._items) == self._capacity:
+                self._items.popleft()
+                self.dropped += 1
             self._items.append(item)
             self._changed.notify_all()
             return True
+
+    def get(self, timeout_s: float | None = None) -> Item:
+        """Return the next item, waiting for it at most `timeout_s` seconds (None: as long as it takes).
+
+        Raises:
+            Empty: nothing came in time.
+            Ended: the channel is closed and empty.
+            BaseException: the error it was closed with, once it is empty.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._closed or self._items, timeout_s):
+                raise Empty
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            if self._error is not None:
+                raise self._error
+            raise Ended
 
     def close(self, error: BaseException | None = None) -> None:
         """End the stream: what is queued is still delivered, then iteration ends, or raises `error`.
@@ -66,12 +101,7 @@ class Channel(Generic[Item]):
         return self
 
     def __next__(self) -> Item:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._items)
-            if self._items:
-                item = self._items.popleft()
-                self._changed.notify_all()
-                return item
-            if self._error is not None:
-                raise self._error
-            raise StopIteration
+        try:
+            return self.get()
+        except Ended:
+            raise StopIteration from None

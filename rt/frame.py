@@ -27,6 +27,10 @@ class Frame:
     """Seconds per unit of `pts`."""
     index: int
     """Number of this frame in its source, from 0."""
+    captured_s: float | None = None
+    """`time.perf_counter()` at the moment a live source had the picture; None for recorded ones."""
+    stale: bool = False
+    """True where a live source shows its last picture again, because no new one comes."""
 
     @property
     def time_s(self) -> float:

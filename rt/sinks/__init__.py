@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
 
 class SinkClosed(Exception):
     """Raised by `write` where the viewer wants no more: the run ends as if its source had ended."""
+
+
+@dataclass(frozen=True)
+class SinkOptions:
+    """What the user asks of the outputs."""
+
+    overwrite: bool = False
+    """Replace what exists."""
+    codec: str = "h264"
+    """How video is coded: `h264`, `hevc`, `av1`."""
+    encoder: str = "auto"
+    """What codes it: `auto`, `x264`, `x265`, `svtav1`, `nvenc`, ..."""
+    crf: int | None = None
+    """Quality, the encoder's own scale (lower is better); None: the encoder's usual one."""
+    preset: str | None = None
+    """Speed against size, the encoder's own word; None: the encoder's usual one."""
 
 
 class Sink(Protocol):

@@ -26,6 +26,24 @@ class SourceInfo:
     """Expected number of frames, where known; an estimate, for progress bars."""
 
 
+@dataclass(frozen=True)
+class SourceOptions:
+    """What the user asks of a source. What a source cannot do is refused by name, never ignored."""
+
+    fps: Fraction | None = None
+    """Frames per second: asked of a camera or a drawn pattern, given to pictures without times."""
+    height: int | None = None
+    """Height in pixels asked of a camera, a pattern or a screen."""
+    width: int | None = None
+    """Width in pixels asked of a camera, a pattern or a screen."""
+    loop: bool = False
+    """Begin again at the end of a recorded source, for ever; times go on."""
+    start_s: float = 0.0
+    """Seconds to leave out at the beginning of a recorded source."""
+    duration_s: float | None = None
+    """Seconds after which the source ends."""
+
+
 class Source(Protocol):
     """An iterable of frames, iterated once.
 
@@ -35,6 +53,8 @@ class Source(Protocol):
 
     live: bool
     """True where frames that are not fetched in time are lost (a camera); False for files."""
+    dropped: int
+    """Frames lost so far because they were not fetched in time; 0 for files."""
     info: SourceInfo
 
     def __iter__(self) -> Iterator[Frame]:
@@ -46,7 +66,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(address: str) -> Source:
+def open_source(address: str, options: SourceOptions = SourceOptions()) -> Source:
     """Open what the user named.
 
     Raises:

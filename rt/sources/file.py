@@ -59,6 +59,7 @@ class FileSource:
     """
 
     live = False
+    dropped = 0
 
     def __init__(self, path: str | Path) -> None:
         if "://" in str(path):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rt.channel import Channel
+from rt.channel import Channel, Empty, Ended
 
 LIMIT_S = 20  # only reached where something hangs
 
@@ -139,3 +139,21 @@ def test_abort_after_close_keeps_the_error_of_the_close() -> None:
 def test_a_channel_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity is 0, not at least 1"):
         Channel(0)
+
+
+def test_newest_wins_drops_the_oldest_and_counts_it_without_waiting() -> None:
+    channel: Channel[int] = Channel(2, newest_wins=True)
+    assert all(channel.put(number) for number in range(5))
+    channel.close()
+    assert (list(channel), channel.dropped) == ([3, 4], 3)
+
+
+def test_get_says_that_nothing_came_and_that_all_is_over() -> None:
+    channel: Channel[int] = Channel(1)
+    with pytest.raises(Empty):
+        channel.get(timeout_s=0)
+    channel.put(7)
+    channel.close()
+    assert channel.get(timeout_s=0) == 7
+    with pytest.raises(Ended):
+        channel.get()

@@ -28,6 +28,7 @@ class FakeSource:
     """`count` frames, then `error`, a wait until `close`, or the end."""
 
     live = False
+    dropped = 0
 
     def __init__(self, count: int, error: BaseException | None = None, blocks: bool = False) -> None:
         self.info = SourceInfo("clip.mp4", 2, 3, Fraction(30), count)

@@ -1,0 +1,73 @@
+"""What a viewer may change while frames flow.
+
+One object is shared by whoever turns the knobs (a window, a page) and whoever obeys (translator, sinks). Any
+thread may read and write it; whoever obeys looks at it once a frame.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+STRENGTH_STEP = 0.1
+
+
+class Controls:
+    """The knobs of one run."""
+
+    def __init__(
+        self,
+        styles: Sequence[str],
+        style: str,
+        strength: float = 1.0,
+        steady: float = 0.0,
+        compare: bool = False,
+    ) -> None:
+        """`styles` are what can be switched to, by number; `style` is the one at the start.
+
+        `strength` and `steady` are in [0, 1].
+        """
+        self.styles = tuple(styles)
+        """Names or folders; the first nine have a key each."""
+        self.style = style
+        """The style wanted; the one that runs may be the one before for as long as this one is loaded."""
+        self.strength = strength
+        """How much of the change is laid over the frame."""
+        self.steady = steady
+        """How much the change is held steady in time; 0 is off."""
+        self.compare = compare
+        """Whether frames are shown as before|after."""
+        self.recording = False
+        """Whether what is shown is also written to a file."""
+        self._lock = threading.Lock()
+        self._notes: list[str] = []
+
+    def select(self, number: int) -> None:
+        """Ask for the style with this number, from 1; where there is none, that is said."""
+        if 1 <= number <= len(self.styles):
+            self.style = self.styles[number - 1]
+        else:
+            self.note(f"there is no style {number}: {len(self.styles)} can be chosen")
+
+    def change_strength(self, steps: int) -> None:
+        """Make the effect stronger or, with negative steps, weaker, within 0 and 1."""
+        self.strength = min(1.0, max(0.0, round(self.strength + steps * STRENGTH_STEP, 3)))
+
+    def toggle_compare(self) -> None:
+        """Show before and after, or after alone."""
+        self.compare = not self.compare
+
+    def toggle_recording(self) -> None:
+        """Begin or end a recording."""
+        self.recording = not self.recording
+
+    def note(self, text: str) -> None:
+        """Leave a line for whoever watches: `recording to ...`, `style monet cannot be loaded: ...`."""
+        with self._lock:
+            self._notes.append(text)
+
+    def take_notes(self) -> list[str]:
+        """Return the lines left since the last call."""
+        with self._lock:
+            notes, self._notes = self._notes, []
+            return notes
