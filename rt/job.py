@@ -14,7 +14,7 @@ from rt.fit import network_size
 from rt.frame import Frame
 from rt.log import LOG, progress
 from rt.pipeline import Stop, run_pipeline
-from rt.sinks import Sink, open_sink
+from rt.sinks import Sink, SinkOptions, open_sink
 from rt.sinks.display import display_fault
 from rt.sources import Source, open_source
 from rt.stats import Stats
@@ -73,7 +73,7 @@ def _open_output(job: Job, source: Source) -> Sink:
     if job.output is not None:
         height, width = source.info.height, source.info.width
         size = (height, 2 * width if job.compare else width)
-        return open_sink(job.output, like=source, overwrite=job.overwrite, size=size)
+        return open_sink(job.output, source, SinkOptions(overwrite=job.overwrite), size=size)
     if fault := display_fault():
         command = f"frameshift run {shlex.quote(job.input)} OUTPUT.mp4 --style {shlex.quote(job.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")

@@ -189,6 +189,11 @@ class Shape(Protocol):
     """What any source says of its frames; see `rt.sources.SourceInfo`."""
 
     @property
+    def name(self) -> str:
+        """What the user calls the source: a path or an address."""
+        ...
+
+    @property
     def height(self) -> int:
         """Height in pixels of the upright frames."""
         ...

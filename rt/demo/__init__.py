@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from rt.errors import SinkError
@@ -14,6 +12,7 @@ from rt.fit import side_by_side
 from rt.frame import Frame, Rgb
 from rt.job import Job, run_job
 from rt.pipeline import Stop
+from rt.sinks.picture import write_picture
 from rt.stats import Stats
 
 CLIP = Path(__file__).parent / "stream.mp4"
@@ -54,7 +53,7 @@ def run_demo(
     stats = run_job(job, stop, watch)
     if len(pairs) < len(SHOWN):
         return Demo(stats, video, None)
-    write_png(draw_sheet(pairs), sheet)
+    write_picture(draw_sheet(pairs), sheet)
     return Demo(stats, video, sheet)
 
 
@@ -65,22 +64,3 @@ def draw_sheet(pairs: list[tuple[Rgb, Rgb]]) -> Rgb:
     for column in columns[1:]:
         sheet = side_by_side(sheet, column)
     return sheet
-
-
-def write_png(rgb: Rgb, path: Path) -> None:
-    """Write uint8[H, W, 3] RGB as PNG under a temporary name, then rename it.
-
-    Raises:
-        SinkError: the file cannot be written.
-    """
-    encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = rgb.shape[:2]
-    encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1, 1)
-    packets = [*encoder.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")), *encoder.encode(None)]
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(b"".join(bytes(packet) for packet in packets))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SinkError(f"cannot write {path}: {error.strerror}") from None

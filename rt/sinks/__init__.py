@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rt.errors import SinkError, nearest
 from rt.frame import Frame
 
 if TYPE_CHECKING:
     from rt.media import FrameStream
+
+SCHEMES = ("null",)
+"""What an address may begin with, before `://`; any other address is a file, a folder or a name pattern."""
 
 
 class SinkClosed(Exception):
@@ -36,7 +42,7 @@ class Sink(Protocol):
     """A consumer of frames. Every method raises `SinkError` on failure."""
 
     def write(self, frame: Frame) -> None:
-        """Take one frame. The picture is neither kept nor changed after the call returns."""
+        """Take one frame. The picture is never changed."""
         ...
 
     def close(self) -> None:
@@ -51,7 +57,7 @@ class Sink(Protocol):
 def open_sink(
     address: str,
     like: FrameStream | None,
-    overwrite: bool = False,
+    options: SinkOptions = SinkOptions(),
     *,
     size: tuple[int, int] | None = None,
     frame_rate: Fraction | None = None,
@@ -59,15 +65,44 @@ def open_sink(
     """Open what the user named, for frames of `like`.
 
     Args:
-        address: name of a file; its suffix chooses the container.
+        address: name of a video file, whose suffix chooses the container; a folder (`frames/`) or a pattern
+            (`img_%04d.png`) for pictures; `null://`.
         like: the source whose times, colour, orientation and other streams the result keeps.
-        overwrite: replace an existing file.
+        options: what the user asks of it.
         size: (height, width) of the frames where it is not that of `like`.
         frame_rate: mean frames per second where it is not that of `like`.
 
     Raises:
         SinkError: it cannot be written; nothing is left behind then.
     """
-    from rt.sinks.file import FileSink
+    scheme = scheme_of(address)
+    if scheme is None:
+        if is_for_pictures(address):
+            from rt.sinks.images import ImageSink
 
-    return FileSink(address, like, overwrite=overwrite, size=size, frame_rate=frame_rate)
+            return ImageSink(address, like, overwrite=options.overwrite)
+        from rt.sinks.file import FileSink
+
+        return FileSink(address, like, overwrite=options.overwrite, size=size, frame_rate=frame_rate)
+    if scheme == "null":
+        from rt.sinks.null import NullSink
+
+        return NullSink()
+    known = ", ".join(f"{name}://" for name in SCHEMES)
+    raise SinkError(
+        f"cannot write {address}: there is no output {scheme}://{nearest(scheme, SCHEMES)}; "
+        f"known: {known}, files and folders"
+    )
+
+
+def scheme_of(address: str) -> str | None:
+    """Return what stands before `://` in lower case; None for a name of a file."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
+    return found[1].lower() if found else None
+
+
+def is_for_pictures(address: str) -> bool:
+    """Tell whether a name means one picture a frame: a folder, or a pattern such as `img_%04d.png`."""
+    if address.endswith(("/", "\\")) or Path(address).suffix.lower() in (".png", ".jpg", ".jpeg"):
+        return True
+    return not Path(address).suffix and Path(address).is_dir()

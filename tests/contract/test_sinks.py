@@ -13,6 +13,7 @@ import pytest
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import Sink, open_sink
+from rt.sinks.null import NullSink
 from tests.support.media import drawn, video
 
 SIZE = (40, 56)
@@ -25,6 +26,8 @@ class Opened:
     sink: Sink
     folder: Path
     count: Callable[[], int]
+    results: int = 1
+    """How many names the result has in the folder."""
 
 
 def file_sink(suffix: str) -> Callable[[Path], Opened]:
@@ -36,7 +39,24 @@ def file_sink(suffix: str) -> Callable[[Path], Opened]:
     return opened
 
 
-SINKS = {"mp4": file_sink(".mp4"), "mov": file_sink(".mov"), "mkv": file_sink(".mkv")}
+def picture_folder(folder: Path) -> Opened:
+    target = folder / "frames"
+    return Opened(open_sink(f"{target}/", None, size=SIZE), folder, lambda: len(list(target.glob("*.png"))))
+
+
+def null_sink(folder: Path) -> Opened:
+    sink = open_sink("null://", None)
+    assert isinstance(sink, NullSink)
+    return Opened(sink, folder, lambda: sink.frames, results=0)
+
+
+SINKS = {
+    "mp4": file_sink(".mp4"),
+    "mov": file_sink(".mov"),
+    "mkv": file_sink(".mkv"),
+    "pictures": picture_folder,
+    "null": null_sink,
+}
 
 
 @pytest.fixture(params=list(SINKS.values()), ids=list(SINKS))
@@ -54,7 +74,7 @@ def test_what_was_written_is_a_whole_result_after_close(opened: Opened) -> None:
         opened.sink.write(frame(index))
     opened.sink.close()
     assert opened.count() == 7
-    assert len(list(opened.folder.iterdir())) == 1
+    assert len(list(opened.folder.iterdir())) == opened.results
 
 
 def test_a_picture_is_neither_kept_nor_changed(opened: Opened) -> None:

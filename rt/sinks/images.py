@@ -1,0 +1,151 @@
+"""Frames as pictures: one file a frame."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from rt.errors import SinkError
+from rt.frame import Frame
+from rt.media import FrameStream, reason
+from rt.sinks.picture import SUFFIXES, write_picture
+
+_log = logging.getLogger(__name__)
+
+IN_A_FOLDER = "%06d.png"
+"""What pictures are called where only a folder is given."""
+_NUMBER = re.compile(r"%0?(\d*)d")
+
+
+class ImageSink:
+    """Numbered pictures, from 0: PNG or JPEG, each whole as soon as it has its name.
+
+    Args:
+        address: a folder (`frames/`), or a pattern with one number (`frames/img_%04d.jpg`). The folder is
+            made where it is missing and its parent exists.
+        like: the source of the frames; pictures that are the source are refused.
+        overwrite: replace pictures that exist. Once the run is whole, those of the pattern with higher
+            numbers are removed: they would be taken for its end.
+
+    Raises:
+        SinkError: the folder cannot be made or written, or holds such pictures.
+    """
+
+    def __init__(self, address: str, like: FrameStream | None = None, *, overwrite: bool = False) -> None:
+        pattern = _pattern(address)
+        self._folder, self._name = pattern.parent, pattern.name
+        self._address = address
+        self._written: list[Path] = []
+        self._made_folder = False
+        self._closed = False
+        self._check_source(like)
+        found = self._existing()
+        if found and not overwrite:
+            raise SinkError(
+                f"cannot write {address}: {found[min(found)]} exists; "
+                "add --overwrite to replace such pictures"
+            )
+        self._replaced = set(found.values())
+        self._open_folder()
+
+    def write(self, frame: Frame) -> None:
+        """Write one picture.
+
+        Raises:
+            SinkError: it cannot be written, or the sink is closed.
+        """
+        if self._closed:
+            raise SinkError(f"cannot write {self._address}: it is closed")
+        path = self._folder / (self._name % len(self._written))
+        write_picture(frame.rgb, path)
+        self._written.append(path)
+
+    def close(self) -> None:
+        """Remove old pictures with higher numbers; works twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._written:
+            _log.warning("no frame was written, so there are no pictures in %s", self._folder)
+            self._leave_nothing()
+            return
+        for path in self._replaced.difference(self._written):
+            path.unlink(missing_ok=True)
+
+    def abort(self) -> None:
+        """Remove what was written; what it replaced is gone. Works twice; does nothing after `close`."""
+        if not self._closed:
+            self._closed = True
+            self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        for path in self._written:
+            path.unlink(missing_ok=True)
+        if self._made_folder and not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    def _existing(self) -> dict[int, Path]:
+        """Return the pictures of the pattern that exist, by number."""
+        before, after = _NUMBER.split(self._name)[0], _NUMBER.split(self._name)[-1]
+        shape = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+        try:
+            entries = list(self._folder.iterdir()) if self._folder.exists() else []
+        except OSError as error:
+            raise SinkError(f"cannot write {self._address}: {reason(error)}") from None
+        numbers = {path: shape.fullmatch(path.name) for path in entries}
+        return {
+            int(number[1]): path
+            for path, number in numbers.items()
+            if number and path.name == self._name % int(number[1])
+        }
+
+    def _open_folder(self) -> None:
+        """Make the folder where it is missing, and see that a file can be made in it."""
+        trial = self._folder / f"{self._name % 0}.part"
+        try:
+            if not self._folder.is_dir():
+                if not self._folder.parent.is_dir():
+                    raise SinkError(
+                        f"cannot write {self._address}: there is no folder {self._folder.parent}; "
+                        "create it first"
+                    )
+                self._folder.mkdir()
+                self._made_folder = True
+            trial.touch()
+            trial.unlink()
+        except PermissionError:
+            raise SinkError(
+                f"cannot write {self._address}: no permission to write in the folder {self._folder}"
+            ) from None
+        except OSError as error:
+            raise SinkError(f"cannot write {self._address}: {reason(error)}") from None
+
+    def _check_source(self, like: FrameStream | None) -> None:
+        source = Path(like.info.name) if like is not None else None
+        if source is None or not self._folder.is_dir():
+            return
+        folder = source if source.is_dir() else source.parent
+        theirs = source.name in (self._name, *(path.name for path in self._existing().values()))
+        if folder.is_dir() and folder.samefile(self._folder) and (source.is_dir() or theirs):
+            raise SinkError(
+                f"cannot write {self._address}: its pictures are the input; "
+                "type another folder for the output"
+            )
+
+
+def _pattern(address: str) -> Path:
+    """Return folder and name pattern of an address.
+
+    Raises:
+        SinkError: the pattern has no number, or more than one.
+    """
+    path = Path(address)
+    if address.endswith(("/", "\\")) or path.suffix.lower() not in SUFFIXES:
+        return path / IN_A_FOLDER
+    if len(_NUMBER.findall(path.name)) != 1 or path.name.count("%") != 1:
+        better = path.with_name(f"{path.stem.replace('%', '')}_%04d{path.suffix}")
+        raise SinkError(
+            f"cannot write {path}: the name of pictures needs one number such as %04d; type {better}"
+        )
+    return path

@@ -1,0 +1,33 @@
+"""Frames that go nowhere."""
+
+from __future__ import annotations
+
+from rt.errors import SinkError
+from rt.frame import Frame
+
+
+class NullSink:
+    """Counts frames and drops them: for benchmarks, and for trying a source or a style."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """Frames taken so far."""
+        self._closed = False
+
+    def write(self, frame: Frame) -> None:
+        """Count one frame.
+
+        Raises:
+            SinkError: the sink is closed.
+        """
+        if self._closed:
+            raise SinkError("cannot write null://: it is closed")
+        self.frames += 1
+
+    def close(self) -> None:
+        """Take no more; works twice."""
+        self._closed = True
+
+    def abort(self) -> None:
+        """Take no more; works twice."""
+        self._closed = True

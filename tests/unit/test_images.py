@@ -1,0 +1,170 @@
+"""Frames as numbered pictures."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from rt.errors import SinkError
+from rt.frame import Frame, Rgb
+from rt.sinks import Sink, SinkOptions, open_sink
+from rt.sinks.picture import write_picture
+from tests.support.media import drawn
+
+
+def frame(index: int, size: tuple[int, int] = (20, 31)) -> Frame:
+    return Frame(drawn(index, *size), index, Fraction(1, 25), index)
+
+
+def opened(address: Path | str, overwrite: bool = False, source: str | None = None) -> Sink:
+    like: Any = SimpleNamespace(info=SimpleNamespace(name=source)) if source else None
+    return open_sink(str(address), like, SinkOptions(overwrite=overwrite))
+
+
+def written(address: Path | str, count: int = 3, overwrite: bool = False) -> None:
+    sink = opened(address, overwrite)
+    for index in range(count):
+        sink.write(frame(index))
+    sink.close()
+
+
+def read(path: Path) -> Rgb:
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("address", ["frames/", "frames/%06d.png", "made"])
+def test_a_folder_gets_every_frame_pixel_for_pixel(tmp_path: Path, address: str) -> None:
+    (tmp_path / "made").mkdir()
+    written(str(tmp_path) + "/" + address)
+    folder = tmp_path / address.split("/")[0]
+    assert sorted(path.name for path in folder.iterdir()) == ["000000.png", "000001.png", "000002.png"]
+    for index in range(3):
+        assert np.array_equal(read(folder / f"00000{index}.png"), drawn(index, 20, 31))
+
+
+def test_the_pattern_names_the_pictures_and_its_suffix_says_jpeg(tmp_path: Path) -> None:
+    rgb: Rgb = np.zeros((40, 60, 3), np.uint8)
+    rgb[:20, :30], rgb[20:, 30:] = (250, 20, 40), (30, 200, 90)
+    sink = opened(tmp_path / "img_%02d.jpg")
+    sink.write(Frame(rgb, 0, Fraction(1), 0))
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["img_00.jpg"]
+    assert (tmp_path / "img_00.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
+    difference = np.abs(read(tmp_path / "img_00.jpg").astype(int) - rgb)
+    assert difference[[10, 30], [10, 50]].max() <= 2  # in the middle of the patches
+    assert difference.mean() < 2
+
+
+def test_existing_pictures_are_refused_and_left(tmp_path: Path) -> None:
+    (tmp_path / "img_0007.png").write_bytes(b"precious")
+    with pytest.raises(SinkError) as caught:
+        opened(tmp_path / "img_%04d.png")
+    assert str(caught.value) == (
+        f"cannot write {tmp_path}/img_%04d.png: {tmp_path}/img_0007.png exists; "
+        "add --overwrite to replace such pictures"
+    )
+    assert (tmp_path / "img_0007.png").read_bytes() == b"precious"
+
+
+def test_pictures_of_other_names_do_not_matter(tmp_path: Path) -> None:
+    names = ["img_7.png", "img_0007.jpg", "cat.png", "img_00007.png.bak"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"precious")
+    written(tmp_path / "img_%04d.png", 1)
+    assert all((tmp_path / name).read_bytes() == b"precious" for name in names)
+
+
+def test_overwriting_leaves_the_new_pictures_alone(tmp_path: Path) -> None:
+    written(tmp_path / "img_%04d.png", 5)
+    (tmp_path / "note.txt").write_text("mine")
+    written(tmp_path / "img_%04d.png", 2, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["img_0000.png", "img_0001.png", "note.txt"]
+
+
+def test_more_frames_than_the_pattern_has_digits_go_on(tmp_path: Path) -> None:
+    written(tmp_path / "%d.png", 12)
+    assert len(list(tmp_path.glob("*.png"))) == 12
+    with pytest.raises(SinkError, match="exists"):
+        opened(tmp_path / "%d.png")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("frames", "frames/"),
+        ("frames/img_%02d.png", "frames/img_%02d.png"),
+        ("frames/1.png", "frames/%d.png"),
+    ],
+)
+@pytest.mark.parametrize("link", [False, True])
+def test_the_input_is_never_replaced(tmp_path: Path, source: str, target: str, link: bool) -> None:
+    (tmp_path / "frames").mkdir()
+    write_picture(drawn(0, 8, 8), tmp_path / "frames" / "1.png")
+    if link:
+        (tmp_path / "link").symlink_to("frames")
+        target = target.replace("frames", "link")
+    with pytest.raises(SinkError, match="its pictures are the input; type another folder for the output$"):
+        opened(f"{tmp_path}/{target}", overwrite=True, source=f"{tmp_path}/{source}")
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("nowhere/frames/", "there is no folder {}/nowhere; create it first"),
+        ("img.png", "the name of pictures needs one number such as %04d; type {}/img_%04d.png"),
+        ("img_%04d_%02d.png", "needs one number such as %04d; type {}/img_04d_02d_%04d.png"),
+        ("img_%s.jpg", "needs one number such as %04d; type {}/img_s_%04d.jpg"),
+        ("file/", "not a directory"),
+        ("file/img_%d.png", "not a directory"),
+    ],
+)
+def test_an_impossible_target_is_refused_in_one_line(tmp_path: Path, address: str, found: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError) as caught:
+        opened(f"{tmp_path}/{address}")
+    assert str(caught.value).startswith("cannot write ")
+    assert str(caught.value).endswith(found.format(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", denied)  # root may write anywhere
+    with pytest.raises(SinkError, match=f"no permission to write in the folder {tmp_path}"):
+        opened(f"{tmp_path}/")
+
+
+def test_nothing_is_left_of_an_aborted_run_but_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    for address in (f"{tmp_path}/img_%d.jpg", f"{tmp_path}/frames/"):
+        sink = opened(address)
+        sink.write(frame(0))
+        sink.abort()
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_no_frame_is_no_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        opened(f"{tmp_path}/frames/").close()
+    assert list(tmp_path.iterdir()) == []
+    assert "no frame was written" in caplog.text
+
+
+def test_an_unknown_address_is_refused_with_what_is_known() -> None:
+    with pytest.raises(SinkError) as caught:
+        open_sink("nul://", None)
+    assert str(caught.value) == (
+        "cannot write nul://: there is no output nul://; did you mean 'null'?; "
+        "known: null://, files and folders"
+    )
