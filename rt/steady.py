@@ -1,0 +1,119 @@
+"""Hold what the network changed steady in time.
+
+A network that sees one frame at a time decides anew in every frame, and its picture flickers where the scene
+does not. What flickers is the change it makes, so the change is averaged over time along the motion of the
+input; the input itself is never averaged and keeps its own motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rt.frame import Rgb
+
+_HOLD = 0.5
+"""Largest share of the earlier change, where the motion is followed perfectly."""
+_CALM, _SPAN = 0.012 * 255, 0.06 * 255
+"""Levels by which the followed picture may be wrong before the share falls, and over which it falls by 1."""
+_CUT = 0.15 * 255
+"""Mean difference of two frames, in levels, above which another scene begins."""
+_BLUR_PX = 5
+_FLOW_MINIMUM_PX = 12
+"""The shorter side of the smallest picture in which OpenCV can search for motion."""
+
+_Gray = npt.NDArray[np.uint8]
+_Floats = npt.NDArray[np.float32]
+
+
+class Steady:
+    """Steadies the pictures of one stream, at the network's size.
+
+    Example:
+        steady = Steady(0.7)
+        small_out = steady.steady(small_in, small_out)
+    """
+
+    def __init__(self, amount: float) -> None:
+        """`amount` in [0, 1] is how much: 0 is off and costs nothing, 1 holds most."""
+        self.amount = amount
+        self._scene: _Scene | None = None
+
+    @property
+    def amount(self) -> float:
+        """How much the change is held, in [0, 1]; a new value takes effect with the next picture."""
+        return self._amount
+
+    @amount.setter
+    def amount(self, amount: float) -> None:
+        if not 0 <= amount <= 1:
+            raise ValueError(f"steady is {amount}, not within 0..1")
+        self._amount = amount
+
+    def reset(self) -> None:
+        """Forget the pictures before: the next one stands for itself."""
+        self._scene = None
+
+    def steady(self, small_in: Rgb, small_out: Rgb) -> Rgb:
+        """Return the network's picture `small_out` of `small_in`, steadied; uint8[h, w, 3] RGB all three.
+
+        The pictures of a stream are given in order. The first one, the first of another scene and of another
+        size come back as they are. Neither picture is kept or changed; the result may be `small_out` itself.
+        """
+        amount = self._amount  # another thread may turn it meanwhile
+        if amount == 0:
+            self.reset()
+            return small_out
+        gray = np.asarray(cv2.cvtColor(small_in, cv2.COLOR_RGB2GRAY), np.uint8)
+        delta = np.asarray(cv2.subtract(small_out, small_in, dtype=cv2.CV_32F), np.float32)
+        if self._scene is None or self._scene.ends_before(gray):
+            self._scene = _Scene(gray, delta, _flow_for(gray))
+            return small_out
+        delta = self._scene.go_on(gray, delta, amount)
+        return np.asarray(cv2.add(small_in, delta, dtype=cv2.CV_8U), np.uint8)
+
+
+@dataclass
+class _Scene:
+    """The latest picture of a scene and its steadied change."""
+
+    gray: _Gray
+    """uint8[h, w]: the network's input."""
+    delta: _Floats
+    """float32[h, w, 3] levels: what the network changed, steadied, not rounded."""
+    flow: cv2.DISOpticalFlow | None
+    """Searches for motion; None where the picture is too small for that. It keeps what it chose for the
+    first picture it saw, so every scene has its own."""
+
+    def ends_before(self, gray: _Gray) -> bool:
+        """Say whether the next picture shows another scene or has another size."""
+        return self.gray.shape != gray.shape or float(cv2.absdiff(self.gray, gray).mean()) > _CUT
+
+    def go_on(self, gray: _Gray, delta: _Floats, amount: float) -> _Floats:
+        """Take the next picture and its change; return the change steadied: float32[h, w, 3]."""
+        x, y = self._motion(gray)
+        held = cv2.remap(self.delta, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        followed = cv2.remap(self.gray, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        wrong = cv2.blur(cv2.absdiff(gray, followed).astype(np.float32), (_BLUR_PX, _BLUR_PX))
+        share = amount * np.clip(_HOLD - (wrong - _CALM) / _SPAN, 0, _HOLD)
+        self.gray = gray
+        self.delta = np.asarray(delta + share[..., None] * (held - delta), np.float32)
+        return self.delta
+
+    def _motion(self, gray: _Gray) -> tuple[_Floats, _Floats]:
+        """Return where each pixel of `gray` was in the picture before: x and y, float32[h, w] each."""
+        height, width = gray.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        if self.flow is None:
+            return x, y
+        flow = np.asarray(self.flow.calc(gray, self.gray, None), np.float32)  # type: ignore[call-overload]
+        return x + flow[..., 0], y + flow[..., 1]
+
+
+def _flow_for(gray: _Gray) -> cv2.DISOpticalFlow | None:
+    if min(gray.shape) < _FLOW_MINIMUM_PX:
+        return None
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
