@@ -1,98 +1,220 @@
-"""Generators of the papers, their parts, and the table of all generators by name."""
+"""Generators of the papers, and the table of all generators by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-
-def make_norm(norm: str, channels: int) -> list[nn.Module]:
-    """Return the normalisation layers for `norm`: `instance`, `batch` or `none` (no layer)."""
-    if norm == "instance":
-        return [nn.InstanceNorm2d(channels, affine=True)]
-    if norm == "batch":
-        return [nn.BatchNorm2d(channels)]
-    if norm == "none":
-        return []
-    raise ValueError(f"norm {norm!r} is not instance, batch or none")
+from rt.errors import nearest
+from train.errors import RunError
+from train.layers import BinomialBlur, Generator, make_norm, start_weights
+from train.small import Hourglass, MobileResnet, Quarter
 
 
-class ResidualBlock(nn.Module):
-    """Two reflect-padded 3×3 convolutions around a skip: x + f(x), float32[N, C, H, W]."""
+class ResnetBlock(nn.Module):
+    """Two reflect-padded 3×3 convolutions around a skip, laid out as in the authors' code."""
 
-    def __init__(self, channels: int, norm: str) -> None:
+    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            *make_norm(norm, channels),
+        bias = norm != "batch"
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            *make_norm(norm, channels, affine=False),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
-            *make_norm(norm, channels),
+            *([nn.Dropout(0.5)] if dropout else []),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            *make_norm(norm, channels, affine=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x + f(x)."""
-        change: Tensor = self.body(x)
+        """Return x + f(x), float32[N, C, H, W]."""
+        change: Tensor = self.conv_block(x)
         return x + change
 
 
-class ResnetGenerator(nn.Module):
+class ResnetGenerator(Generator):
     """The generator of CycleGAN: two halvings, residual blocks, two doublings.
 
-    Takes and gives float32[N, 3, H, W] in [-1, 1]; H and W are multiples of 4.
+    Takes float32[N, channels_in, H, W] in [-1, 1], H and W multiples of 4, and gives three channels of the
+    same size. With `down` "stride" and `up` "transposed" weights of the authors' code fit. "blur" halves with
+    a binomial blur after a full convolution (Zhang 2019), "nearest" doubles by repeating pixels before one
+    (Odena et al. 2016): no aliasing and no checkerboards, for more time.
+
     Source: Zhu et al. 2017, appendix 7.2 (after Johnson et al. 2016).
     """
 
     multiple = 4
     minimum_px = 16
 
-    def __init__(self, width: int = 64, blocks: int = 9, norm: str = "instance") -> None:
+    def __init__(
+        self,
+        blocks: int = 9,
+        norm: str = "instance",
+        *,
+        channels_in: int = 3,
+        width: int = 64,
+        dropout: bool = False,
+        down: str = "stride",
+        up: str = "transposed",
+    ) -> None:
         super().__init__()
+        bias = norm != "batch"
+
+        def normed(channels: int) -> list[nn.Module]:
+            return [*make_norm(norm, channels, affine=False), nn.ReLU(inplace=True)]
+
         layers: list[nn.Module] = [
-            nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
-            *make_norm(norm, width),
-            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(channels_in, width, 7, bias=bias),
+            *normed(width),
         ]
         for channels in (width, 2 * width):
-            layers += [
-                nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1),
-                *make_norm(norm, 2 * channels),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [ResidualBlock(4 * width, norm) for _ in range(blocks)]
+            stride = 2 if down == "stride" else 1
+            layers += [nn.Conv2d(channels, 2 * channels, 3, stride, 1, bias=bias), *normed(2 * channels)]
+            if down == "blur":
+                layers.append(BinomialBlur(2 * channels, stride=2))
+        layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
         for channels in (4 * width, 2 * width):
-            layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1),
-                *make_norm(norm, channels // 2),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
+            layers += [*_doubling(channels, channels // 2, up, bias), *normed(channels // 2)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
+        start_weights(self)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Translate float32[N, 3, H, W] in [-1, 1] to the same shape and range."""
+        """Translate a picture."""
         translated: Tensor = self.model(picture)
         return translated
 
 
-def start_weights(net: nn.Module) -> None:
-    """Draw convolution weights from N(0, 0.02) and clear their biases, as the papers do."""
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+def _doubling(channels_in: int, channels: int, up: str, bias: bool) -> list[nn.Module]:
+    if up == "transposed":
+        return [nn.ConvTranspose2d(channels_in, channels, 3, 2, 1, output_padding=1, bias=bias)]
+    return [
+        nn.Upsample(scale_factor=2.0, mode="nearest"),
+        nn.ReflectionPad2d(1),
+        nn.Conv2d(channels_in, channels, 3, bias=bias),
+    ]
 
 
-def make_generator(name: str, norm: str = "instance") -> nn.Module:
-    """Return the untrained generator of that name; see `GENERATORS`.
+class UnetGenerator(Generator):
+    """The generator of pix2pix: halved to one pixel and back, with a skip at every size.
+
+    Takes float32[N, channels_in, H, W] in [-1, 1], H and W multiples of 2**halvings, and gives three channels
+    of the same size. Its noise is dropout in the inner blocks. Weights of the authors' code fit.
+
+    Source: Isola et al. 2017, appendix 6.1.1.
+    """
+
+    def __init__(
+        self,
+        halvings: int = 8,
+        norm: str = "batch",
+        *,
+        channels_in: int = 3,
+        width: int = 64,
+        dropout: bool = True,
+    ) -> None:
+        super().__init__()
+        self.multiple = self.minimum_px = 2**halvings
+        block = UnetBlock(8 * width, 8 * width, norm=norm)
+        for _ in range(halvings - 5):
+            block = UnetBlock(8 * width, 8 * width, inside=block, norm=norm, dropout=dropout)
+        for outer, inner in ((4, 8), (2, 4), (1, 2)):
+            block = UnetBlock(outer * width, inner * width, inside=block, norm=norm)
+        self.model = UnetBlock(3, width, inside=block, norm=norm, channels_in=channels_in)
+        start_weights(self)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Translate a picture."""
+        translated: Tensor = self.model(picture)
+        return translated
+
+
+class UnetBlock(nn.Module):
+    """One halving, what lies inside, one doubling, and the skip around them; the outermost has no skip."""
+
+    def __init__(
+        self,
+        outer: int,
+        inner: int,
+        *,
+        inside: UnetBlock | None = None,
+        norm: str,
+        dropout: bool = False,
+        channels_in: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.outermost = channels_in is not None
+        bias = norm != "batch"
+        halve = nn.Conv2d(channels_in or outer, inner, 4, 2, 1, bias=bias)
+        joined = inner if inside is None else 2 * inner
+        double = nn.ConvTranspose2d(joined, outer, 4, 2, 1, bias=bias or self.outermost)
+        around: list[nn.Module] = [] if inside is None else [inside]
+        if self.outermost:
+            self.model = nn.Sequential(halve, *around, nn.ReLU(), double, nn.Tanh())
+            return
+        # The innermost features may be one pixel: there is nothing to normalise them with.
+        normed = [] if inside is None else make_norm(norm, inner, affine=False)
+        self.model = nn.Sequential(
+            nn.LeakyReLU(0.2),
+            halve,
+            *normed,
+            *around,
+            nn.ReLU(),
+            double,
+            *make_norm(norm, outer, affine=False),
+            *([nn.Dropout(0.5)] if dropout else []),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f(x), with x itself as further channels unless this is the outermost block."""
+        found: Tensor = self.model(x)
+        return found if self.outermost else torch.cat([x, found], dim=1)
+
+
+def make_generator(
+    name: str,
+    norm: str = "instance",
+    *,
+    channels_in: int = 3,
+    width: int | None = None,
+    dropout: bool = False,
+    down: str = "stride",
+    up: str = "transposed",
+    start: str = "identity",
+) -> Generator:
+    """Return an untrained generator.
+
+    Args:
+        name: one of `GENERATORS`.
+        norm: normalisation: instance, batch or none.
+        channels_in: channels of the input; more than the picture's three are noise.
+        width: channels of the first convolution; None: the network's own.
+        dropout: noise as dropout; resnet and unet.
+        down: halving, stride or blur; resnet.
+        up: doubling, transposed or nearest; resnet.
+        start: how the last convolution starts, identity (the untrained network returns its input) or icnr;
+            hg48, pu48 and pu32.
 
     Raises:
-        KeyError: no generator has that name.
+        RunError: there is no such generator, or it has no such option.
     """
-    return GENERATORS[name](norm)
+    if name not in GENERATORS:
+        raise RunError(f"no generator {name!r}: there are {', '.join(GENERATORS)}{nearest(name, GENERATORS)}")
+    options: dict[str, Any] = {"dropout": dropout, "down": down, "up": up, "start": start}
+    build, known = GENERATORS[name]
+    for option, value in options.items():
+        if option not in known and value != _DEFAULTS[option]:
+            raise RunError(f"generator {name} has no option {option} {value}: leave it out")
+    taken = {option: value for option, value in options.items() if option in known}
+    if width is not None:
+        taken["width"] = width
+    return build(norm=norm, channels_in=channels_in, **taken)
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -100,39 +222,29 @@ def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def _hourglass(norm: str) -> nn.Module:
-    from train.small import Hourglass
-
-    net = Hourglass(norm=norm)
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    if norm == "none":
-        _calm_residuals(net)
-    net.start_from_identity()
-    return net
+def _resnet(blocks: int) -> Callable[..., Generator]:
+    return lambda **options: ResnetGenerator(blocks, **options)
 
 
-def _calm_residuals(net: nn.Module) -> None:
-    """Shrink the second convolution of every block: without normalisation the sum of blocks would grow."""
-    for module in net.modules():
-        if isinstance(module, ResidualBlock):
-            second = module.body[-1]
-            with torch.no_grad():
-                second.weight.mul_(0.1)  # type: ignore[operator]
+def _unet(halvings: int) -> Callable[..., Generator]:
+    return lambda **options: UnetGenerator(halvings, **options)
 
 
-def _resnet(width: int, blocks: int, norm: str) -> nn.Module:
-    net = ResnetGenerator(width, blocks, norm)
-    start_weights(net)
-    return net
+def _quarter(own_width: int) -> Callable[..., Generator]:
+    return lambda width=own_width, **options: Quarter(width=width, **options)
 
 
-GENERATORS: dict[str, Callable[[str], nn.Module]] = {
-    "hg48": _hourglass,
-    "resnet6": lambda norm: _resnet(64, 6, norm),
-    "resnet9": lambda norm: _resnet(64, 9, norm),
+_DEFAULTS = {"dropout": False, "down": "stride", "up": "transposed", "start": "identity"}
+_RESNET = ("dropout", "down", "up")
+
+GENERATORS: dict[str, tuple[Callable[..., Generator], tuple[str, ...]]] = {
+    "hg48": (Hourglass, ("start",)),
+    "pu48": (_quarter(48), ("start",)),
+    "pu32": (_quarter(32), ("start",)),
+    "mobile16": (MobileResnet, ()),
+    "resnet6": (_resnet(6), _RESNET),
+    "resnet9": (_resnet(9), _RESNET),
+    "unet128": (_unet(7), ("dropout",)),
+    "unet256": (_unet(8), ("dropout",)),
 }
-"""Untrained generators by name: Hourglass 48/96, ResNet with 6 and 9 blocks."""
+"""Untrained generators by name: how to build one, and its options beside norm, width and channels."""

@@ -7,68 +7,193 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from train.nets import ResidualBlock, make_norm
+from train.layers import (
+    BinomialBlur,
+    Generator,
+    ResidualBlock,
+    calm_residuals,
+    make_norm,
+    start_for_relu,
+    start_icnr,
+    start_weights,
+)
 
 
-class Hourglass(nn.Module):
-    """Work at 1/4 and 1/8 of the picture and add the change to the input.
+class FoldedGenerator(Generator):
+    """Work on the picture folded to 1/4 with PixelUnshuffle, and add the change to the input.
 
-    The picture is folded to 1/4 with PixelUnshuffle, halved once more for the residual blocks, and the
-    learned change is unfolded and added to the input, so detail the network need not touch stays exact.
-    The last convolution starts at zero: training starts from the identity. A fixed binomial blur after the
-    unfolding takes the patterns of period 2 out of the change and halves those of period 4, the block
-    patterns that PixelShuffle is prone to.
+    Detail the network need not touch stays exact. The last convolution starts at zero: training starts from
+    the identity. A fixed binomial blur after the unfolding takes the patterns of period 2 out of the change
+    and halves those of period 4, the block patterns that PixelShuffle is prone to.
+    """
 
-    Takes and gives float32[N, 3, H, W] in [-1, 1]; H and W are multiples of 8.
+    head: nn.Sequential
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blur = BinomialBlur(3)
+
+    def add_change(self, picture: Tensor, features: Tensor) -> Tensor:
+        """Turn float[N, C, H/4, W/4] features into a change and add it to the first three channels."""
+        change = self.head(features)  # [N, 3, H, W]
+        return torch.clamp(picture[:, :3] + self.blur(change), -1.0, 1.0)
+
+    def start(self, how: str, norm: str) -> None:
+        """Draw the weights; `how` says how the last convolution starts: identity or icnr."""
+        start_for_relu(self)
+        if norm == "none":
+            calm_residuals(self)
+        last = cast(nn.Conv2d, self.head[-2])
+        if how == "icnr":
+            start_icnr(last, 4)
+            return
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+
+class Hourglass(FoldedGenerator):
+    """One block at 1/4 of the picture, six at 1/8, and a skip between.
+
+    Takes float32[N, channels_in, H, W] in [-1, 1], gives three channels; H and W are multiples of 8.
     """
 
     multiple = 8
     minimum_px = 16
 
-    def __init__(self, quarter: int = 48, eighth: int = 96, blocks: int = 6, norm: str = "instance") -> None:
+    def __init__(
+        self,
+        norm: str = "instance",
+        *,
+        channels_in: int = 3,
+        width: int = 48,
+        blocks: int = 6,
+        start: str = "identity",
+    ) -> None:
         super().__init__()
-        self.fold = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(48, quarter, 3, padding=1, padding_mode="reflect"),
-            *make_norm(norm, quarter),
-            nn.ReLU(inplace=True),
-            ResidualBlock(quarter, norm),
-        )
+        eighth = 2 * width
+        self.fold = nn.Sequential(*_fold(channels_in, width, norm), ResidualBlock(width, norm))
         self.down = nn.Sequential(
-            nn.Conv2d(quarter, eighth, 3, stride=2, padding=1),
+            nn.Conv2d(width, eighth, 3, stride=2, padding=1),
             *make_norm(norm, eighth),
             nn.ReLU(inplace=True),
         )
         self.body = nn.Sequential(*(ResidualBlock(eighth, norm) for _ in range(blocks)))
         self.up = nn.Sequential(
             nn.Upsample(scale_factor=2.0, mode="nearest"),
-            nn.Conv2d(eighth, quarter, 3, padding=1, padding_mode="reflect"),
-            *make_norm(norm, quarter),
+            nn.Conv2d(eighth, width, 3, padding=1, padding_mode="reflect"),
+            *make_norm(norm, width),
             nn.ReLU(inplace=True),
         )
         self.head = nn.Sequential(
-            nn.Conv2d(quarter, quarter, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect"),
             nn.ReLU(inplace=True),
-            nn.Conv2d(quarter, 48, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect"),
             nn.PixelShuffle(4),
         )
-        tap = torch.tensor([0.25, 0.5, 0.25])
-        self.binomial: Tensor
-        self.register_buffer("binomial", torch.outer(tap, tap).expand(3, 1, 3, 3).clone(), persistent=False)
+        self.start(start, norm)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Translate float32[N, 3, H, W] in [-1, 1] to the same shape and range."""
+        """Translate a picture."""
         quarter = self.fold(picture)  # [N, C, H/4, W/4]
-        change = self.head(quarter + self.up(self.body(self.down(quarter))))  # [N, 3, H, W]
-        return torch.clamp(picture + self._blur(change), -1.0, 1.0)
+        return self.add_change(picture, quarter + self.up(self.body(self.down(quarter))))
 
-    def _blur(self, change: Tensor) -> Tensor:
-        padded = nn.functional.pad(change, (1, 1, 1, 1), mode="reflect")
-        return nn.functional.conv2d(padded, self.binomial.to(change.dtype), groups=3)
 
-    def start_from_identity(self) -> None:
-        """Zero the last convolution, so that the untrained network returns its input."""
-        last = cast(nn.Conv2d, self.head[2])
-        nn.init.zeros_(last.weight)
-        if last.bias is not None:
-            nn.init.zeros_(last.bias)
+class Quarter(FoldedGenerator):
+    """Six blocks at 1/4 of the picture: simpler and quicker than the hourglass, with a smaller view.
+
+    Takes float32[N, channels_in, H, W] in [-1, 1], gives three channels; H and W are multiples of 4.
+    """
+
+    multiple = 4
+    minimum_px = 16
+
+    def __init__(
+        self,
+        norm: str = "instance",
+        *,
+        channels_in: int = 3,
+        width: int = 48,
+        blocks: int = 6,
+        start: str = "identity",
+    ) -> None:
+        super().__init__()
+        self.fold = nn.Sequential(*_fold(channels_in, width, norm))
+        self.body = nn.Sequential(*(ResidualBlock(width, norm) for _ in range(blocks)))
+        self.head = nn.Sequential(
+            nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect"), nn.PixelShuffle(4)
+        )
+        self.start(start, norm)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Translate a picture."""
+        return self.add_change(picture, self.body(self.fold(picture)))
+
+
+def _fold(channels_in: int, width: int, norm: str) -> list[nn.Module]:
+    return [
+        nn.PixelUnshuffle(4),
+        nn.Conv2d(16 * channels_in, width, 3, padding=1, padding_mode="reflect"),
+        *make_norm(norm, width),
+        nn.ReLU(inplace=True),
+    ]
+
+
+class MobileResnet(Generator):
+    """CycleGAN's ResNet with nine blocks of separable convolutions, 16 channels wide: the common control.
+
+    Takes float32[N, channels_in, H, W] in [-1, 1], gives three channels; H and W are multiples of 4.
+    Source: Li et al. 2020 (GAN Compression), section 3.2; the student of Ren et al. 2021 (OMGD).
+    """
+
+    multiple = 4
+    minimum_px = 16
+
+    def __init__(
+        self, norm: str = "instance", *, channels_in: int = 3, width: int = 16, blocks: int = 9
+    ) -> None:
+        super().__init__()
+
+        def normed(channels: int) -> list[nn.Module]:
+            return [*make_norm(norm, channels, affine=False), nn.ReLU(inplace=True)]
+
+        layers: list[nn.Module] = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(channels_in, width, 7),
+            *normed(width),
+        ]
+        for channels in (width, 2 * width):
+            layers += [nn.Conv2d(channels, 2 * channels, 3, 2, 1), *normed(2 * channels)]
+        layers += [_SeparableBlock(4 * width, norm) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            double = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1)
+            layers += [double, *normed(channels // 2)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+        start_weights(self)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Translate a picture."""
+        translated: Tensor = self.model(picture)
+        return translated
+
+
+class _SeparableBlock(nn.Module):
+    """A residual block whose 3×3 convolutions see one channel each and whose 1×1 convolutions mix them."""
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+
+        def separable() -> list[nn.Module]:
+            return [
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(channels, channels, 3, groups=channels),
+                *make_norm(norm, channels, affine=False),
+                nn.Conv2d(channels, channels, 1),
+                *make_norm(norm, channels, affine=False),
+            ]
+
+        self.body = nn.Sequential(*separable(), nn.ReLU(inplace=True), *separable())
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.body(x)
+        return x + change
