@@ -1,1 +1,1 @@
-"""Style in, engine for one machine out: precision, build, verify. Nothing is built here yet."""
+"""A style in a lower precision, and held to the pictures of the first: ONNX → ONNX, checks."""

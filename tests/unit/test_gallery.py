@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
+from engines.quality import compare
 from rt.backends import open_backend
+from rt.backends.onnxruntime import OnnxRuntimeBackend
+from rt.backends.openvino import OpenVinoBackend
 from rt.demo import CLIP
 from rt.fit import network_size, shrink
 from rt.frame import Frame, Rgb
@@ -46,6 +50,18 @@ def test_both_backends_give_the_same_picture_within_one_level(name: str) -> None
         open_backend(backend, style, size).backend.translate(small) for backend in ("openvino", "onnxruntime")
     ]
     assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= 1
+
+
+@pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend], ids=lambda kind: kind.name)
+def test_the_int8_model_of_winter_holds_its_gate_on_both_backends(backend: Any) -> None:
+    style, frame = find_style("winter"), demo_frame()
+    size = size_of(style, frame)
+    small = shrink(frame, size)[None]
+    fp32, int8 = (
+        backend(style.model(precision), size, precision).translate(small) for precision in ("fp32", "int8")
+    )
+    assert compare(fp32, int8).psnr_db > 45
+    assert style.card.metrics["int8"]["psnr_db"] >= 35
 
 
 def test_winter_takes_the_warmth_out_of_the_ground_and_keeps_the_scene() -> None:

@@ -1,0 +1,8 @@
+"""`python -m engines`: the command `frameshift-engines` without installing it."""
+
+import sys
+
+from engines.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

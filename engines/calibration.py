@@ -1,0 +1,124 @@
+"""Frames that a network is calibrated and compared with, and the ranges its tensors take on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines.errors import CalibrationError
+from engines.quality import Network
+from rt.card import Card
+from rt.errors import DamagedSource, SourceError
+from rt.fit import network_size, shrink
+from rt.frame import Rgb
+from rt.log import LOG
+from rt.sources import open_source
+
+_SAMPLES = 1 << 21
+"""Values of a tensor that its percentile is taken from, at most."""
+
+
+def read_pictures(addresses: Sequence[str], card: Card, count: int) -> list[list[Rgb]]:
+    """Return up to `count` frames of each clip, evenly spread, as the network sees them.
+
+    A folder stands for the clips and pictures in it. One list for each clip, in time's order; every frame is
+    uint8[H, W, 3] RGB.
+
+    Raises:
+        CalibrationError: a folder holds nothing that can be read.
+        SourceError: a clip that was named cannot be read.
+    """
+    clips: list[list[Rgb]] = []
+    for address in addresses:
+        if not Path(address).is_dir():
+            clips.append(_read_clip(address, card, count))
+            continue
+        found = list(_read_folder(Path(address), card, count))
+        if not found:
+            raise CalibrationError(f"folder {address} holds no clip or picture that can be read")
+        clips += found
+    return clips
+
+
+def hold_back(clips: Sequence[Sequence[Rgb]]) -> tuple[list[Rgb], list[Rgb]]:
+    """Return the frames to calibrate with and those held back: the last third of every clip.
+
+    A clip of one or two frames, a picture say, goes to one side as a whole: every third is held back.
+
+    Raises:
+        CalibrationError: too few frames for two sides.
+    """
+    use: list[Rgb] = []
+    held: list[Rgb] = []
+    short = 0
+    for clip in clips:
+        if len(clip) < 3:
+            short += 1
+            (held if short % 3 == 0 else use).extend(clip)
+            continue
+        cut = len(clip) - len(clip) // 3
+        use += clip[:cut]
+        held += clip[cut:]
+    if not use or not held:
+        raise CalibrationError(
+            f"{len(use) + len(held)} frame(s) are too few to calibrate with some and compare with others: "
+            "give --frames a clip of 3 frames or more, or name clips to compare with by --held-back"
+        )
+    return use, held
+
+
+def activation_ranges(
+    model: Any, tensors: Sequence[str], pictures: Iterable[Rgb], percentile: float
+) -> dict[str, float]:
+    """Return the magnitude that `percentile` percent of a tensor's values stay within, by tensor.
+
+    It is taken picture by picture and the largest counts: what one bright picture needs is not averaged away.
+
+    Raises:
+        PrecisionError: ONNX Runtime cannot run the network.
+    """
+    names = list(dict.fromkeys(tensors))
+    network = Network(model, names)
+    ranges = dict.fromkeys(names, 0.0)
+    for rgb in pictures:
+        for name, values in network.look_inside(rgb).items():
+            magnitudes = np.abs(values).ravel()
+            magnitudes = magnitudes[:: max(1, magnitudes.size // _SAMPLES)]
+            ranges[name] = max(ranges[name], float(np.percentile(magnitudes, percentile)))
+    return ranges
+
+
+def _read_folder(folder: Path, card: Card, count: int) -> Iterator[list[Rgb]]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        try:
+            yield _read_clip(str(path), card, count)
+        except SourceError as error:
+            LOG.warning("passed over: %s", error)
+
+
+def _read_clip(address: str, card: Card, count: int) -> list[Rgb]:
+    """Return up to `count` evenly spread frames; the length of a clip need not be known beforehand."""
+    source = open_source(address)
+    height, width = source.info.height, source.info.width
+    size = network_size(height, width, card.size_px, card.multiple, card.minimum_px)
+    kept: list[Rgb] = []
+    stride = 1
+    try:
+        for number, frame in enumerate(source):
+            if number % stride:
+                continue
+            kept.append(np.array(shrink(frame.rgb, size)))
+            if len(kept) == 2 * count:
+                kept = kept[::2]
+                stride *= 2
+    except DamagedSource as error:
+        LOG.warning("%s; the frames before are used", error)
+    finally:
+        source.close()
+    chosen = np.linspace(0, len(kept) - 1, min(count, len(kept))).round().astype(int)
+    return [kept[number] for number in chosen]

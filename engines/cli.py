@@ -1,0 +1,143 @@
+"""Make styles smaller and faster, and hold what comes out to its gate."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rt.errors import FrameshiftError
+from rt.log import LOG, open_closed_streams, set_up_log
+
+if TYPE_CHECKING:
+    from engines.sensitivity import Sensitivity
+
+try:
+    import onnx  # noqa: F401  the extra is checked once, here
+    import tyro
+    from tyro.conf import Positional, arg
+except ModuleNotFoundError as error:
+    sys.exit(f"error: frameshift-engines needs {error.name}: type pip install 'frameshift[engines]'")
+
+_Gate = Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 35 for int8, else 50)")]
+_Frames = Annotated[tuple[str, ...], arg(metavar="CLIP [CLIP ...]")]
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """Make a style's INT8 or FP16 model; it is written where it holds its gate on frames held back."""
+
+    style: Positional[Annotated[str, arg(metavar="STYLE")]]
+    """Name or folder of a style."""
+    frames: _Frames
+    """Clips, pictures or folders of them to calibrate with; the last third of each clip is held back."""
+    held_back: _Frames = ()
+    """Clips, pictures or folders to compare with, instead of those last thirds."""
+    precision: Literal["int8", "fp16"] = "int8"
+    """int8: convolutions in INT8. fp16: everything but pixels and their scaling in FP16."""
+    gate: _Gate = None
+    """Least PSNR against FP32."""
+    percentile: Annotated[float, arg(metavar="0..100")] = 99.99
+    """Percent of a tensor's values that its INT8 range holds; the rest saturates."""
+    count: Annotated[int, arg(metavar="N")] = 16
+    """Frames taken of each clip, evenly spread."""
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Compare a style's INT8 or FP16 model with its FP32 one on real frames; exits 1 below the gate."""
+
+    style: Positional[Annotated[str, arg(metavar="STYLE")]]
+    """Name or folder of a style."""
+    frames: _Frames
+    """Clips, pictures or folders of them."""
+    precision: Literal["fp32", "fp16", "int8"] = "int8"
+    """The model to compare."""
+    gate: _Gate = None
+    """Least PSNR against FP32."""
+    count: Annotated[int, arg(metavar="N")] = 16
+    """Frames taken of each clip, evenly spread."""
+
+
+Command = Quantize | Verify
+
+
+def main() -> int:
+    """Run the command line; a user's mistake is one line on stderr and exit 1."""
+    open_closed_streams()
+    set_up_log()
+    try:
+        command = tyro.cli(
+            Command,
+            prog="frameshift-engines",
+            description=__doc__,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+        return _run(command)
+    except FrameshiftError as error:
+        LOG.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        LOG.warning("interrupted: nothing is written")
+        return 128 + signal.SIGINT
+
+
+def _run(command: Command) -> int:
+    if isinstance(command, Quantize):
+        return _quantize(command)
+    return _verify(command)
+
+
+def _quantize(command: Quantize) -> int:
+    from engines.quantize import Frames, make_fp16, make_int8
+    from rt.styles import find_style
+
+    style = find_style(command.style)
+    frames = Frames(command.frames, command.held_back, _at_least_one("--count", command.count))
+    if not 0 < command.percentile <= 100:
+        raise FrameshiftError(f"--percentile is {command.percentile:g}, not within 0..100")
+    if command.precision == "fp16":
+        comparison = make_fp16(style, frames, command.gate)
+    else:
+        found = make_int8(style, frames, command.percentile, command.gate)
+        _print(*_table(found.layers))
+        comparison = found.comparison
+    _print(f"{style.folder / f'model.{command.precision}.onnx'}: {comparison}: ok")
+    return 0
+
+
+def _table(layers: tuple[Sensitivity, ...]) -> Iterator[str]:
+    """Return the sensitivity of every layer as lines, the most sensitive first."""
+    width = max(len(entry.layer.name) for entry in layers)
+    yield f"{'layer':{width}}  {'of all MACs':>11}  {'alone in INT8':>13}  becomes"
+    for entry in sorted(layers, key=lambda entry: entry.alone_db):
+        becomes = "int8" if entry.int8 else "float"
+        share = f"{100 * entry.macs_share:.1f} %"
+        yield f"{entry.layer.name:{width}}  {share:>11}  {entry.alone_db:10.1f} dB  {becomes}"
+
+
+def _verify(command: Verify) -> int:
+    from engines.verify import verify_onnx
+    from rt.styles import find_style
+
+    style = find_style(command.style)
+    count = _at_least_one("--count", command.count)
+    comparison, gate_db = verify_onnx(style, command.precision, command.frames, count, command.gate)
+    holds = comparison.psnr_db >= gate_db
+    verdict = "ok" if holds else f"below the gate of {gate_db:g} dB"
+    _print(f"{style.name} {command.precision} against FP32 on ONNX Runtime: {comparison}: {verdict}")
+    return 0 if holds else 1
+
+
+def _at_least_one(option: str, number: int) -> int:
+    if number < 1:
+        raise FrameshiftError(f"{option} is {number}, at least 1 is needed")
+    return number
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        print(line)
+    sys.stdout.flush()

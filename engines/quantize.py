@@ -1,0 +1,146 @@
+"""A style's ONNX in a lower precision, written into its folder and onto its card where it holds its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from engines.calibration import activation_ranges, hold_back, read_pictures
+from engines.errors import PrecisionError
+from engines.precision import quantizable_layers, read_onnx, to_half
+from engines.quality import GATES_DB, Comparison, compare
+from engines.sensitivity import Quantized, measure_layers, quantize_within_gate, translate_all
+from rt.card import describe_model, write_card
+from rt.frame import Rgb
+from rt.log import LOG
+from rt.styles import Style
+
+SENSITIVITY_PICTURES = 8
+"""Pictures that each layer alone is measured on."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The clips a network is calibrated and compared with."""
+
+    calibrate: tuple[str, ...]
+    """Clips, pictures or folders of them."""
+    held_back: tuple[str, ...] = ()
+    """The same, to compare with; none: the last third of each clip above."""
+    per_clip: int = 16
+    """Frames taken of each clip, evenly spread."""
+
+    def read(self, style: Style) -> tuple[list[Rgb], list[Rgb]]:
+        """Return the frames to calibrate with and the ones held back.
+
+        Raises:
+            CalibrationError, SourceError: there are none, or they cannot be read.
+        """
+        clips = read_pictures(self.calibrate, style.card, self.per_clip)
+        if not self.held_back:
+            return hold_back(clips)
+        held = read_pictures(self.held_back, style.card, self.per_clip)
+        return flat(clips), flat(held)
+
+    def names(self) -> dict[str, Any]:
+        """Return what a card says of them: names without their folders."""
+        if not self.held_back:
+            return {"calibrated_on": _names(self.calibrate), "held_back": "the last third of each clip"}
+        return {"calibrated_on": _names(self.calibrate), "held_back": _names(self.held_back)}
+
+
+def flat(clips: Sequence[Sequence[Rgb]]) -> list[Rgb]:
+    """Return the frames of all clips in one list."""
+    return [rgb for clip in clips for rgb in clip]
+
+
+def make_int8(style: Style, frames: Frames, percentile: float, gate_db: float | None) -> Quantized:
+    """Quantise a style's convolutions to INT8 and put the result on its card.
+
+    Raises:
+        PrecisionError: nothing can be quantised, or what can is below the gate: nothing is written.
+        CalibrationError, SourceError, StyleError: the frames or the style cannot be read.
+    """
+    gate = GATES_DB["int8"] if gate_db is None else gate_db
+    model = read_onnx(style.model("fp32"))
+    layers = quantizable_layers(model)
+    if not layers:
+        raise PrecisionError(
+            f"style {style.name} has no convolution that can be quantised: between the first and the last "
+            "there must be one that is neither grouped nor transposed"
+        )
+    used, held = frames.read(style)
+    LOG.info("calibrating %d layers on %d frames, comparing on %d others", len(layers), len(used), len(held))
+    ranges = activation_ranges(model, [layer.tensor_in for layer in layers], used, percentile)
+    few = used[:: -(-len(used) // SENSITIVITY_PICTURES)]
+    found = quantize_within_gate(model, measure_layers(model, layers, ranges, few), ranges, held, gate)
+    _check_gate(style, "int8", found.comparison, gate)
+    facts = {
+        "int8_convolutions": sum(entry.int8 for entry in found.layers),
+        "int8_macs_share": round(sum(entry.macs_share for entry in found.layers if entry.int8), 3),
+        "left_in_float": [entry.layer.name for entry in found.layers if not entry.int8],
+        "percentile": percentile,
+        "calibration_frames": len(used),
+        **frames.names(),
+    }
+    _put_on_card(style, "int8", found.model, found.comparison, facts)
+    return found
+
+
+def make_fp16(style: Style, frames: Frames, gate_db: float | None) -> Comparison:
+    """Cast a style's network to FP16 and put the result on its card.
+
+    Raises:
+        PrecisionError: the cast is below the gate: nothing is written.
+        CalibrationError, SourceError, StyleError: the frames or the style cannot be read.
+    """
+    gate = GATES_DB["fp16"] if gate_db is None else gate_db
+    model = read_onnx(style.model("fp32"))
+    pictures = flat(read_pictures(frames.held_back or frames.calibrate, style.card, frames.per_clip))
+    half = to_half(model)
+    comparison = compare(translate_all(model, pictures), translate_all(half, pictures))
+    _check_gate(style, "fp16", comparison, gate)
+    _put_on_card(style, "fp16", half, comparison, {"held_back": _names(frames.held_back or frames.calibrate)})
+    return comparison
+
+
+def _check_gate(style: Style, precision: str, comparison: Comparison, gate_db: float) -> None:
+    if comparison.psnr_db < gate_db:
+        raise PrecisionError(
+            f"style {style.name} reaches {comparison} in {precision}, below the gate of {gate_db:g} dB: "
+            f"no {precision} model is written and the card stays as it was"
+        )
+
+
+def _put_on_card(
+    style: Style, precision: str, model: Any, comparison: Comparison, facts: dict[str, Any]
+) -> None:
+    path = style.folder / f"model.{precision}.onnx"
+    part = path.with_name(path.name + ".part")
+    try:
+        onnx.save(model, part)
+        part.replace(path)
+        measured = {
+            "psnr_db": comparison.psnr_db,
+            "worst_frame_db": comparison.worst_db,
+            "largest_difference": comparison.largest,
+            "frames": comparison.frames,
+            **facts,
+        }
+        card = replace(
+            style.card,
+            models={**style.card.models, precision: describe_model(path)},
+            metrics={**style.card.metrics, precision: measured},
+        )
+        write_card(card, style.folder)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise PrecisionError(f"{style.folder} cannot be written: {error.strerror}") from None
+
+
+def _names(addresses: Sequence[str]) -> list[str]:
+    return [Path(address).name for address in addresses]

@@ -1,0 +1,91 @@
+"""The command `frameshift-engines` as it is typed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import LIMIT_S, environment
+from tests.support.media import Clip, write_clip
+from tests.support.networks import save_residual
+from tests.support.onnx_styles import make_style
+
+
+def engines(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engines", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the style `drawn` and `clip.mp4`."""
+    folder = tmp_path_factory.mktemp("place")
+    make_style(folder, model=save_residual(folder / "residual.onnx"))
+    write_clip(folder / "clip.mp4", Clip(frames=9))
+    return folder
+
+
+def test_quantize_prints_every_layer_and_the_verdict_and_verify_agrees(place: Path) -> None:
+    said = engines("quantize", "./drawn", "--frames", "clip.mp4", cwd=place)
+    assert said.returncode == 0, said.stderr
+    head, *layers, verdict = said.stdout.splitlines()
+    assert head.split("  ")[0] == "layer"
+    assert sorted(line.split()[0] for line in layers) == ["make_conv0", "make_conv1", "make_conv2"]
+    assert all(line.endswith("int8") for line in layers)
+    assert verdict.startswith("drawn/model.int8.onnx: PSNR ")
+    assert verdict.endswith(": ok")
+    assert "calibrating 3 layers on 6 frames, comparing on 3 others" in said.stderr
+    said = engines("verify", "./drawn", "--frames", "clip.mp4", cwd=place)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("drawn int8 against FP32 on ONNX Runtime: PSNR ")
+    said = engines("verify", "./drawn", "--frames", "clip.mp4", "--gate", "99", cwd=place)
+    assert said.returncode == 1
+    assert said.stdout.rstrip().endswith(": below the gate of 99 dB")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("quantize", "nothing", "--frames", "clip.mp4"), "error: no style 'nothing'"),
+        (("quantize", "./drawn", "--frames", "none.mp4"), "error: cannot read none.mp4"),
+        (("quantize", "./drawn", "--frames", "clip.mp4", "--count", "0"), "error: --count is 0, at least 1"),
+        (
+            ("quantize", "./drawn", "--frames", "clip.mp4", "--percentile", "101"),
+            "error: --percentile is 101, not within 0..100",
+        ),
+        (
+            ("quantize", "./drawn", "--frames", "clip.mp4", "--gate", "99"),
+            "below the gate of 99 dB: no int8 model is written and the card stays as it was",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_1(place: Path, typed: tuple[str, ...], said: str) -> None:
+    found = engines(*typed, cwd=place)
+    assert found.returncode == 1
+    assert said in found.stderr.splitlines()[-1]
+    assert "Traceback" not in found.stderr
+    assert found.stdout == ""
+
+
+def test_a_missing_extra_is_named_with_the_command(place: Path) -> None:
+    code = "import sys; sys.modules['onnx'] = None; from engines.cli import main; main()"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stderr == "error: frameshift-engines needs onnx: type pip install 'frameshift[engines]'\n"
