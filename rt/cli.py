@@ -11,22 +11,22 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from fractions import Fraction
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tyro
-from tyro.conf import Positional, arg
 
+from rt.commands import Command, Demo, Doctor, Run, Styles
 from rt.errors import FrameshiftError
 from rt.log import LOG, open_closed_streams, set_up_log
 
 if TYPE_CHECKING:
+    from rt.job import Job
     from rt.pipeline import Stop
+    from rt.stats import Stats
     from rt.styles import Listed, Style
 
-Backend = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
 USAGE_ERROR = 2
 PIPE_CLOSED = 141
 TERMINAL_CLOSED = "terminal closed"
@@ -36,62 +36,6 @@ if sys.platform != "win32":
     ENDINGS[signal.SIGHUP] = TERMINAL_CLOSED
 
 
-@dataclass(frozen=True)
-class Demo:
-    """Translate the bundled clip: writes demo.mp4 with its sound, and demo.png, before and after."""
-
-    out_dir: Annotated[Path, arg(metavar="DIR")] = Path()
-    """Folder for the results."""
-    style: Annotated[str, arg(metavar="NAME")] = "winter"
-    """Name or folder of a style; `frameshift styles` lists them."""
-    backend: Backend = "auto"
-    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
-    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
-    """Short side of the network's picture in pixels."""
-    overwrite: bool = False
-    """Replace results that exist already."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Translate a video: every frame, its time, its sound."""
-
-    input: Positional[Annotated[str, arg(metavar="INPUT")]]
-    """Video file to translate."""
-    style: Annotated[str, arg(metavar="NAME")]
-    """Name or folder of a style; `frameshift styles` lists them."""
-    output: Positional[
-        Annotated[str | None, arg(metavar="[OUTPUT]", help_behavior_hint="(default: a window)")]
-    ] = None
-    """Video file to write: .mp4, .m4v, .mov or .mkv."""
-    backend: Backend = "auto"
-    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
-    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
-    """Short side of the network's picture in pixels; more is finer and slower."""
-    strength: Annotated[float, arg(metavar="0..1")] = 1.0
-    """How much of the change is laid over the frame."""
-    detail: Literal["keep", "network"] = "keep"
-    """keep: the frame's own fine detail stays. network: the network's picture, enlarged."""
-    compare: bool = False
-    """Write before and after side by side."""
-    overwrite: bool = False
-    """Replace OUTPUT if it exists already."""
-
-
-@dataclass(frozen=True)
-class Styles:
-    """List the styles, or show the card of one."""
-
-    name: Positional[Annotated[str | None, arg(metavar="[NAME]", help_behavior_hint="(default: all)")]] = None
-    """Name or folder of a style."""
-
-
-@dataclass(frozen=True)
-class Doctor:
-    """Try what the program can use on this machine: backends, encoders, display, GPU."""
-
-
-Command = Demo | Run | Styles | Doctor
 DESCRIPTION = "Translate video with image-translation GANs. `frameshift --version` prints the version."
 
 
@@ -237,34 +181,59 @@ def _libraries() -> Iterator[None]:
 
 
 def _translate(command: Run) -> int:
-    if not 0 <= command.strength <= 1:
-        LOG.error("--strength is %s, not within 0..1", command.strength)
+    if fault := command.fault():
+        LOG.error("%s", fault)
         return USAGE_ERROR
     with _libraries():
-        from rt.job import Job, run_job
+        from rt.job import run_job
         from rt.pipeline import Stop
-    job = Job(
-        input=command.input,
-        output=command.output,
-        style=command.style,
-        backend=command.backend,
-        size_px=command.size,
-        strength=command.strength,
-        detail=command.detail,
-        compare=command.compare,
-        overwrite=command.overwrite,
-    )
     stop = Stop()
     with _signals(stop) as signals:
         try:
-            stats = run_job(job, stop)
+            stats = run_job(_job(command), stop)
         except KeyboardInterrupt:
             return _interrupted(signals, 0, None)
         if signals.received is not None:
-            return _interrupted(signals, stats.frames, command.output)
-    where = f", {command.output}" if command.output else ""
-    _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}")
+            return _interrupted(signals, stats.frames, _where(command))
+    where = f", {_where(command)}" if command.output else ""
+    _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *_live_lines(stats))
     return 0
+
+
+def _job(command: Run) -> Job:
+    from rt.job import Job
+    from rt.sinks import SinkOptions
+    from rt.sources import SourceOptions
+
+    fps = None if command.fps is None else Fraction(command.fps).limit_denominator(1001)
+    return Job(
+        input=command.input,
+        style=command.style,
+        outputs=command.output,
+        record=command.record,
+        backend=command.backend,
+        precision=command.precision,
+        size_px=command.size,
+        strength=command.strength,
+        steady=0.0 if command.steady == "off" else command.steady,
+        detail=command.detail,
+        compare=command.compare,
+        source=SourceOptions(
+            fps, command.height, command.width, command.loop, command.start, command.duration
+        ),
+        sink=SinkOptions(command.overwrite, command.codec, command.encoder, command.crf, command.preset),
+    )
+
+
+def _where(command: Run) -> str | None:
+    return ", ".join(filter(None, (*command.output, command.record))) or None
+
+
+def _live_lines(stats: Stats) -> Iterator[str]:
+    """Yield what is to be said of a live run beside its frame rate."""
+    if stats.latency:
+        spans = ", ".join(f"{stage} {span}" for stage, span in stats.latency.items())
+        yield f"{stats.dropped} dropped; latency p50/p95/p99: {spans}"
 
 
 def _demo(command: Demo) -> int:

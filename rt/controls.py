@@ -17,24 +17,24 @@ class Controls:
 
     def __init__(
         self,
-        styles: Sequence[str],
-        style: str,
+        styles: Sequence[str] = (),
+        style: str = "",
         strength: float = 1.0,
         steady: float = 0.0,
         compare: bool = False,
     ) -> None:
-        """`styles` are what can be switched to, by number; `style` is the one at the start.
-
-        `strength` and `steady` are in [0, 1].
-        """
+        """`styles` are what can be switched to, by number; `style` is the one at the start."""
+        for name, share in (("strength", strength), ("steady", steady)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}, not within 0..1")
         self.styles = tuple(styles)
         """Names or folders; the first nine have a key each."""
         self.style = style
         """The style wanted; the one that runs may be the one before for as long as this one is loaded."""
         self.strength = strength
-        """How much of the change is laid over the frame."""
+        """How much of the change is laid over the frame, in [0, 1]."""
         self.steady = steady
-        """How much the change is held steady in time; 0 is off."""
+        """How much the change is held steady in time, in [0, 1]; 0 is off."""
         self.compare = compare
         """Whether frames are shown as before|after."""
         self.recording = False

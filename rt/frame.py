@@ -29,6 +29,8 @@ class Frame:
     """Number of this frame in its source, from 0."""
     captured_s: float | None = None
     """`time.perf_counter()` at the moment a live source had the picture; None for recorded ones."""
+    before: Rgb | None = None
+    """The picture as it came, where `rgb` is a translation of it: the same size, never written to."""
     stale: bool = False
     """True where a live source shows its last picture again, because no new one comes."""
 

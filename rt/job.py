@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rt.backends import open_backend
+from rt.backends import Backend, open_backend
+from rt.controls import Controls
 from rt.errors import SinkError, StyleError
 from rt.fit import network_size
 from rt.frame import Frame
-from rt.log import LOG, progress
+from rt.log import LOG, live_status, progress
 from rt.pipeline import Stop, run_pipeline
 from rt.sinks import Sink, SinkOptions, open_sink
 from rt.sinks.display import display_fault
-from rt.sources import Source, open_source
-from rt.stats import Stats
-from rt.styles import Style, find_style
+from rt.sources import Source, SourceOptions, open_source
+from rt.stats import Meter, Stats, Status
+from rt.styles import find_style, list_styles
+from rt.switcher import Switcher
 from rt.translator import Translator
 
 
@@ -27,75 +29,140 @@ class Job:
     """What is to be translated, into what, and how."""
 
     input: str
-    """Path of a video file."""
-    output: str | None
-    """Path of the video to write; None for a window."""
+    """Address of the source."""
     style: str
     """Name or folder of a style."""
+    outputs: tuple[str, ...] = ()
+    """Addresses of the sinks; none for a window."""
+    record: str | None = None
+    """Path of a video file to write beside a live view."""
     backend: str = "auto"
+    precision: str = "auto"
     size_px: int | None = None
     """Short side of the network's picture; None for the card's."""
     strength: float = 1.0
+    steady: float = 0.0
     detail: Literal["keep", "network"] = "keep"
     compare: bool = False
-    overwrite: bool = False
+    source: SourceOptions = field(default_factory=SourceOptions)
+    sink: SinkOptions = field(default_factory=SinkOptions)
 
 
-def run_job(job: Job, stop: Stop, watch: Callable[[Frame, Frame], None] | None = None) -> Stats:
-    """Open source, output, style and backend in this order and translate every frame.
+def run_job(job: Job, stop: Stop, watch: Callable[[Frame], None] | None = None) -> Stats:
+    """Open source, outputs, style and backend in this order and translate every frame.
 
-    Whatever is wrong with one of them is found before a model is loaded. `watch` sees each frame before and
-    after, in the translator's thread.
+    Whatever is wrong with one of them is found before a model is loaded. `watch` sees each translated frame,
+    in the translator's thread.
 
     Raises:
         FrameshiftError: something cannot be opened, or failed on the way; see `run_pipeline`.
     """
     with ExitStack() as opened:
-        source = open_source(job.input)
+        source = open_source(job.input, job.source)
         opened.callback(source.close)
-        sink = _open_output(job, source)
+        controls, meter = _controls(job), Meter()
+        run = _Styles(job, source, controls)
+        sink = _open_outputs(job, source, controls, lambda: run.status(meter))
         opened.callback(sink.abort)  # does nothing once the sink is closed
-        style = find_style(job.style)
-        translator = _open_translator(job, style, source)
-        opened.callback(translator.close)
+        switcher = run.open()
+        opened.callback(switcher.close)
 
-        def translate(frame: Frame) -> Frame:
-            translated = translator.translate(frame)
-            if watch is not None:
-                watch(frame, translated)
-            return translated
+        def translate(frames: Iterable[Frame]) -> Iterator[Frame]:
+            for frame in switcher.translate_all(frames):
+                if watch is not None:
+                    watch(frame)
+                yield frame
 
-        with progress(style.name, source.info.frame_count) as report:
-            return run_pipeline(source, translate, sink, stop=stop, on_progress=report)
+        shown = (
+            live_status(lambda: describe(run.status(meter)))
+            if source.live
+            else progress(controls.style, source.info.frame_count)
+        )
+        with shown as report:
+            return run_pipeline(source, translate, sink, stop=stop, meter=meter, on_progress=report)
 
 
-def _open_output(job: Job, source: Source) -> Sink:
-    if job.output is not None:
-        height, width = source.info.height, source.info.width
-        size = (height, 2 * width if job.compare else width)
-        return open_sink(job.output, source, SinkOptions(overwrite=job.overwrite), size=size)
+def describe(status: Status) -> str:
+    """Return the status of a live run in one line."""
+    latency = f", latency {status.latency['total']}" if "total" in status.latency else ""
+    stale = ", NO NEW PICTURE" if status.stale else ""
+    return (
+        f"{status.frames} frames, {status.fps:.1f} fps{latency}, {status.dropped} dropped, "
+        f"{status.style} on {status.backend} {status.precision}{stale}"
+    )
+
+
+def _controls(job: Job) -> Controls:
+    """Return the knobs; a viewer can switch to the style asked for and to all that are listed."""
+    styles = [job.style]
+    if not job.outputs:
+        listed = [entry.name for entry in list_styles() if entry.style is not None]
+        styles = listed if job.style in listed else [job.style, *listed]
+    return Controls(styles, job.style, job.strength, job.steady, job.compare)
+
+
+class _Styles:
+    """Opens styles for the frames of one source."""
+
+    def __init__(self, job: Job, source: Source, controls: Controls) -> None:
+        self._job = job
+        self._source = source
+        self._controls = controls
+        self._switcher: Switcher | None = None
+
+    def open(self) -> Switcher:
+        """Open the first style."""
+        first = self._load(self._job.style)
+        self._switcher = Switcher(
+            first,
+            self._controls,
+            self._load,
+            lambda backend: Translator(backend, self._controls, self._job.detail),
+        )
+        return self._switcher
+
+    def status(self, meter: Meter) -> Status:
+        """Return what the run looks like now."""
+        if self._switcher is None:
+            return meter.status()
+        backend = self._switcher.backend
+        return replace(
+            meter.status(), style=self._switcher.style, backend=backend.name, precision=backend.precision
+        )
+
+    def _load(self, name: str) -> Backend:
+        job, info = self._job, self._source.info
+        style = find_style(name)
+        card = style.card
+        short_px = card.size_px if job.size_px is None else job.size_px
+        if short_px < card.minimum_px:
+            raise StyleError(
+                f"style {card.name} cannot work at --size {short_px}: it needs at least {card.minimum_px}; "
+                f"type --size {card.size_px}"
+            )
+        size = network_size(info.height, info.width, short_px, card.multiple, card.minimum_px)
+        mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
+        choice = open_backend(job.backend, style, size, job.precision, mode)
+        backend = choice.backend
+        LOG.info(
+            "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
+            *(card.name, backend.name, backend.device, backend.precision),
+            *(size[1], size[0], info.width, info.height, choice.reason),
+        )
+        return backend
+
+
+def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
+    if job.outputs:
+        if not job.compare:
+            return open_sink(job.outputs[0], source, job.sink)
+        from rt.sinks.compared import Compared
+
+        size = (source.info.height, 2 * source.info.width)
+        return Compared(open_sink(job.outputs[0], source, job.sink, size=size))
     if fault := display_fault():
         command = f"frameshift run {shlex.quote(job.input)} OUTPUT.mp4 --style {shlex.quote(job.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")
     from rt.sinks.window import WindowSink
 
     return WindowSink(f"frameshift: {source.info.name}", paced=not source.live)
-
-
-def _open_translator(job: Job, style: Style, source: Source) -> Translator:
-    card, info = style.card, source.info
-    short_px = card.size_px if job.size_px is None else job.size_px
-    if short_px < card.minimum_px:
-        raise StyleError(
-            f"style {card.name} cannot work at --size {short_px}: it needs at least {card.minimum_px}; "
-            f"type --size {card.size_px}"
-        )
-    size = network_size(info.height, info.width, short_px, card.multiple, card.minimum_px)
-    choice = open_backend(job.backend, style, size)
-    backend = choice.backend
-    LOG.info(
-        "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
-        *(card.name, backend.name, backend.device, backend.precision),
-        *(size[1], size[0], info.width, info.height, choice.reason),
-    )
-    return Translator(backend, size, job.strength, job.detail, job.compare)

@@ -16,6 +16,8 @@ LOG = logging.getLogger("rt")
 
 QUIET_S = 10.0
 """Seconds between two progress lines where stderr is not a terminal."""
+LIVE_S = 1.0
+"""Seconds between two status lines of a live run."""
 
 
 class _StderrHandler(logging.Handler):
@@ -92,6 +94,44 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     finally:
         with suppress(OSError):  # the terminal was closed: no reason to fail a run
             bar.stop()
+
+
+@contextmanager
+def live_status(describe: Callable[[], str]) -> Iterator[Callable[[int], None]]:
+    """Show once a second what `describe` returns: in one place where stderr is a terminal, else line by line.
+
+    Yields a function to call after each frame.
+    """
+    if not sys.stderr.isatty():
+        yield _each_second(lambda: LOG.info("%s", describe()))
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    line = Progress(
+        TextColumn("{task.description}", markup=False), console=Console(stderr=True), transient=True
+    )
+    task = line.add_task("")
+    try:
+        with suppress(OSError):
+            line.start()
+        yield _each_second(lambda: line.update(task, description=describe()))
+    finally:
+        with suppress(OSError):
+            line.stop()
+
+
+def _each_second(show: Callable[[], None]) -> Callable[[int], None]:
+    shown = time.monotonic()
+
+    def report(_: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= LIVE_S:
+            shown = now
+            show()
+
+    return report
 
 
 def _spoken_progress(total: int | None) -> Callable[[int], None]:

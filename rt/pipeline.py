@@ -18,17 +18,21 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from rt.channel import Channel
 from rt.errors import DamagedSource, SourceError
 from rt.frame import Frame
 from rt.sinks import Sink, SinkClosed
 from rt.sources import Source
-from rt.stats import Stats
+from rt.stats import Marks, Meter, Stats
 
 CAPACITY = 4
 """Frames that may wait in each channel: enough to even out the stages, little enough for 8K frames."""
+Translate = Callable[[Iterable[Frame]], Iterator[Frame]]
+"""Gives one frame for each it takes, in order; it may take several before it gives the first."""
 
 
 class Stop:
@@ -62,48 +66,64 @@ class Stop:
 
 def run_pipeline(
     source: Source,
-    translate: Callable[[Frame], Frame],
+    translate: Translate,
     sink: Sink,
     *,
     stop: Stop | None = None,
+    meter: Meter | None = None,
     on_progress: Callable[[int], None] = lambda frames: None,
 ) -> Stats:
-    """Carry every frame of `source` through `translate` to `sink`; close both ends.
+    """Carry the frames of `source` through `translate` to `sink`; close both ends.
 
-    `translate` runs in a thread of its own, one frame at a time and in order. `on_progress` is called in
-    the calling thread with the number of frames written so far, after each frame.
+    `translate` runs in a thread of its own and gives one frame for each it takes, in order. Of a live source
+    the newest frame wins: one that waits when a newer one comes is dropped and counted. Of any other source
+    every frame is carried. `meter` may be read while frames flow. `on_progress` is called in the calling
+    thread with the number of frames written so far, after each frame.
 
     Raises:
         DamagedSource: the source failed after some frames; they are written and the sink is closed.
         SourceError: the source failed before its first frame, or has none; the sink is aborted.
         Exception: whatever `translate`, the sink or `on_progress` raised; the sink is aborted.
     """
-    run = _Run(source, translate, stop or Stop())
+    meter = meter or Meter()
+    run = _Run(source, translate, stop or Stop(), meter)
     started = time.perf_counter()
     try:
         run.start()
-        frames = run.write_to(sink, on_progress)
+        run.write_to(sink, on_progress)
     except BaseException:
         sink.abort()
         raise
     finally:
         run.end()
     if run.failure is not None:
-        raise DamagedSource(f"{run.failure}; {frames} frames are written") from run.failure
-    return Stats(frames, time.perf_counter() - started, stopped=run.stopped)
+        raise DamagedSource(f"{run.failure}; {meter.frames} frames are written") from run.failure
+    seconds = time.perf_counter() - started
+    return Stats(meter.frames, seconds, run.stopped, meter.count_drops(), meter.latency())
+
+
+@dataclass(frozen=True)
+class _Translated:
+    """A frame on its way to the sink, and when it passed the stages."""
+
+    frame: Frame
+    marks: Marks
 
 
 class _Run:
     """The threads and channels of one run, and how it ended."""
 
-    def __init__(self, source: Source, translate: Callable[[Frame], Frame], stop: Stop) -> None:
+    def __init__(self, source: Source, translate: Translate, stop: Stop, meter: Meter) -> None:
         self.failure: SourceError | None = None  # set by the reader, handed on in order by the channels
         self.stopped = False
         self._source = source
         self._translate = translate
         self._stop = stop
-        self._read: Channel[Frame] = Channel(CAPACITY)
-        self._translated: Channel[Frame] = Channel(CAPACITY)
+        self._meter = meter
+        capacity = 1 if source.live else CAPACITY
+        self._read: Channel[Frame] = Channel(capacity, newest_wins=source.live)
+        self._translated: Channel[_Translated] = Channel(capacity, newest_wins=source.live)
+        meter.count_drops = lambda: source.dropped + self._read.dropped + self._translated.dropped
         stages = {"read": self._run_reader, "translate": self._run_translator, "stop": self._run_stopper}
         self._threads = [
             threading.Thread(target=stage, name=f"frameshift-{name}", daemon=True)
@@ -115,30 +135,29 @@ class _Run:
         for thread in self._threads:
             thread.start()
 
-    def write_to(self, sink: Sink, on_progress: Callable[[int], None]) -> int:
-        """Write translated frames until there are no more, close the sink, return how many there were."""
-        frames = 0
+    def write_to(self, sink: Sink, on_progress: Callable[[int], None]) -> None:
+        """Write translated frames until there are no more, and close the sink."""
+        meter = self._meter
         try:
-            for frame in self._translated:
-                sink.write(frame)
-                frames += 1
-                on_progress(frames)
+            for done in self._translated:
+                sink.write(done.frame)
+                meter.written(done.marks, done.frame.stale)
+                on_progress(meter.frames)
         except SinkClosed:
             self.stopped = True
         except SourceError as error:
-            if frames == 0 or error is not self.failure:
+            if meter.frames == 0 or error is not self.failure:
                 raise
         self.stopped = self.stopped or self._stop.requested
-        if frames == 0 and not self.stopped:
+        if meter.frames == 0 and not self.stopped:
             raise SourceError(
                 f"{self._source.info.name} holds no picture; give a video with at least one frame"
             )
-        if frames == 0:
+        if meter.frames == 0:
             sink.abort()
         else:
             sink.close()
         self._stop.settled = True
-        return frames
 
     def end(self) -> None:
         """Wake every thread that waits, and see all of them end."""
@@ -163,9 +182,17 @@ class _Run:
             self._read.abort(error)
 
     def _run_translator(self) -> None:
-        try:
+        begun_s: deque[float] = deque()
+
+        def taken() -> Iterator[Frame]:
             for frame in self._read:
-                if not self._translated.put(self._translate(frame)):
+                begun_s.append(time.perf_counter())
+                yield frame
+
+        try:
+            for frame in self._translate(taken()):
+                marks = Marks(frame.captured_s, begun_s.popleft(), time.perf_counter())
+                if not self._translated.put(_Translated(frame, marks)):
                     return
             self._translated.close()
         except BaseException as error:

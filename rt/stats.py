@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 STAGES = ("wait", "translate", "write", "total")
@@ -74,6 +74,8 @@ class Meter:
     """Collects the figures of one run; any thread may read them."""
 
     def __init__(self) -> None:
+        self.count_drops: Callable[[], int] = lambda: 0
+        """Returns how many frames were lost so far; set by whoever hands frames on."""
         self._lock = threading.Lock()
         self._frames = 0
         self._stale = False
@@ -108,9 +110,9 @@ class Meter:
             stages = {stage: sorted(spans) for stage, spans in self._stages.items() if spans}
         return {stage: _percentiles(spans) for stage, spans in stages.items()}
 
-    def status(self, dropped: int) -> Status:
+    def status(self) -> Status:
         """Return what the run looks like now."""
-        latency = self.latency()
+        latency, dropped = self.latency(), self.count_drops()
         with self._lock:
             recent = [t for t in self._times_s if t > time.perf_counter() - _RATE_S]
             span_s = recent[-1] - recent[0] if len(recent) > 1 else 0.0

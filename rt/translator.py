@@ -1,44 +1,36 @@
-"""One frame through a style: fit → backend → fit."""
+"""The frames of one stream through a style: fit → backend → steady → fit."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from rt.backends import Backend
-from rt.fit import DETAILS, Detail, lay_back, shrink, side_by_side
-from rt.frame import Frame
+from rt.backends import Backend, Pending
+from rt.controls import Controls
+from rt.errors import SourceError
+from rt.fit import DETAILS, Detail, lay_back, shrink
+from rt.frame import Frame, Rgb
+from rt.steady import Steady
 
 
 class Translator:
-    """Translates the frames of one stream; owns its backend.
+    """Translates the frames of one stream, by one thread; owns its backend.
 
     Example:
         size = network_size(info.height, info.width, card.size_px, card.multiple, card.minimum_px)
-        translator = Translator(open_backend("auto", style, size).backend, size)
+        translator = Translator(open_backend("auto", style, size).backend, Controls(strength=0.5))
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        size: tuple[int, int],
-        strength: float = 1.0,
-        detail: Detail = "keep",
-        compare: bool = False,
-    ) -> None:
-        """Take a backend opened for `size` = (height, width).
-
-        `strength` in [0, 1] is how much of the change is laid over the frame; with `compare` a frame becomes
-        before|after, twice as wide.
-        """
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength is {strength}, not within 0..1")
+    def __init__(self, backend: Backend, controls: Controls | None = None, detail: Detail = "keep") -> None:
+        """Translate with `backend` from the first frame on; `controls` are looked at for each frame."""
         if detail not in DETAILS:
             raise ValueError(f"detail is {detail!r}, not one of {DETAILS}")
         self._backend = backend
-        self._size = size
-        self._strength = strength
+        self._next: Backend | None = None
+        self._controls = controls or Controls()
         self._detail: Detail = detail
-        self._compare = compare
+        self._steady = Steady(self._controls.steady)
 
     def translate(self, frame: Frame) -> Frame:
         """Return the translated frame: a new picture of the same size at the same time.
@@ -46,13 +38,70 @@ class Translator:
         Raises:
             BackendError: the network failed or returned a wrong picture.
         """
-        small_in = shrink(frame.rgb, self._size)
-        small_out = self._backend.translate(small_in[None])[0]
-        rgb = lay_back(frame.rgb, small_in, small_out, self._strength, self._detail)
-        if self._compare:
-            rgb = side_by_side(frame.rgb, rgb)
-        return replace(frame, rgb=rgb)
+        self._take_next()
+        return self._finish(self._start(frame))
+
+    def translate_all(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield every frame translated, in order, with as many in flight as the backend can hold.
+
+        Where `frames` raises a SourceError, what is in flight is yielded before it is raised.
+
+        Raises:
+            BackendError: the network failed or returned a wrong picture.
+        """
+        flying: deque[_Flight] = deque()
+        failure: SourceError | None = None
+        try:
+            for frame in frames:
+                if self._next is not None:
+                    yield from self._land(flying)
+                    self._take_next()
+                flying.append(self._start(frame))
+                if len(flying) == self._backend.slots:
+                    yield self._finish(flying.popleft())
+        except SourceError as error:
+            failure = error
+        yield from self._land(flying)
+        if failure is not None:
+            raise failure
+
+    def switch(self, backend: Backend) -> None:
+        """Translate with another backend from the next frame on; the one before is closed then."""
+        if self._next is not None:
+            self._next.close()
+        self._next = backend
 
     def close(self) -> None:
         """Close the backend; works twice."""
+        self._take_next()
         self._backend.close()
+
+    def _take_next(self) -> None:
+        if self._next is not None:
+            self._backend.close()
+            self._backend, self._next = self._next, None
+            self._steady.reset()
+
+    def _start(self, frame: Frame) -> _Flight:
+        small_in = shrink(frame.rgb, self._backend.size)
+        return _Flight(frame, small_in, self._backend.start(small_in[None]))
+
+    def _finish(self, flight: _Flight) -> Frame:
+        frame, small_in = flight.frame, flight.small_in
+        self._steady.amount = self._controls.steady
+        small_out = self._steady.steady(small_in, flight.pending.result()[0])
+        rgb = lay_back(frame.rgb, small_in, small_out, self._controls.strength, self._detail)
+        return replace(frame, rgb=rgb, before=frame.rgb)
+
+    def _land(self, flying: deque[_Flight]) -> Iterator[Frame]:
+        while flying:
+            yield self._finish(flying.popleft())
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A frame whose network picture is being translated."""
+
+    frame: Frame
+    small_in: Rgb
+    pending: Pending

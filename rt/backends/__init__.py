@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,25 @@ BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt", "identity")
 """What `--backend` takes."""
 CPU_ORDER = ("openvino", "onnxruntime")
 """What `auto` tries, in this order: the one that was faster where both were measured comes first."""
-PRECISION = "fp32"
-"""The ONNX file of a style that is opened."""
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
+"""What `--precision` takes."""
+CPU_PRECISIONS = ("int8", "fp32")
+"""What `auto` takes on a CPU: the first of these that the style has; INT8 ships only held to FP32."""
+Mode = Literal["latency", "throughput"]
+"""latency: one picture as soon as possible. throughput: as many pictures as possible, several in flight."""
 _NO_TENSORRT = "this version does not run TensorRT engines; type --backend openvino or --backend auto"
+
+
+class Pending(Protocol):
+    """A picture in flight."""
+
+    def result(self) -> npt.NDArray[np.uint8]:
+        """Wait for the translation and return it, as `Backend.translate` does. Called once.
+
+        Raises:
+            BackendError: as `Backend.translate`.
+        """
+        ...
 
 
 class Backend(Protocol):
@@ -30,6 +46,10 @@ class Backend(Protocol):
     """The device in words: `CPU (Intel Xeon ..., 2 threads)`."""
     precision: str
     """What is really computed: `fp32`, `fp16`, `int8`."""
+    size: tuple[int, int]
+    """(height, width) in pixels of the pictures it takes."""
+    slots: int
+    """How many pictures it can hold in flight, at least 1."""
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB to the same shape.
@@ -41,8 +61,19 @@ class Backend(Protocol):
         """
         ...
 
+    def start(self, rgb: npt.NDArray[np.uint8]) -> Pending:
+        """Begin to translate uint8[1, H, W, 3] RGB, and return at once where the device can work by itself.
+
+        Results are taken in the order of the starts, and at most `slots` are started and not yet taken. The
+        picture must not be written to before its result is taken.
+
+        Raises:
+            BackendError: as `translate`.
+        """
+        ...
+
     def close(self) -> None:
-        """Release the device. Works twice."""
+        """Release the device; pictures in flight are given up. Works twice."""
         ...
 
 
@@ -54,7 +85,7 @@ class LoadableStyle(Protocol):
         """The style's facts."""
         ...
 
-    def model(self, precision: str = PRECISION) -> Path:
+    def model(self, precision: str = "fp32") -> Path:
         """Return the ONNX file of this precision, compared with its card."""
         ...
 
@@ -80,24 +111,37 @@ class BackendStatus:
     """Version of the package behind it, where one is installed."""
 
 
-def open_backend(name: str, style: LoadableStyle, size: tuple[int, int]) -> Choice:
+def open_backend(
+    name: str,
+    style: LoadableStyle,
+    size: tuple[int, int],
+    precision: str = "auto",
+    mode: Mode = "latency",
+) -> Choice:
     """Load a style for pictures of `size` = (height, width) on the backend asked for.
 
-    `auto` takes the first of `CPU_ORDER` that works here and says in the reason why others were passed over;
-    a style that cannot be loaded by the one taken is an error, never a reason to try the next.
+    `auto` takes the first of `CPU_ORDER` that works here, and the first of `CPU_PRECISIONS` that the style
+    has, and says in the reason why others were passed over; a style that cannot be loaded by the one taken is
+    an error, never a reason to try the next.
 
     Raises:
-        BackendError: the name is unknown, the backend does not work here, or it cannot load the style.
-        StyleError: the style's ONNX file is missing or differs from its card.
+        BackendError: a name is unknown, the backend does not work here, or it cannot load the style.
+        StyleError: the style has no such precision, or its ONNX file is missing or differs from its card.
     """
     if name not in BACKENDS:
         raise BackendError(f"no backend {name!r}{nearest(name, BACKENDS)}; known: {', '.join(BACKENDS)}")
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise BackendError(f"no precision {precision!r}{nearest(precision, PRECISIONS)}; known: {known}")
     _check_size(style.card, size)
     if name == "tensorrt":
         raise BackendError(_NO_TENSORRT)
-    model = style.model(PRECISION)
+    found, why = _choose_precision(style.card, precision)
+    model = style.model(found)
     name, reason = _choose() if name == "auto" else (name, "asked for")
-    return Choice(_load(name, model, size), reason)
+    if name != "identity" and precision == "auto":
+        reason = f"{reason}; {why}"
+    return Choice(_load(name, model, size, found, mode), reason)
 
 
 def backend_status() -> list[BackendStatus]:
@@ -112,6 +156,21 @@ def _check_size(card: Card, size: tuple[int, int]) -> None:
             f"style {card.name} cannot be opened at {height}x{width}: height and width must be multiples of "
             f"{card.multiple} and at least {card.minimum_px}"
         )
+
+
+def _choose_precision(card: Card, asked: str) -> tuple[str, str]:
+    """Return the precision to open, and why it is the one that `auto` takes."""
+    if asked != "auto":
+        return asked, ""
+    for precision in CPU_PRECISIONS:
+        if precision in card.models:
+            return precision, f"{precision}: " + (
+                "the quickest" if precision == "int8" else "there is no int8"
+            )
+    raise BackendError(
+        f"style {card.name} has no model for a CPU: {' or '.join(CPU_PRECISIONS)} needed, "
+        f"{', '.join(card.models)} found"
+    )
 
 
 def _choose() -> tuple[str, str]:
@@ -139,7 +198,9 @@ def _try(name: str) -> BackendStatus:
     return BackendStatus(name, works=True, detail=device, version=version)
 
 
-def _load(name: str, model: Path, size: tuple[int, int]) -> Backend:
+def _load(
+    name: str, model: Path, size: tuple[int, int], precision: str = "fp32", mode: Mode = "latency"
+) -> Backend:
     """Import the package behind a backend and load an ONNX file with it."""
     if name == "identity":
         from rt.backends.identity import IdentityBackend
@@ -149,10 +210,10 @@ def _load(name: str, model: Path, size: tuple[int, int]) -> Backend:
         if name == "openvino":
             from rt.backends.openvino import OpenVinoBackend
 
-            return OpenVinoBackend(model, size, PRECISION)
+            return OpenVinoBackend(model, size, precision, mode)
         from rt.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(model, size, PRECISION)
+        return OnnxRuntimeBackend(model, size, precision)
     except ModuleNotFoundError as error:
         raise BackendError(
             f"backend {name} cannot be used: package {error.name} is not installed; type: pip install {name}"

@@ -1,4 +1,4 @@
-"""What every backend checks and says in the same words."""
+"""What backends have in common: what they check, in the same words, and a result that waits for nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.errors import BackendError
+
+
+class Computed:
+    """A picture in flight that has arrived: of backends that compute while the caller waits."""
+
+    def __init__(self, rgb: npt.NDArray[np.uint8]) -> None:
+        self._rgb = rgb
+
+    def result(self) -> npt.NDArray[np.uint8]:
+        """Return the translation, uint8[1, H, W, 3] RGB."""
+        return self._rgb
 
 
 def check_input(name: str, rgb: npt.NDArray[np.uint8], size: tuple[int, int]) -> None:

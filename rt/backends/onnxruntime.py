@@ -11,7 +11,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from rt.backends.cpu import cpu_device, cpu_name, cpu_threads
-from rt.backends.guard import check_fixed_size, check_input, check_ports, check_result, one_line
+from rt.backends.guard import Computed, check_fixed_size, check_input, check_ports, check_result, one_line
 from rt.errors import BackendError
 
 _ERRORS: tuple[type[Exception], ...] = (
@@ -26,6 +26,7 @@ class OnnxRuntimeBackend:
     """A network run by ONNX Runtime's own CPU kernels."""
 
     name = "onnxruntime"
+    slots = 1
 
     def __init__(self, model: Path, size: tuple[int, int], precision: str) -> None:
         """Load `model` for pictures of `size` = (height, width).
@@ -34,7 +35,7 @@ class OnnxRuntimeBackend:
             BackendError: the file is no network of uint8[N, H, W, 3], or ONNX Runtime refuses it.
         """
         threads = cpu_threads()
-        self._size = size
+        self.size = size
         try:
             session = ort.InferenceSession(str(model), _settings(threads), providers=["CPUExecutionProvider"])
         except _ERRORS as error:
@@ -54,7 +55,7 @@ class OnnxRuntimeBackend:
         """Translate uint8[N, H, W, 3] RGB; memory of any layout is taken."""
         if self._session is None:
             raise BackendError("backend onnxruntime is closed and cannot translate")
-        check_input(self.name, rgb, self._size)
+        check_input(self.name, rgb, self.size)
         try:
             found = self._session.run([self._output], {self._input: np.ascontiguousarray(rgb)})[0]
         except _ERRORS as error:
@@ -62,6 +63,10 @@ class OnnxRuntimeBackend:
         check_result(self.name, found, rgb.shape)
         result: npt.NDArray[np.uint8] = found
         return result
+
+    def start(self, rgb: npt.NDArray[np.uint8]) -> Computed:
+        """Translate at once: ONNX Runtime works while its caller waits."""
+        return Computed(self.translate(rgb))
 
     def close(self) -> None:
         """Release the network; works twice."""

@@ -12,6 +12,7 @@ from rt.fit import side_by_side
 from rt.frame import Frame, Rgb
 from rt.job import Job, run_job
 from rt.pipeline import Stop
+from rt.sinks import SinkOptions
 from rt.sinks.picture import write_picture
 from rt.stats import Stats
 
@@ -45,11 +46,12 @@ def run_demo(
         raise SinkError(f"cannot write {sheet}: it exists; add --overwrite to replace it")
     pairs: list[tuple[Rgb, Rgb]] = []
 
-    def watch(before: Frame, after: Frame) -> None:
-        if before.index in SHOWN:
-            pairs.append((before.rgb, after.rgb))
+    def watch(frame: Frame) -> None:
+        if frame.index in SHOWN and frame.before is not None:
+            pairs.append((frame.before, frame.rgb))
 
-    job = Job(str(CLIP), str(video), style, backend, size_px, overwrite=overwrite)
+    sink = SinkOptions(overwrite=overwrite)
+    job = Job(str(CLIP), style, (str(video),), backend=backend, size_px=size_px, sink=sink)
     stats = run_job(job, stop, watch)
     if len(pairs) < len(SHOWN):
         return Demo(stats, video, None)

@@ -36,9 +36,9 @@ def style(tmp_path: Path) -> Style:
     return find_style(make_style(tmp_path))
 
 
-@pytest.fixture
-def backend(name: str, style: Style) -> Backend:
-    return open_backend(name, style, SIZE).backend
+@pytest.fixture(params=["latency", "throughput"])
+def backend(request: pytest.FixtureRequest, name: str, style: Style) -> Backend:
+    return open_backend(name, style, SIZE, mode=request.param).backend
 
 
 def pictures(count: int = 1, size: tuple[int, int] = SIZE) -> npt.NDArray[np.uint8]:
@@ -68,6 +68,26 @@ def test_the_input_is_not_changed_and_the_result_does_not_follow_it(backend: Bac
     rgb[:] = 7
     assert np.array_equal(result, kept)
     assert not np.shares_memory(result, rgb)
+
+
+def test_as_many_pictures_as_it_says_are_in_flight_and_come_back_in_order(backend: Backend) -> None:
+    given = pictures(3 * backend.slots)
+    expected = [backend.translate(picture[None]) for picture in given]
+    assert len({picture.tobytes() for picture in expected}) == len(given)
+    for first in range(0, len(given), backend.slots):
+        flying = [backend.start(picture[None]) for picture in given[first : first + backend.slots]]
+        found = [pending.result() for pending in flying]
+        assert np.array_equal(found, expected[first : first + backend.slots])
+
+
+def test_openvino_holds_several_pictures_for_throughput_and_one_for_latency(style: Style) -> None:
+    installed("openvino")
+    slots = {
+        mode: open_backend("openvino", style, SIZE, mode=mode).backend.slots
+        for mode in ("latency", "throughput")
+    }
+    assert slots["latency"] == 1
+    assert slots["throughput"] >= 2
 
 
 def test_a_result_is_the_callers_and_no_later_call_writes_to_it(backend: Backend) -> None:
@@ -288,5 +308,5 @@ def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
 
     backend = open_backend(installed("openvino"), style, SIZE).backend
     assert isinstance(backend, OpenVinoBackend)
-    compiled = backend._request.get_compiled_model()
+    compiled = backend._free[0].get_compiled_model()
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"

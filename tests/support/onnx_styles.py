@@ -95,9 +95,17 @@ def save_negative(path: Path) -> Path:
 
 
 def make_style(
-    base: Path, name: str = "drawn", model: Path | None = None, multiple: int = 4, minimum_px: int = 16
+    base: Path,
+    name: str = "drawn",
+    model: Path | None = None,
+    multiple: int = 4,
+    minimum_px: int = 16,
+    precisions: tuple[str, ...] = ("fp32",),
 ) -> Path:
-    """Make the style folder `base`/`name` around a small generator, or around the ONNX file given."""
+    """Make the style folder `base`/`name` around a small generator, or around the ONNX file given.
+
+    The card calls that one file by every one of `precisions`.
+    """
     folder = base / name
     folder.mkdir(parents=True)
     path = folder / "model.onnx"
@@ -111,7 +119,7 @@ def make_style(
         multiple=multiple,
         minimum_px=minimum_px,
         size_px=32,
-        models={"fp32": describe_model(path)},
+        models={precision: describe_model(path) for precision in precisions},
         recipe="cyclegan",
         faults=("Made of random numbers.",),
     )

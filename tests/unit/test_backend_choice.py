@@ -16,10 +16,16 @@ from tests.support.backends import NETWORKED, installed
 from tests.support.onnx_styles import make_style, save_generator
 
 SIZE = (32, 48)
+ONLY_FP32 = "fp32: there is no int8"
 
 
 @pytest.fixture(params=[*NETWORKED, "identity"])
 def name(request: pytest.FixtureRequest) -> str:
+    return installed(request.param)
+
+
+@pytest.fixture(params=NETWORKED)
+def networked(request: pytest.FixtureRequest) -> str:
     return installed(request.param)
 
 
@@ -54,12 +60,41 @@ def test_a_size_the_network_does_not_take_is_refused(name: str, style: Style, si
 def test_auto_takes_openvino_and_says_why(style: Style) -> None:
     installed("openvino")
     choice = open_backend("auto", style, SIZE)
-    assert (choice.backend.name, choice.reason) == ("openvino", "auto: first choice on a CPU")
+    assert (choice.backend.name, choice.reason) == ("openvino", f"auto: first choice on a CPU; {ONLY_FP32}")
 
 
 def test_a_backend_asked_for_is_taken(name: str, style: Style) -> None:
     choice = open_backend(name, style, SIZE)
-    assert (choice.backend.name, choice.reason) == (name, "asked for")
+    assert (choice.backend.name, choice.reason) == (
+        name,
+        "asked for" if name == "identity" else f"asked for; {ONLY_FP32}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "opened", "reason"),
+    [("auto", "int8", "asked for; int8: the quickest"), ("fp32", "fp32", "asked for")],
+)
+def test_auto_takes_int8_where_the_style_has_it(
+    networked: str, asked: str, opened: str, reason: str, tmp_path: Path
+) -> None:
+    style = find_style(make_style(tmp_path / "both", precisions=("fp32", "int8")))
+    choice = open_backend(networked, style, SIZE, asked)
+    assert (choice.backend.precision, choice.reason) == (opened, reason)
+
+
+def test_a_precision_that_is_unknown_or_that_the_style_lacks_is_refused(style: Style) -> None:
+    with pytest.raises(BackendError, match="no precision 'int4'; did you mean 'int8'?"):
+        open_backend("auto", style, SIZE, "int4")
+    with pytest.raises(StyleError, match="style drawn has no int8 model; it has: fp32"):
+        open_backend("auto", style, SIZE, "int8")
+
+
+def test_a_style_without_a_model_for_a_cpu_is_refused(tmp_path: Path) -> None:
+    style = find_style(make_style(tmp_path / "half", precisions=("fp16",)))
+    message = "style drawn has no model for a CPU: int8 or fp32 needed, fp16 found"
+    with pytest.raises(BackendError, match=f"^{message}$"):
+        open_backend("auto", style, SIZE)
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -75,7 +110,8 @@ def test_auto_without_openvino_takes_onnxruntime_and_says_why(
     choice = open_backend("auto", style, SIZE)
     assert choice.backend.name == "onnxruntime"
     assert choice.reason == (
-        "auto: backend openvino cannot be used: package openvino is not installed; type: pip install openvino"
+        "auto: backend openvino cannot be used: package openvino is not installed; "
+        f"type: pip install openvino; {ONLY_FP32}"
     )
 
 
@@ -91,7 +127,7 @@ def test_auto_passes_over_an_openvino_whose_cpu_plugin_fails(
     monkeypatch.setattr(openvino.Core, "compile_model", fail)
     choice = open_backend("auto", style, SIZE)
     assert choice.backend.name == "onnxruntime"
-    assert choice.reason == f"auto: backend openvino cannot load {PROBE_MODEL}: no CPU plugin"
+    assert choice.reason == f"auto: backend openvino cannot load {PROBE_MODEL}: no CPU plugin; {ONLY_FP32}"
 
 
 def test_auto_with_nothing_installed_says_what_to_type(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:

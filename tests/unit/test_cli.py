@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from rt.demo import CLIP
 from rt.errors import DamagedSource, SourceError
 from rt.job import Job
 from rt.pipeline import Stop
-from rt.stats import Stats
+from rt.sinks import SinkOptions
+from rt.sources import SourceOptions
+from rt.stats import Percentiles, Stats
 from tests.support.cli import environment, frameshift
 from tests.support.onnx_styles import make_style
 
@@ -69,30 +72,63 @@ def test_the_help_is_the_one_agreed_on(command: str, tmp_path: Path) -> None:
 
 
 def test_run_takes_everything_typed(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
-    typed = "run in.mp4 out.mkv --style winter --backend onnxruntime --size 320 --strength 0.5"
-    assert main([*typed.split(), "--detail", "network", "--compare", "--overwrite"]) == 0
+    run.stats = Stats(120, 4.0, stopped=False, dropped=7, latency={"total": Percentiles(20.4, 31, 44)})
+    typed = (
+        "run 0 out.mkv frames/ --style winter --record live.mp4 --backend onnxruntime --precision int8 "
+        "--size 320 --strength 0.5 --steady 0.7 --detail network --compare --fps 29.97 --width 1280 "
+        "--height 720 --loop --start 1.5 --duration 60 --codec hevc --encoder x265 --crf 23 --preset slow "
+        "--overwrite"
+    )
+    assert main(typed.split()) == 0
     assert run.jobs == [
-        Job("in.mp4", "out.mkv", "winter", "onnxruntime", 320, 0.5, "network", compare=True, overwrite=True)
+        Job(
+            input="0",
+            style="winter",
+            outputs=("out.mkv", "frames/"),
+            record="live.mp4",
+            backend="onnxruntime",
+            precision="int8",
+            size_px=320,
+            strength=0.5,
+            steady=0.7,
+            detail="network",
+            compare=True,
+            source=SourceOptions(Fraction(2997, 100), 720, 1280, True, 1.5, 60.0),
+            sink=SinkOptions(overwrite=True, codec="hevc", encoder="x265", crf=23, preset="slow"),
+        )
     ]
-    assert capsys.readouterr().out == "120 frames, 30.0 fps, out.mkv\n"
+    assert capsys.readouterr().out == (
+        "120 frames, 30.0 fps, out.mkv, frames/, live.mp4\n"
+        "7 dropped; latency p50/p95/p99: total 20/31/44 ms\n"
+    )
 
 
 def test_run_has_defaults_for_all_but_input_and_style(
     run: FakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "in.mp4", "--style", "winter"]) == 0
-    assert run.jobs == [
-        Job("in.mp4", None, "winter", "auto", None, 1.0, "keep", compare=False, overwrite=False)
-    ]
+    assert run.jobs == [Job("in.mp4", "winter")]
     assert capsys.readouterr().out == "120 frames, 30.0 fps\n"
 
 
-@pytest.mark.parametrize("strength", ["1.5", "-0.1", "nan"])
-def test_a_strength_out_of_range_is_wrong_usage(
-    strength: str, run: FakeRun, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "value", "fault"),
+    [
+        ("strength", "1.5", "is 1.5, not within 0..1"),
+        ("strength", "nan", "is nan, not within 0..1"),
+        ("steady", "-0.1", "is -0.1, not within 0..1"),
+        ("fps", "0", "is 0.0, not above 0"),
+        ("fps", "inf", "is inf, not above 0"),
+        ("width", "-640", "is -640, not above 0"),
+        ("duration", "nan", "is nan, not above 0"),
+        ("start", "-1", "is -1.0, not 0 or more"),
+    ],
+)
+def test_a_number_out_of_range_is_wrong_usage(
+    option: str, value: str, fault: str, run: FakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "in.mp4", "--style", "winter", "--strength", strength]) == 2
-    assert capsys.readouterr().err == f"error: --strength is {float(strength)}, not within 0..1\n"
+    assert main(["run", "in.mp4", "--style", "winter", f"--{option}", value]) == 2
+    assert capsys.readouterr().err == f"error: --{option} {fault}\n"
     assert run.jobs == []
 
 

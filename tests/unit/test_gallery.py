@@ -86,7 +86,7 @@ def translated(style: Style) -> Rgb:
     """Return the first frame of the bundled clip in a style."""
     rgb = demo_frame()
     size = size_of(style, rgb)
-    translator = Translator(open_backend("auto", style, size).backend, size)
+    translator = Translator(open_backend("auto", style, size).backend)
     return translator.translate(Frame(rgb, 0, Fraction(1, 30), 0)).rgb
 
 

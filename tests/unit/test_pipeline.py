@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,9 +12,10 @@ import pytest
 
 from rt.errors import BackendError, DamagedSource, SinkError, SourceError
 from rt.frame import Frame
-from rt.pipeline import CAPACITY, Stop, run_pipeline
+from rt.pipeline import CAPACITY, Stop, Translate, run_pipeline
 from rt.sinks import SinkClosed
 from rt.sources import SourceInfo
+from rt.stats import STAGES, Meter
 
 LIMIT_S = 20  # only reached where something hangs
 AHEAD = 2 * CAPACITY + 2  # frames read before the one being written is done
@@ -73,8 +77,13 @@ class FakeSink:
         self.ends.append("abort")
 
 
-def same(frame: Frame) -> Frame:
-    return frame
+def same(frames: Iterable[Frame]) -> Iterator[Frame]:
+    return iter(frames)
+
+
+def each(translate: Callable[[Frame], Frame]) -> Translate:
+    """Translate frame by frame."""
+    return lambda frames: map(translate, frames)
 
 
 @pytest.fixture(autouse=True)
@@ -84,13 +93,13 @@ def no_thread_remains() -> Iterator[None]:
     assert set(threading.enumerate()) - before == set()
 
 
-def fail_at(index: int, error: BaseException) -> Callable[[Frame], Frame]:
+def fail_at(index: int, error: BaseException) -> Translate:
     def translate(frame: Frame) -> Frame:
         if frame.index == index:
             raise error
         return frame
 
-    return translate
+    return each(translate)
 
 
 def test_every_frame_is_written_once_in_order_with_its_time() -> None:
@@ -114,7 +123,7 @@ def test_the_frame_that_is_written_is_the_translated_one() -> None:
     def brighten(frame: Frame) -> Frame:
         return Frame(frame.rgb + 100, frame.pts, frame.time_base, frame.index)
 
-    run_pipeline(FakeSource(5), brighten, sink)
+    run_pipeline(FakeSource(5), each(brighten), sink)
     assert values == [100, 101, 102, 103, 104]
 
 
@@ -197,7 +206,7 @@ def test_a_source_error_out_of_the_translator_is_not_taken_for_a_damaged_source(
 
     sink = FakeSink()
     with pytest.raises(SourceError, match="^confused$"):
-        run_pipeline(FakeSource(100), translate, sink, on_progress=lambda frames: one_written.set())
+        run_pipeline(FakeSource(100), each(translate), sink, on_progress=lambda frames: one_written.set())
     assert sink.ends == ["abort"]
 
 
@@ -299,3 +308,74 @@ def test_a_thousand_runs_leave_no_thread() -> None:
     for _ in range(1000):
         run_pipeline(FakeSource(2), same, FakeSink())
     assert threading.active_count() == before
+
+
+class LiveSource(FakeSource):
+    """A camera: five pictures at once, then one each time the one before was written."""
+
+    live = True
+    dropped = 3
+
+    def __init__(self, later: int) -> None:
+        super().__init__(4 + later)
+        self.held = threading.Event()
+        self.written: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.count):
+            if index > 4:
+                while self.written.get(timeout=LIMIT_S) != index - 1:
+                    pass
+            yield replace(frame_at(index), captured_s=time.perf_counter(), stale=index == self.count - 1)
+            if index == 0:
+                assert self.held.wait(LIMIT_S)
+            if index == 3:
+                self.exhausted.set()
+
+
+def test_of_a_live_source_the_newest_frame_wins_and_the_others_are_counted() -> None:
+    source = LiveSource(later=6)
+
+    def translate(frame: Frame) -> Frame:
+        if frame.index == 0:
+            source.held.set()
+            assert source.exhausted.wait(LIMIT_S)
+        return frame
+
+    meter, sink = Meter(), FakeSink(lambda frame: source.written.put(frame.index))
+    stats = run_pipeline(source, each(translate), sink, meter=meter)
+    lost = set(range(10)) - set(sink.written)
+    assert sink.written == sorted(sink.written)
+    assert {1, 2} <= lost <= {0, 1, 2, 3}  # 0 and 3 are lost where the next one overtakes them
+    assert (stats.dropped, stats.frames) == (len(lost) + source.dropped, 10 - len(lost))
+    assert set(stats.latency) == set(STAGES)
+    assert all(0 <= spans.p50_ms <= spans.p95_ms <= spans.p99_ms for spans in stats.latency.values())
+    status = meter.status()
+    assert (status.frames, status.dropped, status.stale) == (stats.frames, stats.dropped, True)
+    assert status.fps > 0
+
+
+def test_a_recorded_source_has_no_latency_and_drops_nothing() -> None:
+    stats = run_pipeline(FakeSource(50), same, FakeSink())
+    assert (stats.frames, stats.dropped, stats.latency) == (50, 0, {})
+
+
+def test_frames_in_flight_are_written_before_the_fault_of_their_source_is_raised() -> None:
+    def two_in_flight(frames: Iterable[Frame]) -> Iterator[Frame]:
+        flying: list[Frame] = []
+        fault = None
+        try:
+            for frame in frames:
+                flying.append(frame)
+                if len(flying) == 2:
+                    yield flying.pop(0)
+        except SourceError as error:
+            fault = error
+        yield from flying
+        if fault is not None:
+            raise fault
+
+    sink = FakeSink()
+    with pytest.raises(DamagedSource, match="7 frames are written"):
+        run_pipeline(FakeSource(7, SourceError("cut")), two_in_flight, sink)
+    assert sink.written == list(range(7))

@@ -1,0 +1,113 @@
+"""What can be typed after `frameshift`: a frozen dataclass per command. Attribute docstrings are the help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+Backend = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
+Precision = Literal["auto", "fp32", "fp16", "int8"]
+Codec = Literal["h264", "hevc", "av1"]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Translate the bundled clip: writes demo.mp4 with its sound, and demo.png, before and after."""
+
+    out_dir: Annotated[Path, arg(metavar="DIR")] = Path()
+    """Folder for the results."""
+    style: Annotated[str, arg(metavar="NAME")] = "winter"
+    """Name or folder of a style; `frameshift styles` lists them."""
+    backend: Backend = "auto"
+    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
+    """Short side of the network's picture in pixels."""
+    overwrite: bool = False
+    """Replace results that exist already."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Translate a video file, a camera, a stream or pictures into files, a window or streams."""
+
+    input: Positional[Annotated[str, arg(metavar="INPUT")]]
+    """Video file, picture, folder of pictures, img_%04d.png; 0 or /dev/video0 (camera), csi://0, rtsp://...,
+    http://..., tcp://..., screen://, pattern://."""
+    style: Annotated[str, arg(metavar="NAME")]
+    """Name or folder of a style; `frameshift styles` lists them."""
+    output: Positional[
+        Annotated[tuple[str, ...], arg(metavar="[OUTPUT ...]", help_behavior_hint="(default: a window)")]
+    ] = ()
+    """Video file, folder of pictures, img_%04d.png, virtual://, rtmp://..., rtsp://..., tcp://..., null://,
+    window://; several at once."""
+    record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Beside a live view, write what is shown to this video file."""
+    backend: Backend = "auto"
+    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
+    precision: Precision = "auto"
+    """Which of the style's models is computed; auto takes INT8 where the style has it."""
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
+    """Short side of the network's picture in pixels; more is finer and slower."""
+    strength: Annotated[float, arg(metavar="0..1")] = 1.0
+    """How much of the change is laid over the frame."""
+    steady: Annotated[Literal["off"] | float, arg(metavar="off|0..1")] = "off"
+    """How much the change is held steady against flicker; costs some sharpness."""
+    detail: Literal["keep", "network"] = "keep"
+    """keep: the frame's own fine detail stays. network: the network's picture, enlarged."""
+    compare: bool = False
+    """Before and after side by side."""
+    fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: the source's)")] = None
+    """Frames per second of a camera, pattern, screen or of pictures."""
+    width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the source's)")] = None
+    """Width asked of a camera, pattern or screen."""
+    height: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the source's)")] = None
+    """Height asked of a camera, pattern or screen."""
+    loop: bool = False
+    """Begin again at the end of the input."""
+    start: Annotated[float, arg(metavar="S")] = 0.0
+    """Seconds to leave out at the beginning."""
+    duration: Annotated[float | None, arg(metavar="S", help_behavior_hint="(default: all)")] = None
+    """Seconds to translate."""
+    codec: Codec = "h264"
+    """How video files and streams are coded."""
+    encoder: Annotated[str, arg(metavar="NAME")] = "auto"
+    """What codes them: x264, x265, svtav1, nvenc, ...; auto takes NVENC where it works."""
+    crf: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the encoder's)")] = None
+    """Quality on the encoder's scale; lower is better and larger."""
+    preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the encoder's)")] = None
+    """The encoder's word for speed against size: veryfast, slow, p4, 8, ..."""
+    overwrite: bool = False
+    """Replace outputs that exist already."""
+
+    def fault(self) -> str | None:
+        """Return what is wrong with what was typed; None where nothing is."""
+        shares = {"strength": self.strength, "steady": 0.0 if self.steady == "off" else self.steady}
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                return f"--{name} is {share}, not within 0..1"
+        positive = {"fps": self.fps, "duration": self.duration, "width": self.width, "height": self.height}
+        for name, number in positive.items():
+            if number is not None and not 0 < number < float("inf"):
+                return f"--{name} is {number}, not above 0"
+        if not 0 <= self.start < float("inf"):
+            return f"--start is {self.start}, not 0 or more"
+        return None
+
+
+@dataclass(frozen=True)
+class Styles:
+    """List the styles, or show the card of one."""
+
+    name: Positional[Annotated[str | None, arg(metavar="[NAME]", help_behavior_hint="(default: all)")]] = None
+    """Name or folder of a style."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Try what the program can use on this machine: backends, encoders, display, GPU."""
+
+
+Command = Demo | Run | Styles | Doctor
