@@ -1,0 +1,191 @@
+"""Weights of the CycleGAN and pix2pix authors' repository, drawn here under the names it gives them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from train.errors import RunError
+from train.nets import make_generator
+from train.reference import load_reference
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def batch_norm(name: str, channels: int) -> Shapes:
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    return {**{f"{name}.{kind}": (channels,) for kind in kinds}, f"{name}.num_batches_tracked": ()}
+
+
+def resnet_shapes(width: int = 4, blocks: int = 9, batch: bool = False, dropout: bool = False) -> Shapes:
+    """Names and shapes of `latest_net_G_A.pth`, written down from the authors' networks.py."""
+    shapes: Shapes = {}
+
+    def add(name: str, shape: tuple[int, ...], norm: str | None) -> None:
+        shapes[f"model.{name}.weight"] = shape
+        if not batch or norm is None:
+            shapes[f"model.{name}.bias"] = shape[:1]
+        if batch and norm is not None:
+            shapes.update(batch_norm(f"model.{norm}", shape[0]))
+
+    add("1", (width, 3, 7, 7), "2")
+    add("4", (2 * width, width, 3, 3), "5")
+    add("7", (4 * width, 2 * width, 3, 3), "8")
+    second = 6 if dropout else 5
+    for block in range(10, 10 + blocks):
+        add(f"{block}.conv_block.1", (4 * width, 4 * width, 3, 3), f"{block}.conv_block.2")
+        add(f"{block}.conv_block.{second}", (4 * width, 4 * width, 3, 3), f"{block}.conv_block.{second + 1}")
+    after = 10 + blocks
+    # Transposed convolutions have their output channels second.
+    for index, (channels_in, channels) in ((after, (4 * width, 2 * width)), (after + 3, (2 * width, width))):
+        shapes[f"model.{index}.weight"] = (channels_in, channels, 3, 3)
+        if batch:
+            shapes.update(batch_norm(f"model.{index + 1}", channels))
+        else:
+            shapes[f"model.{index}.bias"] = (channels,)
+    add(str(after + 7), (3, width, 7, 7), None)
+    return shapes
+
+
+def unet_shapes(halvings: int = 7, width: int = 2) -> Shapes:
+    """The same of `latest_net_G.pth` of pix2pix, with its batch norms."""
+    shapes: Shapes = {}
+    shapes["model.model.0.weight"] = (width, 3, 4, 4)  # no bias: the authors tie it to the norm
+    shapes["model.model.3.weight"], shapes["model.model.3.bias"] = (2 * width, 3, 4, 4), (3,)
+    prefix, outer = "model.model.1", width
+    for depth in range(1, halvings):
+        inner = min(2 * outer, 8 * width)
+        innermost = depth == halvings - 1
+        shapes[f"{prefix}.model.1.weight"] = (inner, outer, 4, 4)
+        if not innermost:
+            shapes.update(batch_norm(f"{prefix}.model.2", inner))
+        up = 3 if innermost else 5
+        shapes[f"{prefix}.model.{up}.weight"] = (inner if innermost else 2 * inner, outer, 4, 4)
+        shapes.update(batch_norm(f"{prefix}.model.{up + 1}", outer))
+        prefix, outer = f"{prefix}.model.3", inner
+    return shapes
+
+
+def draw(shapes: Shapes) -> OrderedDict[str, Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return OrderedDict(
+        (name, torch.rand(shape, generator=rng) if shape else torch.tensor(7))
+        for name, shape in shapes.items()
+    )
+
+
+def save(path: Path, weights: object, zipped: bool = True) -> Path:
+    torch.save(weights, path, _use_new_zipfile_serialization=zipped)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arch", "shapes", "settings"),
+    [
+        (
+            "resnet_9blocks",
+            resnet_shapes(),
+            {"generator": "resnet9", "norm": "instance", "channels_in": 3, "width": 4, "dropout": False},
+        ),
+        (
+            "resnet_6blocks",
+            resnet_shapes(5, 6, batch=True, dropout=True),
+            {"generator": "resnet6", "norm": "batch", "channels_in": 3, "width": 5, "dropout": True},
+        ),
+        (
+            "unet_128",
+            unet_shapes(7),
+            {"generator": "unet128", "norm": "batch", "channels_in": 3, "width": 2, "dropout": True},
+        ),
+        (
+            "unet_256",
+            unet_shapes(8),
+            {"generator": "unet256", "norm": "batch", "channels_in": 3, "width": 2, "dropout": True},
+        ),
+    ],
+)
+def test_the_authors_weights_load_unchanged(
+    tmp_path: Path, arch: str, shapes: Shapes, settings: dict[str, object]
+) -> None:
+    weights = draw(shapes)
+    for zipped in (True, False):  # PyTorch wrote another format before 1.6
+        net, found = load_reference(save(tmp_path / "latest_net_G.pth", weights, zipped), arch)
+        assert found == settings
+        assert not net.training
+        loaded = net.state_dict()
+        assert loaded.keys() == weights.keys()
+        assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_architecture_is_read_off_the_weights(tmp_path: Path) -> None:
+    path = save(tmp_path / "latest_net_G_A.pth", draw(resnet_shapes(blocks=6)))
+    assert load_reference(path)[1]["generator"] == "resnet6"
+    with pytest.raises(
+        RunError, match=r"does not fit resnet_9blocks: .* of resnet_6blocks; type --arch resnet_6"
+    ):
+        load_reference(path, "resnet_9blocks")
+    with pytest.raises(RunError, match="does not fit unet_256: its weights are of resnet_6blocks"):
+        load_reference(path, "unet_256")
+
+
+def test_what_several_gpus_old_versions_and_half_precision_leave_in_a_file_is_taken_away(
+    tmp_path: Path,
+) -> None:
+    weights = draw(resnet_shapes())
+    old = OrderedDict((f"module.{name}", tensor.half()) for name, tensor in weights.items())
+    for norm in ("2", "5", "10.conv_block.2"):
+        old[f"module.model.{norm}.running_mean"] = torch.zeros(4)
+        old[f"module.model.{norm}.running_var"] = torch.ones(4)
+        old[f"module.model.{norm}.num_batches_tracked"] = torch.tensor(3)
+    net, settings = load_reference(save(tmp_path / "old.pth", old))
+    assert settings["norm"] == "instance"
+    assert net.state_dict().keys() == weights.keys()
+    assert net.state_dict()["model.1.weight"].dtype == torch.float32
+
+
+def test_files_that_are_no_generator_are_refused_with_what_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no file .*nowhere\.pth"):
+        load_reference(tmp_path / "nowhere.pth")
+    (tmp_path / "text.pth").write_text("weights, promised")
+    with pytest.raises(RunError, match=r"text\.pth is no file of PyTorch: needed is latest_net_G"):
+        load_reference(tmp_path / "text.pth")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    with pytest.raises(RunError, match=r"empty\.pth cannot be read as PyTorch weights: it is empty"):
+        load_reference(tmp_path / "empty.pth")
+    discriminator = {"model.0.weight": torch.zeros(4, 3, 4, 4), "model.0.bias": torch.zeros(4)}
+    path = save(tmp_path / "latest_net_D.pth", discriminator)
+    with pytest.raises(
+        RunError, match=r"found are model\.0\.weight, model\.0\.bias; needed .*not latest_net_D"
+    ):
+        load_reference(path)
+    with pytest.raises(RunError, match="is no state dict: needed is one tensor per name"):
+        load_reference(save(tmp_path / "list.pth", [torch.zeros(1)]))
+    with pytest.raises(RunError, match="is no state dict"):
+        load_reference(save(tmp_path / "wrapped.pth", {"state_dict": discriminator}))
+    seven = {name: torch.zeros(shape) for name, shape in resnet_shapes(blocks=7).items()}
+    with pytest.raises(RunError, match="is no generator of the authors' repository: .* and 37 more"):
+        load_reference(save(tmp_path / "seven.pth", seven))
+
+
+def test_a_file_that_holds_code_is_not_run(tmp_path: Path) -> None:
+    save(tmp_path / "module.pth", make_generator("resnet6", width=2))
+    with pytest.raises(
+        RunError, match="holds more than weights, which is not loaded: .*Needed is a state dict"
+    ):
+        load_reference(tmp_path / "module.pth")
+
+
+def test_other_channels_than_a_styles_and_damaged_layouts_are_refused(tmp_path: Path) -> None:
+    grey = draw(resnet_shapes() | {"model.1.weight": (4, 1, 7, 7)})
+    with pytest.raises(RunError, match=r"turns 1 channel\(s\) into 3: a style turns 3 into 3"):
+        load_reference(save(tmp_path / "grey.pth", grey))
+    broken = draw(resnet_shapes())
+    del broken["model.22.weight"]
+    with pytest.raises(
+        RunError, match=r"looks like resnet_9blocks but does not fit: Missing key.*model\.22\.weight"
+    ):
+        load_reference(save(tmp_path / "broken.pth", broken))

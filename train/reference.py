@@ -1,0 +1,185 @@
+"""Weights of the CycleGAN and pix2pix authors' repository: `latest_net_G*.pth` becomes a generator.
+
+Source: github.com/junyanz/pytorch-CycleGAN-and-pix2pix. Its names of architectures are kept: resnet_9blocks,
+resnet_6blocks, unet_256, unet_128.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from torch import Tensor
+
+from train.errors import RunError
+from train.layers import Generator
+from train.nets import make_generator
+
+ARCHITECTURES = {
+    "resnet_9blocks": "resnet9",
+    "resnet_6blocks": "resnet6",
+    "unet_256": "unet256",
+    "unet_128": "unet128",
+}
+"""Our generators by the authors' names."""
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Import:
+    """Take over a generator trained with the CycleGAN and pix2pix authors' repository."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The generator's weights: latest_net_G.pth, latest_net_G_A.pth or latest_net_G_B.pth."""
+    out: Path
+    """Run folder to write; afterwards `frameshift-train export` makes a style of it."""
+    arch: Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"] | None = None
+    """The authors' --netG; default: read off the weights."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the names and shapes of weights say of their network."""
+
+    arch: str
+    """The authors' name."""
+    norm: str
+    channels_in: int
+    channels_out: int
+    width: int
+    dropout: bool
+    """Dropout between the layers. A U-Net's weights do not show it: True there, the authors' default."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of `make_generator`, its `name` as `generator`."""
+        return {
+            "generator": ARCHITECTURES[self.arch],
+            "norm": self.norm,
+            "channels_in": self.channels_in,
+            "width": self.width,
+            "dropout": self.dropout,
+        }
+
+
+def load_reference(path: Path, arch: str | None = None) -> tuple[Generator, dict[str, Any]]:
+    """Return the generator of a `latest_net_G*.pth`, ready for inference, and the arguments that built it.
+
+    Args:
+        path: a state dict saved by the authors' repository; read without running any code of it.
+        arch: the authors' name of the architecture; None: read off the weights.
+
+    Raises:
+        RunError: the file cannot be read, is no such generator, or is of another architecture than `arch`.
+    """
+    weights = _read_weights(path)
+    layout = recognise(weights)
+    if layout is None:
+        raise RunError(
+            f"{path} is no generator of the authors' repository: found are {_some_names(weights)}; "
+            f"needed are the weights of {', '.join(ARCHITECTURES)} (latest_net_G*.pth, not latest_net_D*.pth)"
+        )
+    if arch is not None and layout.arch != arch:
+        raise RunError(
+            f"{path} does not fit {arch}: its weights are of {layout.arch}; type --arch {layout.arch}"
+        )
+    if (layout.channels_in, layout.channels_out) != (3, 3):
+        raise RunError(
+            f"{path} turns {layout.channels_in} channel(s) into {layout.channels_out}: a style turns 3 into 3"
+        )
+    options = layout.settings
+    net = make_generator(options.pop("generator"), **options)
+    try:
+        net.load_state_dict(_known(weights, layout.norm))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise RunError(f"{path} looks like {layout.arch} but does not fit: {reason}") from None
+    return net.eval(), layout.settings
+
+
+def recognise(weights: Weights) -> Layout | None:
+    """Tell from names and shapes which of the authors' generators the weights are of; None: of none."""
+    blocks = {
+        match[1] for name in weights if (match := re.match(r"model\.(\d+)\.conv_block\.1\.weight$", name))
+    }
+    if len(blocks) in (6, 9) and _is_matrix(weights, "model.1.weight"):
+        second = f"model.{min(blocks, key=int)}.conv_block"
+        last = max((name for name in weights if _is_matrix(weights, name)), key=_number)
+        return Layout(
+            arch=f"resnet_{len(blocks)}blocks",
+            norm="batch" if "model.2.weight" in weights else "instance",
+            channels_in=weights["model.1.weight"].shape[1],
+            channels_out=len(weights[last]),
+            width=len(weights["model.1.weight"]),
+            dropout=f"{second}.6.weight" in weights and f"{second}.5.weight" not in weights,
+        )
+    halvings = 1 + sum(
+        re.match(r"model\.model\.1(\.model\.3)*\.model\.1\.weight$", n) is not None for n in weights
+    )
+    if halvings in (7, 8) and _is_matrix(weights, "model.model.3.weight"):
+        return Layout(
+            arch=f"unet_{2**halvings}",
+            norm="batch" if "model.model.1.model.2.weight" in weights else "instance",
+            channels_in=weights["model.model.0.weight"].shape[1],
+            channels_out=weights["model.model.3.weight"].shape[1],
+            width=len(weights["model.model.0.weight"]),
+            dropout=True,
+        )
+    return None
+
+
+def _read_weights(path: Path) -> Weights:
+    """Return the tensors by name, in float32, without the `module.` that several GPUs leave in front."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) not in (b"PK", b"\x80\x02", b""):
+                raise RunError(f"{path} is no file of PyTorch: needed is latest_net_G*.pth")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"no file {path}") from None
+    except pickle.UnpicklingError:
+        raise RunError(
+            f"{path} holds more than weights, which is not loaded: loading it could run foreign code. "
+            "Needed is a state dict, as the authors' repository saves it"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0] or "it is empty or cut short"
+        raise RunError(f"{path} cannot be read as PyTorch weights: {reason}") from None
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise RunError(f"{path} is no state dict: needed is one tensor per name, and nothing else")
+    return {name.removeprefix("module."): _float(tensor) for name, tensor in found.items()}
+
+
+def _float(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _known(weights: Weights, norm: str) -> Weights:
+    """Leave out the statistics that PyTorch 0.3 kept in instance norms and nobody uses."""
+    if norm == "batch":
+        return weights
+    ends = (".running_mean", ".running_var", ".num_batches_tracked")
+    return {name: tensor for name, tensor in weights.items() if not name.endswith(ends)}
+
+
+def _is_matrix(weights: Weights, name: str) -> bool:
+    return name in weights and weights[name].dim() == 4
+
+
+def _number(name: str) -> int:
+    return int(name.split(".")[1])
+
+
+def _some_names(weights: Weights) -> str:
+    names = list(weights)
+    return (
+        ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        if names
+        else "no weights"
+    )
