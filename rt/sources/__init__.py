@@ -1,13 +1,32 @@
-"""Where frames come from."""
+"""Where frames come from: the address chooses the source."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
+from rt.errors import SourceError, nearest
 from rt.frame import Frame
+
+ADDRESSES = """\
+clip.mp4                     a video file
+photos/  img_%04d.png        a folder of pictures, or pictures with a number in their names
+photo.jpg                    one picture; with --loop a still camera
+pattern://                   drawn and moving like a camera; pattern://?unpaced as fast as it is read
+"""
+"""What can be typed as INPUT, one line each."""
+
+STREAM_SCHEMES: tuple[str, ...] = ()
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+NUMBER = re.compile(r"%(0(\d+))?d")
+"""The place of the number in the names of numbered pictures."""
+_FLAGS = {"start_s": "--start", "duration_s": "--duration"}
+"""Options whose name on the command line is another one than their own."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +70,20 @@ class Source(Protocol):
     every readable frame was delivered but the stream is not whole.
     """
 
-    live: bool
-    """True where frames that are not fetched in time are lost (a camera); False for files."""
-    dropped: int
-    """Frames lost so far because they were not fetched in time; 0 for files."""
-    info: SourceInfo
+    @property
+    def live(self) -> bool:
+        """True where frames that are not fetched in time are lost (a camera); False for files."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Frames lost so far because they were not fetched in time; 0 for files."""
+        ...
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the stream."""
+        ...
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame in order."""
@@ -67,11 +95,70 @@ class Source(Protocol):
 
 
 def open_source(address: str, options: SourceOptions = SourceOptions()) -> Source:
-    """Open what the user named.
+    """Open what the user named; see `ADDRESSES`.
 
     Raises:
-        SourceError: it cannot be opened, or is not a video.
+        SourceError: it cannot be opened, is not a video, or cannot do what `options` ask.
     """
+    _check_values(options)
+    scheme, separator, _ = address.partition("://")
+    if separator:
+        return _open_scheme(scheme.lower(), address, options)
+    if is_pictures(address):
+        from rt.sources.images import ImageSource
+
+        return ImageSource(address, options)
     from rt.sources.file import FileSource
 
+    refuse_options(options, address, "a video file", ())
     return FileSource(address)
+
+
+def _open_scheme(scheme: str, address: str, options: SourceOptions) -> Source:
+    if scheme == "pattern":
+        from rt.sources.pattern import open_pattern
+
+        return open_pattern(address, options)
+    known = ("pattern", *STREAM_SCHEMES)
+    raise SourceError(
+        f"cannot read {address}: {scheme}:// is not known{nearest(scheme, known)}; "
+        f"known: {', '.join(f'{name}://' for name in known)}"
+    )
+
+
+def is_pictures(address: str) -> bool:
+    """Return whether this names a folder, a picture, or numbered pictures."""
+    path = Path(address)
+    try:
+        if path.is_dir():
+            return True
+        numbered = NUMBER.search(path.name) is not None and not path.exists()
+    except (OSError, ValueError):  # not a name that a file can have
+        return False
+    return numbered or path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def refuse_options(options: SourceOptions, address: str, what: str, can: Collection[str]) -> None:
+    """Refuse by name what is asked of a source that it cannot do; `can` are names of fields.
+
+    Raises:
+        SourceError: one of the other options is set.
+    """
+    for field in dataclasses.fields(options):
+        if field.name not in can and getattr(options, field.name) != field.default:
+            flag = _FLAGS.get(field.name, f"--{field.name}")
+            raise SourceError(f"cannot use {flag} with {address}: it is {what}; leave {flag} out")
+
+
+def frames_before(time_s: float, fps: Fraction) -> int:
+    """Return how many frames at `fps`, the first at 0, begin before a time; counted in microseconds."""
+    return -int(-Fraction(round(time_s * 1_000_000), 1_000_000) * fps // 1)
+
+
+def _check_values(options: SourceOptions) -> None:
+    for name in ("fps", "height", "width", "duration_s"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise SourceError(f"cannot use {_FLAGS.get(name, f'--{name}')} {value}: more than 0 is needed")
+    if options.start_s < 0:
+        raise SourceError(f"cannot use --start {options.start_s:g}: 0 or more is needed")

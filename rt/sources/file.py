@@ -62,10 +62,6 @@ class FileSource:
     dropped = 0
 
     def __init__(self, path: str | Path) -> None:
-        if "://" in str(path):
-            raise SourceError(
-                f"cannot read {path}: it is an address, and only video files on disk can be read"
-            )
         self._path = Path(path)
         _check_file(self._path)
         self._lock = threading.Lock()
@@ -242,10 +238,8 @@ def _check_file(path: Path) -> None:
         SourceError: with what was found instead.
     """
     try:
-        if path.is_dir():
-            raise SourceError(f"cannot read {path}: it is a folder; the name of a video file is needed")
         if not path.exists():
-            raise SourceError(f"cannot read {path}: no such file{_nearest_file(path)}")
+            raise SourceError(f"cannot read {path}: no such file{nearest_file(path)}")
         if not path.is_file():
             raise SourceError(f"cannot read {path}: it is not a regular file; a video file is needed")
         if path.stat().st_size == 0:
@@ -256,7 +250,8 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"cannot read {path}: {reason(error)}") from None
 
 
-def _nearest_file(path: Path) -> str:
+def nearest_file(path: Path) -> str:
+    """Return what a path that does not exist may have meant, as the end of a message."""
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from rt.errors import DamagedSource, SourceError
-from rt.sources import Source, open_source
-from tests.support.media import Clip, cut_short, write_clip
+from rt.sources import Source, SourceOptions, open_source
+from tests.support.media import Clip, cut_short, drawn, write_clip
+from train.data import write_picture
 
 LIMIT_S = 20  # only reached where something hangs
 
@@ -26,8 +28,34 @@ def damaged_file(folder: Path) -> Source:
     return open_source(str(cut_short(write_clip(folder / "cut.mkv", Clip(frames=60)), 0.5)))
 
 
-WHOLE = {"file": whole_file}
-DAMAGED = {"file": damaged_file}
+def pictures(folder: Path) -> Source:
+    return open_source(str(_row(folder)))
+
+
+def damaged_pictures(folder: Path) -> Source:
+    row = _row(folder)
+    (row / "2.png").write_bytes(b"torn")
+    return open_source(str(row))
+
+
+def _row(folder: Path) -> Path:
+    row = folder / "row"
+    row.mkdir()
+    for index in range(5):
+        write_picture(row / f"{index}.png", drawn(index, 40, 56))
+    return row
+
+
+def pattern(folder: Path) -> Source:
+    return open_source("pattern://", SourceOptions(fps=Fraction(50), height=40, width=56, duration_s=0.5))
+
+
+def unpaced_pattern(folder: Path) -> Source:
+    return open_source("pattern://?unpaced", SourceOptions(height=40, width=56, duration_s=1))
+
+
+WHOLE = {"file": whole_file, "pictures": pictures, "pattern": pattern, "unpaced": unpaced_pattern}
+DAMAGED = {"file": damaged_file, "pictures": damaged_pictures}
 Opener = Callable[[Path], Source]
 
 
@@ -86,6 +114,28 @@ def test_close_works_twice_before_within_and_after_the_iteration(source: Source)
     source.close()
 
 
+def test_a_source_is_iterated_once(source: Source) -> None:
+    assert len(list(source)) > 1
+    with pytest.raises(RuntimeError, match="iterated once"):
+        next(iter(source))
+    source.close()
+
+
+def test_its_nature_and_facts_are_said_before_the_first_frame(source: Source) -> None:
+    assert source.info.name
+    assert source.info.frame_rate is not None
+    assert source.dropped == 0
+    live = [frame.captured_s is not None for frame in source]
+    assert set(live) == {source.live}
+    source.close()
+
+
+def test_no_thread_is_left_behind(source: Source) -> None:
+    next(iter(source))
+    source.close()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("capture")] == []
+
+
 def test_close_without_reading_works(source: Source) -> None:
     source.close()
     assert list(source) == []
@@ -116,7 +166,7 @@ def test_a_damaged_source_gives_its_frames_and_then_says_so_in_one_line(damaged:
         message = str(error)
     damaged.close()
     assert count > 1
-    assert f"read {count} frames" in message
+    assert re.search(rf"read {count} frames|{5 - count} of 5 pictures", message)
     assert "\n" not in message
 
 

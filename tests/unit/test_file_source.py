@@ -255,9 +255,9 @@ def test_a_folder_that_may_not_be_listed_is_not_called_missing(
     assert refusal(tmp_path / "clip.mp4") == f"cannot read {tmp_path / 'clip.mp4'}: no such file"
 
 
-def test_an_address_is_refused() -> None:
-    with pytest.raises(SourceError, match="it is an address"):
-        open_source("rtsp://camera/stream")
+def test_an_unknown_scheme_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SourceError, match="^cannot read patern://: patern:// is not known; did you mean"):
+        open_source("patern://")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

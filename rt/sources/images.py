@@ -1,0 +1,195 @@
+"""Pictures as frames: a folder, numbered pictures, or a single one."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from rt.errors import DamagedSource, SourceError
+from rt.frame import Frame, Rgb
+from rt.media import reason
+from rt.sources import NUMBER, PICTURE_SUFFIXES, SourceInfo, SourceOptions, frames_before, refuse_options
+from rt.sources.file import nearest_file
+from rt.sources.picture import read_picture
+from rt.sources.pixels import letterboxed
+
+_log = logging.getLogger(__name__)
+
+FPS = Fraction(25)
+"""Frames per second where no other rate is asked for."""
+_NAMED = 3
+"""So many damaged or odd-sized pictures are named; the others are counted."""
+
+
+class ImageSource:
+    """Pictures in natural order (`img_2` before `img_10`), each a frame.
+
+    All frames have the size of the first picture: another one is fitted into it, whole, on black. A damaged
+    picture is left out, and its place in time stays empty. A single picture is one frame, or with `loop` a
+    still camera.
+
+    Raises:
+        SourceError: there is no picture, or none that can be read.
+    """
+
+    live = False
+    dropped = 0
+
+    def __init__(self, address: str, options: SourceOptions) -> None:
+        refuse_options(options, address, "pictures", ("fps", "loop", "start_s", "duration_s"))
+        self._address = address
+        self._fps = options.fps or FPS
+        self._loop = options.loop
+        skipped = frames_before(options.start_s, self._fps)
+        self._paths = _find(address)
+        if skipped >= len(self._paths):
+            length_s = float(len(self._paths) / self._fps)
+            raise SourceError(
+                f"cannot start {address} at {options.start_s:g} s: its {_counted(len(self._paths))} "
+                f"at {float(self._fps):g} fps end at {length_s:g} s"
+            )
+        self._paths = self._paths[skipped:]
+        wanted = None if options.duration_s is None else max(1, frames_before(options.duration_s, self._fps))
+        if not self._loop:
+            self._count: int | None = min(len(self._paths), wanted or len(self._paths))
+        else:
+            self._count = wanted
+        self._faults: list[str] = []
+        self._others: list[str] = []
+        self._started = self._closed = False
+        self._first_at, self._first = self._read_first()
+        height, width = self._first.shape[:2]
+        self.info = SourceInfo(address, height, width, self._fps, self._count)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield a frame for each picture; uint8[H, W, 3] RGB, all of the first one's size.
+
+        Raises:
+            DamagedSource: behind the last frame, where pictures could not be read.
+            RuntimeError: the source was iterated before.
+        """
+        if self._started:
+            raise RuntimeError("an ImageSource is iterated once")
+        self._started = True
+        return self._frames()
+
+    def close(self) -> None:
+        """End the iteration. Works twice."""
+        self._closed = True
+
+    def _frames(self) -> Iterator[Frame]:
+        position, index = self._first_at, 0
+        while not self._closed and position != self._count:
+            lap, number = divmod(position, len(self._paths))
+            if number == 0 and lap and self._faults:
+                break  # a damaged row of pictures is not begun again
+            rgb = self._first if number == self._first_at else self._read(self._paths[number])
+            if rgb is not None:
+                yield Frame(self._fit(rgb, self._paths[number]), position, 1 / self._fps, index)
+                index += 1
+            position += 1
+        if self._faults and not self._closed:
+            raise DamagedSource(
+                f"{self._address}: {len(self._faults)} of {_counted(len(self._paths))} cannot be read: "
+                f"{_some(self._faults)}"
+            )
+
+    def _read_first(self) -> tuple[int, Rgb]:
+        for position, path in enumerate(self._paths[: self._count]):
+            rgb = self._read(path)
+            if rgb is not None:
+                return position, rgb
+        if len(self._paths) == 1:
+            raise SourceError(f"cannot read {self._faults[0]}")
+        raise SourceError(
+            f"cannot read {self._address}: none of its pictures can be read: {_some(self._faults)}"
+        )
+
+    def _read(self, path: Path) -> Rgb | None:
+        try:
+            return read_picture(path)
+        except SourceError as error:
+            self._faults.append(f"{path}: {error}")
+            if len(self._faults) <= _NAMED:
+                _log.warning("%s is left out: %s", path, error)
+            return None
+
+    def _fit(self, rgb: Rgb, path: Path) -> Rgb:
+        size = (self.info.height, self.info.width)
+        if rgb.shape[:2] == size:
+            return rgb
+        if len(self._others) < _NAMED and str(path) not in self._others:
+            self._others.append(str(path))
+            _log.warning(
+                "%s is %dx%d; it is fitted into the first size, %dx%d",
+                *(path, rgb.shape[1], rgb.shape[0], size[1], size[0]),
+            )
+        return letterboxed(rgb, size)
+
+
+def _find(address: str) -> list[Path]:
+    """Return the pictures an address names, in natural order.
+
+    Raises:
+        SourceError: there are none.
+    """
+    path = Path(address)
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if NUMBER.search(path.name) and not path.exists():
+            return _numbered(path)
+        if not path.exists():
+            raise SourceError(f"cannot read {address}: no such file{nearest_file(path)}")
+    except (OSError, ValueError) as error:
+        raise SourceError(f"cannot read {address}: {reason(error)}") from None
+    return [path]
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    pictures = [entry for entry in entries if entry.suffix.lower() in PICTURE_SUFFIXES]
+    if not pictures:
+        raise SourceError(
+            f"cannot read {folder}: it is a folder without pictures ({' '.join(PICTURE_SUFFIXES)}); "
+            "the name of a video file or of a folder with pictures is needed"
+        )
+    return sorted(pictures, key=lambda path: _natural(path.name))
+
+
+def _numbered(pattern: Path) -> list[Path]:
+    """Return the files that `img_%04d.png` names, by number; gaps are passed over, and said."""
+    found = NUMBER.search(pattern.name)
+    if found is None:
+        return []
+    digits = rf"\d{{{int(found[2])},}}" if found[2] else r"\d+"
+    before, behind = pattern.name[: found.start()], pattern.name[found.end() :]
+    expected = re.compile(f"{re.escape(before)}({digits}){re.escape(behind)}")
+    matches = [(entry, expected.fullmatch(entry.name)) for entry in pattern.parent.iterdir()]
+    numbers = sorted((int(match[1]), entry) for entry, match in matches if match)
+    if not numbers:
+        raise SourceError(f"cannot read {pattern}: there is no such picture, whatever the number")
+    missing = numbers[-1][0] - numbers[0][0] + 1 - len(numbers)
+    if missing > 0:
+        _log.warning(
+            "%s: %d numbers are missing; the pictures follow one another without them", pattern, missing
+        )
+    return [entry for _, entry in numbers]
+
+
+def _natural(name: str) -> tuple[tuple[str, int, str], ...]:
+    """Return what sorts names as people do: digits as numbers, upper case as lower."""
+    parts = re.findall(r"(\D*)(\d*)", name)
+    return tuple((text.lower(), int(number or -1), number) for text, number in parts)
+
+
+def _counted(number: int) -> str:
+    return "1 picture" if number == 1 else f"{number} pictures"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return "; ".join(names[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
