@@ -6,6 +6,7 @@ FrameshiftError          one line on stderr, exit 1
 │   └── DamagedSource    a source ended early or is damaged; the frames before the fault were delivered
 ├── SinkError            a sink cannot be opened or written
 └── BackendError         a backend is not installed, cannot load a model, or gives a wrong picture
+    └── EngineError      a compiled engine is missing, damaged, or made for something else
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ class SinkError(FrameshiftError):
 
 class BackendError(FrameshiftError):
     """A backend is not usable here, cannot load a model, or returned a wrong picture."""
+
+
+class EngineError(BackendError):
+    """A compiled engine is missing, damaged, or made for something else."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

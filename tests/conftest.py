@@ -45,3 +45,11 @@ def own_styles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     folder = tmp_path_factory.mktemp("styles")
     monkeypatch.setenv("FRAMESHIFT_STYLES", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_engines(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An engines folder that nobody else has, and that is made when the first engine is written."""
+    folder = tmp_path_factory.mktemp("cache") / "engines"
+    monkeypatch.setenv("FRAMESHIFT_ENGINES", str(folder))
+    return folder
