@@ -1,4 +1,4 @@
-"""Which backend is fastest here, and do they agree: `python tools/bench/backends.py --style winter`.
+"""Which backend is fastest here, and do they agree: `python -m tools.bench.backends --style winter`.
 
 The backends take turns within one process, a few pictures each, so that whatever else the machine does falls
 on all of them alike; compare the ratio of one run, never times of different runs. Prints a table, then one
@@ -8,27 +8,20 @@ JSON object as the last line; `--save` also writes it to tools/bench/results/bac
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import platform
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.table import Table
 
-from rt.backends import CPU_ORDER, Backend, backend_status, open_backend
-from rt.backends.cpu import cpu_name, cpu_threads
+from rt.backends import CPU_ORDER, CPU_PRECISIONS, Backend, backend_status, open_backend
 from rt.errors import FrameshiftError
 from rt.fit import network_size
 from rt.styles import Style, find_style
+from tools.bench.result import facts, finish, parser, table
 
-ROOT = Path(__file__).resolve().parents[2]
 TURN = 10
 """Pictures a backend translates before the next one's turn."""
 SETTLE = 2
@@ -43,74 +36,60 @@ def main() -> int:
     except FrameshiftError as error:
         print(f"backends: {error}", file=sys.stderr)
         return 1
-    Console().print(table(result))
-    if arguments.save:
-        size = "x".join(map(str, result["size"]))
-        path = ROOT / "tools" / "bench" / "results" / f"backends-{result['date']}-{size}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(f"saved {path}", file=sys.stderr)
-    print(json.dumps(result))
+    finish(result, shown(result), arguments.save, "x".join(map(str, result["size"])))
     return 0
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--style", required=True, help="name of a style, or the path of its folder")
-    parser.add_argument("--size", type=int, default=256, help="short side of the network's picture in pixels")
-    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of measuring per backend")
-    parser.add_argument("--save", action="store_true", help="write the result file")
-    return parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--style", required=True, help="name of a style, or the path of its folder")
+    made.add_argument("--size", type=int, default=256, help="short side of the network's picture in pixels")
+    made.add_argument("--seconds", type=float, default=5.0, help="seconds of measuring per contender")
+    return made.parse_args()
 
 
 def measure(style: Style, short_px: int, seconds: float) -> dict[str, Any]:
-    """Let every CPU backend that works here translate a 16:9 picture in turns; return all there is to say."""
+    """Let every CPU backend and precision translate a 16:9 picture in turns; return all there is to say."""
     size = network_size(1080, 1920, short_px, style.card.multiple, style.card.minimum_px)
-    versions = {status.name: status.version for status in backend_status() if status.works}
-    backends = [open_backend(name, style, size).backend for name in CPU_ORDER if name in versions]
+    working = [status.name for status in backend_status() if status.works and status.name in CPU_ORDER]
+    contenders = {
+        f"{name} {precision}": open_backend(name, style, size, precision).backend
+        for name in working
+        for precision in reversed(CPU_PRECISIONS)
+        if precision in style.card.models
+    }
     picture = drawn(size)
     try:
-        pictures = [backend.translate(picture).astype(int) for backend in backends]
-        times_ms = take_turns(backends, picture, seconds)
+        pictures = {name: backend.translate(picture).astype(int) for name, backend in contenders.items()}
+        times_ms = take_turns(contenders, picture, seconds)
     finally:
-        for backend in backends:
+        for backend in contenders.values():
             backend.close()
-    rows = [
-        {**facts(backend, times_ms[backend.name]), "version": versions[backend.name]} for backend in backends
-    ]
-    p50_ms = {row["backend"]: row["p50_ms"] for row in rows}
-    both = len(backends) == 2
+    first = next(iter(contenders))
+    rows = [row(name, times_ms, np.abs(pictures[name] - pictures[first]).max(), first) for name in contenders]
     return {
-        "benchmark": "backends",
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": commit(),
-        "machine": machine(),
+        **facts("backends"),
         "style": style.name,
-        "model_sha256": style.card.models["fp32"].sha256,
+        "models": {precision: model.sha256 for precision, model in style.card.models.items()},
         "size": list(size),
-        "backends": rows,
-        "ratio_openvino_to_onnxruntime": round(p50_ms["openvino"] / p50_ms["onnxruntime"], 3)
-        if both
-        else None,
-        "largest_difference_levels": int(np.abs(pictures[0] - pictures[1]).max()) if both else None,
+        "compared_with": first,
+        "contenders": rows,
     }
 
 
 def take_turns(
-    backends: list[Backend], picture: npt.NDArray[np.uint8], seconds: float
+    contenders: dict[str, Backend], picture: npt.NDArray[np.uint8], seconds: float
 ) -> dict[str, list[float]]:
-    """Return the milliseconds of every counted picture by backend."""
-    times_ms: dict[str, list[float]] = {backend.name: [] for backend in backends}
+    """Return the milliseconds of every counted picture by contender."""
+    times_ms: dict[str, list[float]] = {name: [] for name in contenders}
     while any(sum(times) < seconds * 1000 for times in times_ms.values()):
-        for backend in backends:
+        for name, backend in contenders.items():
             for number in range(SETTLE + TURN):
                 begin = time.perf_counter()
                 backend.translate(picture)
                 if number >= SETTLE:
-                    times_ms[backend.name].append((time.perf_counter() - begin) * 1000)
+                    times_ms[name].append((time.perf_counter() - begin) * 1000)
     return times_ms
 
 
@@ -122,55 +101,27 @@ def drawn(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return np.clip(ramps + grain, 0, 255).astype(np.uint8)[None]
 
 
-def facts(backend: Backend, times_ms: list[float]) -> dict[str, Any]:
-    """Return a backend's line of the result."""
-    p50_ms, p95_ms = np.percentile(times_ms, [50, 95])
+def row(name: str, times_ms: dict[str, list[float]], difference: int, first: str) -> dict[str, Any]:
+    """Return a contender's line of the result."""
+    p50_ms, p95_ms = np.percentile(times_ms[name], [50, 95])
     return {
-        "backend": backend.name,
-        "device": backend.device,
-        "precision": backend.precision,
-        "pictures": len(times_ms),
+        "name": name,
+        "pictures": len(times_ms[name]),
         "p50_ms": round(float(p50_ms), 2),
         "p95_ms": round(float(p95_ms), 2),
-        "fps": round(1000 / float(np.mean(times_ms)), 1),
+        "fps": round(1000 / float(np.mean(times_ms[name])), 1),
+        "ratio": round(float(p50_ms / np.percentile(times_ms[first], 50)), 3),
+        "largest_difference_levels": int(difference),
     }
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures hold for."""
-    return {
-        "cpu": cpu_name(),
-        "threads": cpu_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-
-
-def commit() -> str:
-    """Return the commit measured, with `+` where files differ from it."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-    changed = git("status", "--porcelain", "--untracked-files=no")
-    return git("rev-parse", "--short", "HEAD").strip() + ("+" if changed else "")
-
-
-def table(result: dict[str, Any]) -> Table:
+def shown(result: dict[str, Any]) -> Table:
     """Return the result as people read it."""
     height, width = result["size"]
-    found = Table(title=f"style {result['style']}, {height}x{width}, {result['machine']['cpu']}")
-    for heading in ("backend", "version", "precision", "p50 ms", "p95 ms", "fps", "pictures"):
-        found.add_column(heading, justify="left" if heading in ("backend", "version") else "right")
-    for row in result["backends"]:
-        cells = ("backend", "version", "precision", "p50_ms", "p95_ms", "fps", "pictures")
-        found.add_row(*(str(row[cell]) for cell in cells))
-    if result["ratio_openvino_to_onnxruntime"] is not None:
-        found.caption = (
-            f"openvino takes {result['ratio_openvino_to_onnxruntime']} of onnxruntime's time; "
-            f"largest difference {result['largest_difference_levels']} level(s)"
-        )
-    return found
+    title = f"style {result['style']}, {width}x{height}, {result['machine']['cpu']}"
+    keys = ("name", "p50_ms", "p95_ms", "fps", "pictures", "ratio", "largest_difference_levels")
+    headings = ("backend", "p50 ms", "p95 ms", "fps", "pictures", "time ratio", "levels off")
+    return table(title, headings, [[row[key] for key in keys] for row in result["contenders"]])
 
 
 if __name__ == "__main__":
