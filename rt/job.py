@@ -15,8 +15,9 @@ from rt.fit import network_size
 from rt.frame import Frame
 from rt.log import LOG, live_status, progress
 from rt.pipeline import Stop, run_pipeline
-from rt.sinks import Sink, SinkOptions, open_sink
+from rt.sinks import WINDOW, Sink, SinkOptions
 from rt.sinks.display import display_fault
+from rt.sinks.several import open_outputs
 from rt.sources import Source, SourceOptions, open_source
 from rt.stats import Meter, Stats, Status
 from rt.styles import find_style, list_styles
@@ -153,13 +154,28 @@ class _Styles:
 
 
 def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
-    if job.outputs:
-        if not job.compare:
-            return open_sink(job.outputs[0], source, job.sink)
-        from rt.sinks.compared import Compared
+    """Open every output, and the window where one is asked for or nothing else is."""
+    addresses = [address for address in job.outputs if address != WINDOW]
+    with ExitStack() as opened:
+        window = None
+        if not addresses or len(addresses) < len(job.outputs):
+            window = _open_window(job, source)
+            opened.callback(window.abort)
+        sink = open_outputs(
+            addresses,
+            source,
+            job.sink,
+            live=source.live,
+            window=window,
+            record=job.record,
+            controls=controls,
+            compare=job.compare,
+        )
+        opened.pop_all()
+        return sink
 
-        size = (source.info.height, 2 * source.info.width)
-        return Compared(open_sink(job.outputs[0], source, job.sink, size=size))
+
+def _open_window(job: Job, source: Source) -> Sink:
     if fault := display_fault():
         command = f"frameshift run {shlex.quote(job.input)} OUTPUT.mp4 --style {shlex.quote(job.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")

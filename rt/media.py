@@ -148,8 +148,8 @@ class Chapter:
 class Companions:
     """Everything in a file beside the video that is translated: its other streams, chapters and metadata.
 
-    The reader puts packets in, in the order of the file; a writer takes them out. Where no writer asked for
-    them they are dropped.
+    The reader puts packets in, in the order of the file; every writer gets all of them. Where no writer
+    asked for them they are dropped.
     """
 
     def __init__(
@@ -163,26 +163,52 @@ class Companions:
         self.chapters = tuple(chapters)
         self.metadata = dict(metadata)
         self.video_metadata = dict(video_metadata)
-        self.wanted = False
-        """Set by the writer that will take the packets."""
         self.ended = False
         """Set by the reader after the last packet."""
-        self._packets: deque[av.packet.Packet[Any]] = deque()
+        self._early: list[av.packet.Packet[Any]] = []  # put in before the first writer asked
+        self._writers: list[deque[av.packet.Packet[Any]]] = []
+
+    @property
+    def wanted(self) -> bool:
+        """True where a writer will take the packets."""
+        return bool(self._writers)
 
     def put(self, packet: av.packet.Packet[Any]) -> None:
         """Hand over a packet; the caller gives it up."""
-        self._packets.append(packet)
+        if not self._writers:
+            self._early.append(packet)
+        for number, waiting in enumerate(self._writers):
+            waiting.append(packet if number == 0 else _copied(packet))
 
     def first(self, stream_index: int) -> av.packet.Packet[Any] | None:
-        """Return the first waiting packet of a stream without taking it."""
-        return next((packet for packet in self._packets if packet.stream_index == stream_index), None)
+        """Return the first early packet of a stream without taking it."""
+        return next((packet for packet in self._early if packet.stream_index == stream_index), None)
 
-    def take(self) -> list[av.packet.Packet[Any]]:
-        """Return the packets put in since the last call; they are the caller's."""
-        taken = []
-        while self._packets:
-            taken.append(self._packets.popleft())
-        return taken
+    def drop(self) -> None:
+        """Forget what was put in so far; for a reader whose packets nobody wants."""
+        self._early.clear()
+
+    def subscribe(self) -> deque[av.packet.Packet[Any]]:
+        """Return the packets for one writer, who takes them from the left and may change them.
+
+        Called before the reader goes on; packets are appended to it as they are read.
+        """
+        waiting = deque(_copied(packet) for packet in self._early)
+        self._writers.append(waiting)
+        return waiting
+
+
+def _copied(packet: av.packet.Packet[Any]) -> av.packet.Packet[Any]:
+    """Return a packet of the same content, whose times and stream can be set apart."""
+    copy: av.packet.Packet[Any] = av.packet.Packet(bytes(packet))
+    copy.stream = packet.stream
+    copy.time_base = packet.time_base
+    copy.pts, copy.dts = packet.pts, packet.dts
+    copy.duration = packet.duration or 0
+    copy.is_keyframe, copy.is_corrupt = packet.is_keyframe, packet.is_corrupt
+    for data in packet.iter_sidedata():
+        copy.set_sidedata(data)
+    return copy
 
 
 class Shape(Protocol):

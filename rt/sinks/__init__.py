@@ -14,7 +14,11 @@ from rt.frame import Frame
 if TYPE_CHECKING:
     from rt.media import FrameStream
 
-SCHEMES = ("null",)
+WINDOW = "window://"
+"""The address of a window, which whoever runs the pipeline opens: it must stay on the main thread."""
+SHOWN_LIVE: frozenset[str] = frozenset()
+"""Schemes of outputs that somebody watches as they come: late frames are worth nothing to them."""
+SCHEMES = ("null", *sorted(SHOWN_LIVE))
 """What an address may begin with, before `://`; any other address is a file, a folder or a name pattern."""
 
 
@@ -38,6 +42,10 @@ class SinkOptions:
     """Speed against size, the encoder's own word; None: the encoder's usual one."""
 
 
+USUAL = SinkOptions()
+"""Nothing asked for."""
+
+
 class Sink(Protocol):
     """A consumer of frames. Every method raises `SinkError` on failure."""
 
@@ -57,7 +65,7 @@ class Sink(Protocol):
 def open_sink(
     address: str,
     like: FrameStream | None,
-    options: SinkOptions = SinkOptions(),
+    options: SinkOptions = USUAL,
     *,
     size: tuple[int, int] | None = None,
     frame_rate: Fraction | None = None,
@@ -83,7 +91,7 @@ def open_sink(
             return ImageSink(address, like, overwrite=options.overwrite)
         from rt.sinks.file import FileSink
 
-        return FileSink(address, like, overwrite=options.overwrite, size=size, frame_rate=frame_rate)
+        return FileSink(address, like, options, size=size, frame_rate=frame_rate)
     if scheme == "null":
         from rt.sinks.null import NullSink
 
@@ -99,6 +107,11 @@ def scheme_of(address: str) -> str | None:
     """Return what stands before `://` in lower case; None for a name of a file."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
     return found[1].lower() if found else None
+
+
+def is_shown_live(scheme: str | None) -> bool:
+    """Tell whether somebody watches the output as it comes; late frames are worth nothing there."""
+    return scheme in SHOWN_LIVE
 
 
 def is_for_pictures(address: str) -> bool:

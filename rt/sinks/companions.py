@@ -78,6 +78,7 @@ class CompanionCopy:
         self._companions = companions
         self.templates = self._holdable() if companions else []
         self._lanes: dict[int, _Lane] = {}
+        self._packets: deque[av.packet.Packet[Any]] = deque()
 
     @property
     def movflags(self) -> list[str]:
@@ -123,7 +124,7 @@ class CompanionCopy:
         container.metadata.update(_kept(self._companions.metadata))
         video.metadata.update(_kept(self._companions.video_metadata))
         self._copy_chapters(container)
-        self._companions.wanted = True
+        self._packets = self._companions.subscribe()
 
     def write_until(self, time_s: Fraction) -> None:
         """Write every packet that belongs before `time_s`, a time in the file."""
@@ -140,10 +141,10 @@ class CompanionCopy:
             lane.warn(self._path)
 
     def _collect(self) -> None:
-        if self._companions is not None:
-            for packet in self._companions.take():
-                if lane := self._lanes.get(packet.stream_index):
-                    lane.waiting.append(packet)
+        while self._packets:
+            packet = self._packets.popleft()
+            if lane := self._lanes.get(packet.stream_index):
+                lane.waiting.append(packet)
 
     def _attach_cover(self, container: av.container.OutputContainer, template: av.stream.Stream) -> None:
         """Store a cover picture the way Matroska does: as an attached file, not as a stream."""

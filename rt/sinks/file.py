@@ -18,8 +18,10 @@ import av.error
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.media import Colour, FrameStream, VideoFacts, VideoFile, known_matrix, rational, reason
+from rt.sinks import USUAL, SinkOptions
 from rt.sinks.companions import CompanionCopy
 from rt.sinks.part import PartFile
+from rt.sinks.salvage import cut_to_whole_fragments
 from rt.sinks.track import VideoTrack
 
 _log = logging.getLogger(__name__)
@@ -49,9 +51,10 @@ class FileSink:
         path: the target; its suffix chooses the container: .mp4, .mov or .mkv.
         like: the source of the frames. Where it is a video file, time base, orientation, colour and pixel
             shape are taken from it, and its other streams, chapters and metadata are copied.
-        overwrite: replace an existing target.
+        options: what the user asks: whether an existing target is replaced.
         size: (height, width) in pixels of the upright frames; that of `like` where not given.
         frame_rate: mean frames per second; that of `like` where not given.
+        salvage: where writing fails, keep what was written before under the name of the target.
 
     Raises:
         SinkError: the target cannot be written, exists, is the source itself, or cannot hold a stream.
@@ -61,11 +64,14 @@ class FileSink:
         self,
         path: str | Path,
         like: FrameStream | None = None,
+        options: SinkOptions = USUAL,
         *,
-        overwrite: bool = False,
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
+        salvage: bool = False,
     ) -> None:
+        self._salvage = salvage
+        self._written = False
         self._lock = threading.RLock()
         self._part: PartFile | None = None
         self._container: av.container.OutputContainer | None = None
@@ -73,7 +79,7 @@ class FileSink:
         self._format = container_format(self._path)
         file = like if isinstance(like, VideoFile) else None
         self._size, frame_rate = _shape(like, size, frame_rate)
-        self._part = PartFile(self._path, file.video.path if file else None, overwrite)
+        self._part = PartFile(self._path, file.video.path if file else None, options.overwrite)
         try:
             self._guarded(lambda: self._open(file, frame_rate))
         except BaseException:
@@ -118,13 +124,18 @@ class FileSink:
     def abort(self) -> None:
         """End without a result and remove the part. Works twice; does nothing after `close`."""
         with self._lock:
-            part, self._part = self._part, None
-            if part is None:
-                return
-            part.remove()  # first: with its file closed, the container does not try to finish it
+            if (part := self._give_up()) is not None:
+                part.remove()
+
+    def _give_up(self) -> PartFile | None:
+        """Let go of the part as it is, and return it."""
+        part, self._part = self._part, None
+        if part is not None:
+            part.file.close()  # first: with its file closed, the container does not try to finish it
             container, self._container = self._container, None
             if container is not None:
                 container.close()
+        return part
 
     def __del__(self) -> None:
         if getattr(self, "_part", None) is not None:
@@ -177,6 +188,7 @@ class FileSink:
     def _write(self, frame: Frame) -> None:
         written_s = self._track.write(frame, self._companions.shift_s)
         if written_s is not None:
+            self._written = True
             self._companions.write_until(written_s)
 
     def _finish(self) -> None:
@@ -194,8 +206,22 @@ class FileSink:
         try:
             return action()
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            self.abort()
-            raise SinkError(f"cannot write {self._path}: {reason(error)}") from None
+            raise SinkError(f"cannot write {self._path}: {reason(error)}{self._rest()}") from None
+
+    def _rest(self) -> str:
+        """End a file that cannot be written any more; return what to say of the rest of it."""
+        part = self._give_up()
+        if part is None:
+            return ""
+        if (
+            self._salvage
+            and self._written
+            and (self._format == "matroska" or cut_to_whole_fragments(part.path))
+        ):
+            part.publish()
+            return "; what was recorded before that is kept"
+        part.remove()
+        return ""
 
 
 def container_format(path: Path) -> str:

@@ -10,6 +10,7 @@ import cv2
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import SinkClosed
+from rt.sinks.pace import Pace
 
 LEAVE_KEYS = frozenset({ord("q"), ord("Q"), 27})
 """q and Escape."""
@@ -30,10 +31,9 @@ class WindowSink:
         # OpenCV's wheels ship Qt without fonts, and Qt says so once per widget; the window draws no text.
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
         self._title = title
-        self._paced = paced
+        self._pace = Pace() if paced else None
         self._open = False
         self._closed = False
-        self._zero_s: float | None = None
 
     def write(self, frame: Frame) -> None:
         """Show one frame when it is due.
@@ -74,12 +74,10 @@ class WindowSink:
 
     def _wait_until_due(self, frame: Frame) -> None:
         """Wait for the frame's time; a frame that is late is shown at once and moves all later ones."""
-        if not self._paced:
+        if self._pace is None:
             return
-        now = time.perf_counter()
-        if self._zero_s is None or self._zero_s + frame.time_s < now:
-            self._zero_s = now - frame.time_s
-        while (left_s := self._zero_s + frame.time_s - time.perf_counter()) > 0:
+        due_s = self._pace.due_s(frame)
+        while (left_s := due_s - time.perf_counter()) > 0:
             self._look(min(left_s, STEP_S))
 
     def _look(self, wait_s: float) -> None:

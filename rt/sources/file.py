@@ -86,7 +86,7 @@ class FileSource:
             raise RuntimeError("a FileSource is iterated once")
         self._started = True
         if not self.companions.wanted:
-            self.companions.take()
+            self.companions.drop()
         yield from self._frames()
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import Sink, open_sink
+from rt.sinks.lane import Lane
 from rt.sinks.null import NullSink
+from rt.sinks.recorder import Recorder
+from rt.sinks.several import SeveralSinks
 from tests.support.media import drawn, video
 
 SIZE = (40, 56)
@@ -50,13 +54,41 @@ def null_sink(folder: Path) -> Opened:
     return Opened(sink, folder, lambda: sink.frames, results=0)
 
 
+def recorder(folder: Path) -> Opened:
+    target = folder / "result.mp4"
+    sink = Recorder(Fraction(25), path=target, size=SIZE)
+    return Opened(sink, folder, lambda: len(video(target).pts))
+
+
+def several(folder: Path) -> Opened:
+    first = file_sink(".mp4")(folder)
+    second = picture_folder(folder)
+    return Opened(SeveralSinks([first.sink, second.sink]), folder, first.count, results=2)
+
+
+def lane(folder: Path) -> Opened:
+    counted = NullSink()
+    sinks = SeveralSinks([], [Lane("null", counted, recorded=False)], file_sink(".mp4")(folder).sink)
+    return Opened(sinks, folder, lambda: len(video(folder / "result.mp4").pts))
+
+
 SINKS = {
     "mp4": file_sink(".mp4"),
     "mov": file_sink(".mov"),
     "mkv": file_sink(".mkv"),
     "pictures": picture_folder,
     "null": null_sink,
+    "recorder": recorder,
+    "several": several,
+    "lane": lane,
 }
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture(params=list(SINKS.values()), ids=list(SINKS))

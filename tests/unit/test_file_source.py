@@ -189,7 +189,7 @@ def test_the_parts_of_a_joined_recording_follow_one_another(
     joined = tmp_path / "joined.ts"
     joined.write_bytes(2 * part.read_bytes())
     source = FileSource(joined)
-    source.companions.wanted = True
+    packets = source.companions.subscribe()
     times = []
     with caplog.at_level(logging.WARNING), contextlib.suppress(DamagedSource):
         for frame in source:
@@ -198,7 +198,7 @@ def test_the_parts_of_a_joined_recording_follow_one_another(
     assert len(times) == 100
     assert min(steps) > Fraction(1, 50)
     assert max(steps) < Fraction(1, 8)
-    sound = [packet_time(packet) or 0 for packet in source.companions.take()]
+    sound = [packet_time(packet) or 0 for packet in packets]
     assert sound == sorted(sound)
     assert "starts again 1 time(s)" in caplog.text
     source.close()

@@ -15,7 +15,7 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import open_sink
+from rt.sinks import SinkOptions, open_sink
 from rt.sinks.file import FileSink, probe_encoder
 from rt.sources.file import FileSource
 from tests.support.copying import UNIT, copy, frame, refusal
@@ -32,12 +32,12 @@ def test_an_existing_file_is_refused(tmp_path: Path) -> None:
 def test_an_existing_file_is_replaced_only_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     target.write_bytes(b"precious")
-    sink = FileSink(target, size=(48, 64), overwrite=True)
+    sink = FileSink(target, size=(48, 64), options=SinkOptions(overwrite=True))
     sink.write(frame(0))
     assert target.read_bytes() == b"precious"
     sink.abort()
     assert target.read_bytes() == b"precious"
-    sink = FileSink(target, size=(48, 64), overwrite=True)
+    sink = FileSink(target, size=(48, 64), options=SinkOptions(overwrite=True))
     sink.write(frame(0))
     sink.close()
     assert len(video(target).pts) == 1
@@ -56,7 +56,7 @@ def test_the_input_is_never_overwritten(tmp_path: Path, link: str, overwrite: bo
     else:
         target = path if link == "same" else tmp_path / ".." / tmp_path.name / "in.mp4"
     source = FileSource(path)
-    assert "it is the input itself" in refusal(target, like=source, overwrite=overwrite)
+    assert "it is the input itself" in refusal(target, like=source, options=SinkOptions(overwrite=overwrite))
     source.close()
     assert path.read_bytes() == before
 

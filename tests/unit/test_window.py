@@ -12,7 +12,7 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import SinkClosed, display, window
+from rt.sinks import SinkClosed, display, pace, window
 from rt.sinks.window import STEP_S, WindowSink
 from tests.conftest import Screen
 from tests.support.cli import environment
@@ -69,6 +69,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Screenless:
     screenless = Screenless()
     monkeypatch.setattr(window, "cv2", screenless)
     monkeypatch.setattr(window, "time", screenless)
+    monkeypatch.setattr(pace, "time", screenless)
     return screenless
 
 

@@ -1,0 +1,250 @@
+"""Several outputs of one run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+from rt.controls import Controls
+from rt.errors import SinkError
+from rt.frame import Frame
+from rt.media import FrameStream
+from rt.sinks import USUAL, Sink, SinkOptions, is_for_pictures, is_shown_live, open_sink, scheme_of
+from rt.sinks.compared import Compared
+from rt.sinks.lane import Lane
+from rt.sinks.pace import Pace
+
+_log = logging.getLogger(__name__)
+
+USUAL_RATE = Fraction(30)
+"""Frames per second of a live source that does not say it."""
+
+
+class SeveralSinks:
+    """Gives every frame to several outputs.
+
+    Frames go to `direct` sinks in the calling thread: nothing is lost, the slowest sets the pace, a failure
+    ends the run. `lanes` never hold a frame up; one that fails is said once and the others go on. The
+    `window` comes last, in the calling thread, because windows must be drawn by the main one.
+
+    Args:
+        paced: hold each frame back until its time; for lanes beside a recorded source without a window.
+        on_fault: is told once of each lane that fails, in one line.
+    """
+
+    def __init__(
+        self,
+        direct: Sequence[Sink] = (),
+        lanes: Sequence[Lane] = (),
+        window: Sink | None = None,
+        *,
+        paced: bool = False,
+        on_fault: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._direct = list(direct)
+        self._lanes = list(lanes)
+        self._window = window
+        self._pace = Pace() if paced else None
+        self._on_fault = on_fault
+        self._said: set[str] = set()
+        self._ended = threading.Event()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Frames that each lane could not take in time, by its name."""
+        return {lane.name: lane.lost for lane in self._lanes}
+
+    def write(self, frame: Frame) -> None:
+        """Give a frame to every output that still works.
+
+        Raises:
+            SinkError: a direct sink failed, or every lane did and there is nothing else.
+            SinkClosed: the window was closed.
+        """
+        if self._ended.is_set():
+            raise SinkError("the outputs are closed and cannot take a frame")
+        if self._pace is not None:
+            self._ended.wait(max(0.0, self._pace.due_s(frame) - time.perf_counter()))
+        for sink in self._direct:
+            sink.write(frame)
+        for lane in self._lanes:
+            lane.put(frame)
+        self._look_at_lanes()
+        if self._window is not None:
+            self._window.write(frame)
+
+    def close(self) -> None:
+        """Finish every output, whatever becomes of the others; works twice.
+
+        Raises:
+            SinkError: the first failure of something recorded, now or before.
+        """
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        faults: list[SinkError] = []
+        for sink in self._sinks():
+            try:
+                sink.close()
+            except SinkError as error:
+                faults.append(error)
+        for lane in self._lanes:
+            try:
+                lane.close()
+            except SinkError as error:
+                if lane.recorded:
+                    faults.append(error)
+                else:
+                    self._say(lane.name, error)
+        for fault in faults[1:]:
+            _log.error("%s", fault)
+        if faults:
+            raise faults[0]
+
+    def abort(self) -> None:
+        """End every output without a result; recordings of live frames are kept. Works twice."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        with ExitStack() as ends:
+            for sink in self._sinks():
+                ends.callback(sink.abort)
+            for lane in self._lanes:
+                ends.callback(lane.abort)
+
+    def _sinks(self) -> list[Sink]:
+        return [*self._direct, *([] if self._window is None else [self._window])]
+
+    def _look_at_lanes(self) -> None:
+        faults = [(lane.name, lane.fault) for lane in self._lanes if lane.fault is not None]
+        if faults and len(faults) == len(self._lanes) and not self._sinks():
+            raise faults[-1][1]
+        for name, fault in faults:
+            self._say(name, fault)
+
+    def _say(self, name: str, fault: SinkError) -> None:
+        if name not in self._said:
+            self._said.add(name)
+            self._on_fault(f"{fault}; the other outputs go on")
+
+
+def open_outputs(
+    addresses: Sequence[str],
+    like: FrameStream | None,
+    options: SinkOptions = USUAL,
+    *,
+    live: bool,
+    size: tuple[int, int] | None = None,
+    frame_rate: Fraction | None = None,
+    window: Sink | None = None,
+    record: str | None = None,
+    controls: Controls | None = None,
+    compare: bool = False,
+) -> Sink:
+    """Open everything that a run writes to or shows, as one sink.
+
+    Args:
+        addresses: what the user named, see `open_sink`.
+        like: the source of the frames.
+        options: how video is coded, and whether what exists is replaced.
+        live: the source is live: each output then has a thread of its own.
+        size: (height, width) of the frames where it is not that of `like`.
+        frame_rate: mean frames per second where it is not that of `like`.
+        window: an opened window, shown beside the other outputs.
+        record: name of a file that is recorded from the start beside a live view.
+        controls: whose `recording` begins and ends recordings, and who is told of faults.
+        compare: write before and after side by side to every address; frames need `before` then.
+
+    Raises:
+        SinkError: one of them cannot be written; nothing is left behind of the others.
+    """
+    if not addresses and window is None and record is None:
+        raise ValueError("a run needs an output or a window")
+    if record is not None and not live:
+        raise SinkError("a recorded source is not recorded again: name OUTPUT instead of --record")
+    rate = frame_rate or (like.info.frame_rate if like is not None else None)
+    opener = _Opener(like, options, live, size, rate, controls, compare)
+    with ExitStack() as opened:
+        for address in addresses:
+            opened.callback(opener.open(address).abort)
+        if live and (record is not None or (controls is not None and window is not None)):
+            opened.callback(opener.open_recorder(record).abort)
+        opened.pop_all()
+    alone = opener.direct if not opener.lanes and window is None else []
+    if len(alone) == 1:
+        return alone[0]
+    shown = any(not lane.recorded for lane in opener.lanes)
+
+    def on_fault(text: str) -> None:
+        _log.warning("%s", text)
+        if controls is not None:
+            controls.note(text)
+
+    paced = shown and not live and window is None
+    return SeveralSinks(opener.direct, opener.lanes, window, paced=paced, on_fault=on_fault)
+
+
+class _Opener:
+    """Opens outputs one by one, each as the source wants it."""
+
+    def __init__(
+        self,
+        like: FrameStream | None,
+        options: SinkOptions,
+        live: bool,
+        size: tuple[int, int] | None,
+        frame_rate: Fraction | None,
+        controls: Controls | None,
+        compare: bool,
+    ) -> None:
+        self.direct: list[Sink] = []
+        self.lanes: list[Lane] = []
+        self._like = like
+        self._options = options
+        self._live = live
+        self._size = size if size is not None or like is None else (like.info.height, like.info.width)
+        self._frame_rate = frame_rate
+        self._controls = controls
+        self._compare = compare
+
+    def open(self, address: str) -> Sink | Lane:
+        scheme = scheme_of(address)
+        is_file = scheme is None and not is_for_pictures(address)
+        size = self._size
+        if size is not None and self._compare:
+            size = (size[0], 2 * size[1])
+        if self._live and is_file:
+            sink = self._recorder(Path(address), size, None)
+        else:
+            sink = open_sink(address, self._like, self._options, size=size, frame_rate=self._frame_rate)
+        if self._compare:
+            sink = Compared(sink)
+        if is_shown_live(scheme):
+            return self._lane(address, sink, recorded=False)
+        if self._live and scheme is None:
+            return self._lane(address, sink, recorded=True)
+        self.direct.append(sink)
+        return sink
+
+    def open_recorder(self, record: str | None) -> Lane:
+        path = None if record is None else Path(record)
+        return self._lane(
+            record or "recording", self._recorder(path, self._size, self._controls), recorded=True
+        )
+
+    def _recorder(self, path: Path | None, size: tuple[int, int] | None, controls: Controls | None) -> Sink:
+        from rt.sinks.recorder import Recorder
+
+        return Recorder(
+            self._frame_rate or USUAL_RATE, self._options, path=path, size=size, controls=controls
+        )
+
+    def _lane(self, name: str, sink: Sink, recorded: bool) -> Lane:
+        lane = Lane(name, sink, recorded)
+        self.lanes.append(lane)
+        return lane

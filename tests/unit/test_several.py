@@ -1,0 +1,315 @@
+"""Several outputs of one run: what a slow, dead or closed one does to the others."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rt.controls import Controls
+from rt.errors import SinkError
+from rt.frame import Frame
+from rt.sinks import Sink, SinkClosed, SinkOptions
+from rt.sinks.lane import CAPACITY, Lane
+from rt.sinks.null import NullSink
+from rt.sinks.several import SeveralSinks, open_outputs
+from rt.sources.file import FileSource
+from tests.support.media import Clip, Sound, companions, drawn, video, write_clip
+from tests.support.sinks import Listed
+
+SIZE = (16, 24)
+
+
+def frame(index: int) -> Frame:
+    return Frame(drawn(index, *SIZE), index, Fraction(1, 25), index)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def write(sink: Sink, count: int) -> None:
+    for index in range(count):
+        sink.write(frame(index))
+
+
+def test_every_output_gets_every_frame_in_order() -> None:
+    first, second, window = Listed(), Listed(), Listed()
+    several = SeveralSinks([first, second], [], window)
+    write(several, 5)
+    several.close()
+    several.close()
+    several.abort()
+    for sink in (first, second, window):
+        assert (sink.written, sink.ended) == ([0, 1, 2, 3, 4], ["closed"])
+
+
+def test_a_stuck_live_output_holds_nobody_up_and_gets_the_newest_frame() -> None:
+    stuck, other = Listed(), Listed()
+    stuck.hold()
+    several = SeveralSinks([other], [Lane("slow", stuck, recorded=False)])
+    several.write(frame(0))
+    assert stuck.begun.acquire(timeout=60)
+    for index in range(1, 100):
+        several.write(frame(index))
+    assert other.written == list(range(100))
+    stuck.go_on.set()
+    several.close()
+    assert stuck.written == [0, 99]
+    assert several.lost == {"slow": 98}
+
+
+def test_a_slow_recording_of_a_live_view_loses_only_what_its_queue_cannot_hold(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow = Listed()
+    slow.hold()
+    several = SeveralSinks([], [Lane("out.mp4", slow, recorded=True)], NullSink())
+    several.write(frame(0))
+    assert slow.begun.acquire(timeout=60)
+    for index in range(1, 51):
+        several.write(frame(index))
+    slow.go_on.set()
+    with caplog.at_level(logging.WARNING):
+        several.close()
+    lost = 50 - CAPACITY[True]
+    assert slow.written == [0, *range(lost + 1, 51)]
+    assert f"out.mp4: {lost} frames came too fast to be written and are lost" in caplog.text
+
+
+def test_a_dead_live_output_is_said_once_and_the_others_go_on() -> None:
+    said: list[str] = []
+    dead, alive = Listed(fails_at=1), Listed()
+    lane = Lane("rtmp://x", dead, recorded=False)
+    several = SeveralSinks([alive], [lane], on_fault=said.append)
+    several.write(frame(0))
+    assert dead.begun.acquire(timeout=60)
+    several.write(frame(1))
+    lane._thread.join(60)
+    for index in range(2, 6):
+        several.write(frame(index))
+    several.close()
+    assert alive.written == [0, 1, 2, 3, 4, 5]
+    assert said == ["cannot write listed: it broke; the other outputs go on"]
+    assert dead.ended == ["closed"]
+
+
+def test_a_failing_file_of_a_recorded_source_ends_the_run() -> None:
+    several = SeveralSinks([Listed(fails_at=2), other := Listed()], [])
+    write(several, 2)
+    with pytest.raises(SinkError, match="it broke$"):
+        several.write(frame(2))
+    several.abort()
+    assert other.ended == ["aborted"]
+
+
+def test_a_failing_recording_of_a_live_view_is_said_at_once_and_raised_at_the_end() -> None:
+    said: list[str] = []
+    lane = Lane("out.mp4", Listed(fails_at=0), recorded=True)
+    several = SeveralSinks([], [lane], window := Listed(), on_fault=said.append)
+    several.write(frame(0))
+    lane._thread.join(60)
+    several.write(frame(1))
+    assert said == ["cannot write listed: it broke; the other outputs go on"]
+    with pytest.raises(SinkError, match="it broke$"):
+        several.close()
+    assert (window.written, window.ended) == ([0, 1], ["closed"])
+
+
+def test_when_nothing_is_left_to_write_to_the_run_ends() -> None:
+    lanes = [Lane(name, Listed(fails_at=0), recorded=False) for name in ("a", "b")]
+    several = SeveralSinks([], lanes)
+    several.write(frame(0))
+    for lane in lanes:
+        lane._thread.join(60)
+    with pytest.raises(SinkError, match="it broke$"):
+        several.write(frame(1))
+    several.abort()
+
+
+def test_a_mistake_in_a_sink_is_no_fault_of_an_output() -> None:
+    class Mistaken(Listed):
+        def write(self, frame: Frame) -> None:
+            raise ZeroDivisionError
+
+    lane = Lane("a", Mistaken(), recorded=False)
+    several = SeveralSinks([NullSink()], [lane])
+    several.write(frame(0))
+    lane._thread.join(60)
+    with pytest.raises(ZeroDivisionError):
+        several.write(frame(1))
+    several.abort()
+
+
+def test_one_that_fails_at_its_end_lets_the_others_finish(caplog: pytest.LogCaptureFixture) -> None:
+    sinks = [Listed(), Listed(fails_at_close=True), Listed(fails_at_close=True), Listed()]
+    several = SeveralSinks(sinks)
+    write(several, 1)
+    with pytest.raises(SinkError, match="it broke at its end$"):
+        several.close()
+    assert [sink.ended for sink in sinks] == [["closed"]] * 4
+    assert caplog.text.count("it broke at its end") == 1  # the second one
+
+
+def test_aborting_wakes_a_stuck_output() -> None:
+    stuck = Listed()
+    stuck.hold()
+    several = SeveralSinks([], [Lane("slow", stuck, recorded=False)], NullSink())
+    several.write(frame(0))
+    assert stuck.begun.acquire(timeout=60)
+    several.abort()
+    several.abort()
+    assert stuck.ended == ["aborted"]
+    with pytest.raises(SinkError, match="closed"):
+        several.write(frame(1))
+
+
+def test_a_recording_of_a_live_view_is_kept_where_the_run_fails(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    several = open_outputs([str(out)], None, live=True, size=SIZE)
+    write(several, 3)
+    several.abort()
+    assert len(video(out).pts) == 3
+
+
+def test_a_run_that_fails_before_its_first_frame_leaves_nothing(tmp_path: Path) -> None:
+    names = [str(tmp_path / "out.mp4"), f"{tmp_path}/frames/"]
+    for live in (False, True):
+        open_outputs(names, None, live=live, size=SIZE).abort()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_window_ends_the_run_after_the_others_have_the_frame() -> None:
+    class Shut(Listed):
+        def write(self, frame: Frame) -> None:
+            raise SinkClosed
+
+    several = SeveralSinks([other := Listed()], [], Shut())
+    with pytest.raises(SinkClosed):
+        several.write(frame(0))
+    several.close()
+    assert other.written == [0]
+
+
+def test_frames_of_a_file_reach_a_live_output_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("rt.sinks.pace.time", clock)
+    monkeypatch.setattr("rt.sinks.several.time", clock)
+    several = SeveralSinks([], [Lane("a", Listed(), recorded=False)], paced=True)
+    monkeypatch.setattr(several._ended, "wait", clock.wait)
+    write(several, 4)
+    assert clock.waits_s == pytest.approx([0, 0.04, 0.04, 0.04])
+    several.close()
+
+
+class Clock:
+    """Time that passes by waiting alone."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.waits_s: list[float] = []
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def wait(self, seconds: float) -> bool:
+        self.waits_s.append(seconds)
+        self.now_s += seconds
+        return False
+
+
+def test_one_file_and_several_are_written_whole_from_a_file(tmp_path: Path) -> None:
+    names = [f"{tmp_path}/{name}" for name in ("a.mp4", "b.mkv", "frames/")]
+    several = open_outputs(names, None, live=False, size=SIZE)
+    write(several, 40)
+    several.close()
+    assert len(video(tmp_path / "a.mp4").pts) == len(video(tmp_path / "b.mkv").pts) == 40
+    assert len(list((tmp_path / "frames").iterdir())) == 40
+
+
+def test_every_file_gets_the_whole_sound(tmp_path: Path) -> None:
+    clip = Clip(
+        frames=50,
+        sounds=[Sound(seconds=2.0), Sound("libopus", 2.0, rate=48000)],
+        subtitles=[(0.2, "hello")],
+    )
+    source = FileSource(write_clip(tmp_path / "in.mkv", clip))
+    targets = [tmp_path / "a.mkv", tmp_path / "b.mkv"]
+    several = open_outputs([str(path) for path in targets], source, live=False)
+    for read in source:
+        several.write(read)
+    several.close()
+    source.close()
+    assert companions(targets[0]) == companions(targets[1])
+    payloads = [[(each.codec, each.sha256) for each in companions(path)] for path in targets]
+    assert payloads[1] == [(each.codec, each.sha256) for each in companions(tmp_path / "in.mkv")]
+
+
+def test_an_output_that_cannot_be_opened_leaves_nothing_of_the_others(tmp_path: Path) -> None:
+    names = [str(tmp_path / "a.mp4"), f"{tmp_path}/frames/", str(tmp_path / "b.xyz")]
+    for live in (False, True):
+        with pytest.raises(SinkError, match="suffix .xyz is not known"):
+            open_outputs(names, None, live=live, size=SIZE)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="another run is writing"):
+        open_outputs([str(tmp_path / "a.mp4")] * 2, None, live=False, size=SIZE)
+
+
+def test_compared_outputs_are_twice_as_wide_and_recordings_of_the_view_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = 255 - drawn(0, *SIZE)
+    both = replace(frame(0), before=before)
+    for live in (False, True):
+        names = [f"{tmp_path}/{name}" for name in ("out.mp4", "frames/")]
+        several = open_outputs(names, None, SinkOptions(overwrite=True), live=live, size=SIZE, compare=True)
+        several.write(both)
+        several.close()
+        assert video(tmp_path / "out.mp4").size == (SIZE[0], 2 * SIZE[1])
+        picture = cv2.imread(str(tmp_path / "frames" / "000000.png"))
+        assert picture is not None
+        assert np.array_equal(picture[..., ::-1], np.concatenate([before, both.rgb], axis=1))
+
+
+def test_an_output_alone_is_not_wrapped(tmp_path: Path) -> None:
+    assert isinstance(open_outputs(["null://"], None, live=True), NullSink)
+
+
+def test_a_recording_beside_a_recorded_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="name OUTPUT instead of --record"):
+        open_outputs([], None, live=False, window=NullSink(), record="out.mp4")
+
+
+def test_a_recording_beside_a_live_view_begins_at_once(tmp_path: Path) -> None:
+    controls = Controls(["a"], "a")
+    several = open_outputs(
+        [],
+        None,
+        SinkOptions(),
+        live=True,
+        size=SIZE,
+        window=NullSink(),
+        record=str(tmp_path / "out.mp4"),
+        controls=controls,
+    )
+    assert controls.recording
+    write(several, 3)
+    several.close()
+    assert len(video(tmp_path / "out.mp4").pts) == 3
+    assert controls.take_notes() == [
+        f"recording to {tmp_path}/out.mp4",
+        f"recorded 0.1 s to {tmp_path}/out.mp4",
+    ]
