@@ -58,7 +58,7 @@ class SourceOptions:
     loop: bool = False
     """Begin again at the end of a recorded source, for ever; times go on."""
     start_s: float = 0.0
-    """Seconds to leave out at the beginning of a recorded source."""
+    """Seconds to leave out at the beginning of a recorded source; times are counted from there."""
     duration_s: float | None = None
     """Seconds after which the source ends."""
 
@@ -108,10 +108,14 @@ def open_source(address: str, options: SourceOptions = SourceOptions()) -> Sourc
         from rt.sources.images import ImageSource
 
         return ImageSource(address, options)
+    refuse_options(options, address, "a video file", ("loop", "start_s", "duration_s"))
+    if options.loop:
+        from rt.sources.loop import LoopSource
+
+        return LoopSource(address, options.start_s, options.duration_s)
     from rt.sources.file import FileSource
 
-    refuse_options(options, address, "a video file", ())
-    return FileSource(address)
+    return FileSource(address, options.start_s, options.duration_s)
 
 
 def _open_scheme(scheme: str, address: str, options: SourceOptions) -> Source:
@@ -151,8 +155,13 @@ def refuse_options(options: SourceOptions, address: str, what: str, can: Collect
 
 
 def frames_before(time_s: float, fps: Fraction) -> int:
-    """Return how many frames at `fps`, the first at 0, begin before a time; counted in microseconds."""
-    return -int(-Fraction(round(time_s * 1_000_000), 1_000_000) * fps // 1)
+    """Return how many frames at `fps`, the first at 0, begin before a time."""
+    return -int(-exact_s(time_s) * fps // 1)
+
+
+def exact_s(time_s: float) -> Fraction:
+    """Return a typed time as what was meant, to the microsecond: 0.4 is 2/5."""
+    return Fraction(round(time_s * 1_000_000), 1_000_000)
 
 
 def _check_values(options: SourceOptions) -> None:

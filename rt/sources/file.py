@@ -19,10 +19,6 @@ from av.video.reformatter import VideoReformatter
 from rt.errors import DamagedSource, SourceError, nearest
 from rt.frame import Frame, Rgb
 from rt.media import (
-    ACCURATE_ROUNDING,
-    BILINEAR,
-    FULL_CHROMA_OUT,
-    RANGE_FULL,
     Chapter,
     Colour,
     Companions,
@@ -36,12 +32,12 @@ from rt.media import (
 )
 from rt.sources import SourceInfo
 from rt.sources.continuity import Continuity
+from rt.sources.excerpt import Excerpt
+from rt.sources.pixels import as_rgb
 from rt.sources.timeline import Timeline
 
 _log = logging.getLogger(__name__)
 
-_SCALING = BILINEAR | ACCURATE_ROUNDING | FULL_CHROMA_OUT
-"""Exact to half a level. The faster defaults darken every picture by one level and miss by up to three."""
 _NOT_VIDEO = frozenset({"tty", "lavfi", "ffmetadata", "hls", "concat", "dash", "sdp", "rtsp"})
 """What FFmpeg opens as a stream of pictures but is text or a list of addresses."""
 _MAX_FAILED_READS = 8
@@ -49,19 +45,25 @@ _MAX_FAILED_READS = 8
 
 
 class FileSource:
-    """A video file, read from its first frame to its last.
+    """A video file, read from its first frame to its last, or a part of it.
 
     The constructor opens the file and decodes its first frame, so whatever makes it unusable is known before
     a model is loaded.
 
+    Args:
+        path: the file.
+        start_s: seconds to leave out at its beginning; all times are counted from there.
+        duration_s: seconds after which it ends; None for all there is.
+
     Raises:
-        SourceError: the file is missing, not a file, empty, not a video, or has no frame that can be decoded.
+        SourceError: the file is missing, not a file, empty, not a video, has no frame that can be decoded, or
+            ends before `start_s`.
     """
 
     live = False
     dropped = 0
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, start_s: float = 0.0, duration_s: float | None = None) -> None:
         self._path = Path(path)
         _check_file(self._path)
         self._lock = threading.Lock()
@@ -70,6 +72,7 @@ class FileSource:
         self._container = _open(self._path)
         try:
             self._stream = _choose_video(self._path, self._container)
+            self._excerpt = Excerpt(self._container, start_s, duration_s)
             self._prepare()
         except BaseException:
             self.close()
@@ -97,42 +100,46 @@ class FileSource:
 
     def _prepare(self) -> None:
         others = [stream for stream in self._container.streams if self._is_companion(stream)]
-        self.companions = Companions(
-            others, _chapters(self._container), self._container.metadata, self._stream.metadata
-        )
+        chapters = self._excerpt.chapters(_chapters(self._container))
+        self.companions = Companions(others, chapters, self._container.metadata, self._stream.metadata)
         self._stream.thread_type = "AUTO"
         self._reformatter = VideoReformatter()
         self._timeline = Timeline(self._path, self._container, self._stream)
         self._continuity = Continuity(self._container)
-        self._pictures = self._decode_all()
-        first = next(self._pictures, None)
-        if first is None:
+        self._excerpt.seek(self._container, self._stream)
+        self._before_start = 0  # frames decoded on the way to the start
+        self._cut = False  # whether the end of the excerpt was reached, before that of the file
+        self._pictures = self._placed()
+        self._first = next(self._pictures, None)
+        if self._first is None:
             raise SourceError(f"cannot read {self._path}: {self._why_no_frame()}")
-        self._first: av.VideoFrame | None = first
-        self._describe(first)
+        self._describe(*self._first)
 
     def _is_companion(self, stream: av.stream.Stream) -> bool:
         return stream is not self._stream and stream.discard != av.stream.Discard.all
 
     def _why_no_frame(self) -> str:
         codec, size_bytes = _codec_name(self._stream), self._path.stat().st_size
+        if self._before_start:
+            return f"it ends before {float(self._excerpt.start_s):g} s; type a smaller --start"
         if self._timeline.failures:
             return f"none of its video frames ({codec}) can be decoded; the file is damaged"
         return (
             f"it has a {codec} header but no video frames ({size_bytes} bytes); a whole video file is needed"
         )
 
-    def _describe(self, first: av.VideoFrame) -> None:
+    def _describe(self, first: av.VideoFrame, first_pts: int) -> None:
         matrix = _display_matrix(first)
         self._orientation = Orientation.from_matrix(matrix)
         self._coded_size = (first.height, first.width)
         height, width = self._orientation.stored_size(first.height, first.width)  # its own inverse
-        timeline = self._timeline
-        self.info = SourceInfo(str(self._path), height, width, timeline.frame_rate, timeline.frame_count)
+        timeline, excerpt = self._timeline, self._excerpt
+        count = timeline.frame_count(excerpt.start_s, excerpt.duration_s)
+        self.info = SourceInfo(str(self._path), height, width, timeline.frame_rate, count)
         self.video = VideoFacts(
             path=self._path,
             time_base=timeline.time_base,
-            first_pts=timeline.first_pts(first),
+            first_pts=first_pts - excerpt.shift(timeline.time_base),
             frame_rate=timeline.frame_rate,
             sample_aspect_ratio=rational(self._stream.sample_aspect_ratio),
             display_matrix=matrix,
@@ -144,19 +151,19 @@ class FileSource:
         )
 
     def _frames(self) -> Iterator[Frame]:
-        index = 0
+        index, unit = 0, self._timeline.time_base
+        shift = self._excerpt.shift(unit)
         while True:
             with self._lock:
                 if self._closed:
                     return
-                picture, self._first = self._first, None
-                if picture is None:
-                    picture = next(self._pictures, None)
-                if picture is None:
+                placed, self._first = self._first, None
+                if placed is None:
+                    placed = next(self._pictures, None)
+                if placed is None:
                     break
-                pts = self._timeline.place(picture)
-                rgb = self._rgb(picture)
-            yield Frame(rgb=rgb, pts=pts, time_base=self._timeline.time_base, index=index)
+                rgb = self._rgb(placed[0])
+            yield Frame(rgb=rgb, pts=placed[1] - shift, time_base=unit, index=index)
             index += 1
         self.companions.ended = True
         self._timeline.warn()
@@ -164,40 +171,46 @@ class FileSource:
             _log.warning(
                 "%s: its clock starts again %d time(s); the parts follow one another", self._path, joins
             )
-        if damage := self._timeline.damage():
+        if damage := self._timeline.damage(self._excerpt.end_s if self._cut else None):
             raise DamagedSource(f"{self._path} {damage}")
 
     def _rgb(self, picture: av.VideoFrame) -> Rgb:
-        height, width = self._coded_size
-        if not picture.format.is_rgb and not picture.format.has_palette:
-            picture.colorspace = known_matrix(int(picture.colorspace), picture.height)
+        matrix = known_matrix(int(picture.colorspace), picture.height)
         try:
-            converted = self._reformatter.reformat(
-                picture,
-                width=width,
-                height=height,
-                format="rgb24",
-                src_color_range=int(picture.color_range) or None,
-                dst_color_range=RANGE_FULL,
-                interpolation=_SCALING,
-            )
+            rgb = as_rgb(picture, self._reformatter, self._coded_size, matrix)
         except (av.error.FFmpegError, ValueError) as error:
             raise SourceError(
                 f"cannot read {self._path}: its pixel format {picture.format.name} cannot be turned into RGB "
                 f"({reason(error)})"
             ) from None
-        rgb: Rgb = np.asarray(converted.to_ndarray(), dtype=np.uint8)
         return self._orientation.upright(rgb)
+
+    def _placed(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Yield the pictures of the excerpt, each with its pts on the clock of the file."""
+        for picture in self._decode_all():
+            pts = self._timeline.place(picture)
+            time_s = pts * self._timeline.time_base
+            if self._excerpt.is_early(time_s):
+                self._before_start += 1
+            elif self._cut or self._excerpt.is_late(time_s):
+                self._cut = True
+                if not self.companions.wanted:
+                    return  # what follows is read for its sound alone
+            else:
+                self._timeline.count(picture, pts)
+                yield picture, pts
 
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """Yield every picture that can be decoded, in order; put all other packets into `companions`."""
         for packet in self._packets():
             self._continuity.shift(packet)
             if packet.stream_index == self._stream.index:
+                if self._excerpt.is_past(packet):
+                    break
                 yield from self._decode(packet)
             else:
                 self._timeline.see(packet)
-                if self.companions.wanted or not self._started:
+                if (self.companions.wanted or not self._started) and self._excerpt.take(packet):
                     self.companions.put(packet)
         yield from self._decode(None)
 

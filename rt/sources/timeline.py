@@ -43,12 +43,23 @@ class Timeline:
         self._tolerance_s = _TOLERANCE_S.get(kind, _USUAL_TOLERANCE_S)
         self._declared_s = _declared_end_s(kind, container, stream)
         self._declared_by_stream = stream.duration is not None or "DURATION" in stream.metadata
-        self.frame_count = stream.frames or self._estimated_count()
+        self._stated_count: int | None = stream.frames or None
         self._frames = self._mended = self._corrupt = 0
         self._first: int | None = None
         self._last: int | None = None
         self._end_s = Fraction(0)
         self._any_end_s = Fraction(0)
+
+    def frame_count(self, start_s: Fraction, duration_s: Fraction | None) -> int | None:
+        """Return how many frames there should be from `start_s` on, in `duration_s`; None where unknown."""
+        if not (start_s or duration_s) and self._stated_count:
+            return self._stated_count
+        if self._declared_s is None or not self.frame_rate:
+            return None
+        length_s = self._declared_s - start_s
+        return max(
+            1, round((length_s if duration_s is None else min(length_s, duration_s)) * self.frame_rate)
+        )
 
     def first_pts(self, picture: av.VideoFrame) -> int:
         """Return the pts that `place` will give to the first frame, without placing it."""
@@ -61,22 +72,26 @@ class Timeline:
 
         A frame without one is put one frame interval behind the frame before.
         """
-        step = picture.duration or self._interval()
         if self._last is None:
-            pts = self._first = self.first_pts(picture)
+            pts = self.first_pts(picture)
             self._mended += picture.pts is None
         elif picture.pts is None:
-            pts = self._last + step
+            pts = self._last + (picture.duration or self._interval())
             self._mended += 1
         else:
             pts = max(picture.pts, self._last + 1)
             self._mended += pts != picture.pts
         self._last = pts
         self._expect_no_more(picture)
+        return pts
+
+    def count(self, picture: av.VideoFrame, pts: int) -> None:
+        """Note a frame that is delivered."""
+        if self._first is None:
+            self._first = pts
         self._frames += 1
         self._corrupt += bool(picture.is_corrupt)
-        self._end_s = (pts + step) * self.time_base
-        return pts
+        self._end_s = (pts + (picture.duration or self._interval())) * self.time_base
 
     def _expect_no_more(self, picture: av.VideoFrame) -> None:
         if picture.interlaced_frame:
@@ -110,9 +125,12 @@ class Timeline:
                 self._mended,
             )
 
-    def damage(self) -> str | None:
-        """Return in words what is missing or broken, None for a whole file."""
-        early, lost = self._ends_early(), self._lost()
+    def damage(self, until_s: Fraction | None = None) -> str | None:
+        """Return in words what is missing or broken, None for a whole file.
+
+        `until_s` is where reading was ended before the end of the file, on its clock.
+        """
+        early, lost = until_s is None and self._ends_early(), self._lost(until_s)
         if not (early or lost or self._corrupt or self.failures):
             return None
         start_s = (self._first or 0) * self.time_base
@@ -129,10 +147,11 @@ class Timeline:
             parts.append(f"{_counted(self.failures, 'place')} unreadable")
         return f"{'ends early' if early else 'is damaged'}: {'; '.join(parts)}"
 
-    def _lost(self) -> int:
+    def _lost(self, until_s: Fraction | None) -> int:
         """Return how many packets behind the first frame gave no frame."""
         first = self._first
-        return sum(first is not None and pts > first for pts in self._awaited or ())
+        behind = [pts for pts in self._awaited or () if first is not None and pts > first]
+        return sum(until_s is None or pts * self.time_base < until_s for pts in behind)
 
     def _ends_early(self) -> bool:
         if self._missing_bytes:
@@ -148,11 +167,6 @@ class Timeline:
         if not self.frame_rate:
             return 1
         return max(1, round(1 / self.frame_rate / self.time_base))
-
-    def _estimated_count(self) -> int | None:
-        if self._declared_s is None or not self.frame_rate:
-            return None
-        return max(1, round(self._declared_s * self.frame_rate))
 
 
 def _declared_end_s(

@@ -28,6 +28,20 @@ def damaged_file(folder: Path) -> Source:
     return open_source(str(cut_short(write_clip(folder / "cut.mkv", Clip(frames=60)), 0.5)))
 
 
+def part_of_a_file(folder: Path) -> Source:
+    path = write_clip(folder / "whole.mp4", Clip(size=(40, 56), frames=40))
+    return open_source(str(path), SourceOptions(start_s=0.3, duration_s=0.8))
+
+
+def looped_file(folder: Path) -> Source:
+    path = write_clip(folder / "whole.mp4", Clip(size=(40, 56), frames=8))
+    return open_source(str(path), SourceOptions(loop=True, duration_s=1.0))
+
+
+def looped_pictures(folder: Path) -> Source:
+    return open_source(str(_row(folder)), SourceOptions(loop=True, duration_s=0.5))
+
+
 def pictures(folder: Path) -> Source:
     return open_source(str(_row(folder)))
 
@@ -54,7 +68,15 @@ def unpaced_pattern(folder: Path) -> Source:
     return open_source("pattern://?unpaced", SourceOptions(height=40, width=56, duration_s=1))
 
 
-WHOLE = {"file": whole_file, "pictures": pictures, "pattern": pattern, "unpaced": unpaced_pattern}
+WHOLE = {
+    "file": whole_file,
+    "part of a file": part_of_a_file,
+    "looped file": looped_file,
+    "pictures": pictures,
+    "looped pictures": looped_pictures,
+    "pattern": pattern,
+    "unpaced pattern": unpaced_pattern,
+}
 DAMAGED = {"file": damaged_file, "pictures": damaged_pictures}
 Opener = Callable[[Path], Source]
 

@@ -1,0 +1,98 @@
+"""The wanted part of a video file: where it starts, where it ends, and its times counted from its start."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.container
+import av.error
+import av.packet
+
+from rt.media import Chapter, packet_time, rational
+from rt.sources import exact_s
+
+_log = logging.getLogger(__name__)
+
+_INDEXED = frozenset({"mov", "matroska"})
+"""Containers that find a keyframe by its time and keep the times of frames behind it.
+
+Others are decoded from their beginning: slow, but exact.
+"""
+_TAIL_S = 1
+"""Sound may stand so much later in a file than the picture it belongs to."""
+
+
+class Excerpt:
+    """From `start_s` after the file's first moment on, for `duration_s` seconds.
+
+    As with ffmpeg's `-ss` before `-i`, the first frame is the first one that begins no earlier than the
+    start, and every time is counted from the start.
+    """
+
+    def __init__(
+        self, container: av.container.InputContainer, start_s: float, duration_s: float | None
+    ) -> None:
+        origin_s = Fraction(container.start_time or 0, av.time_base)
+        self.start_s = exact_s(start_s)
+        self._from_s = origin_s + self.start_s if self.start_s else None
+        self.duration_s = None if duration_s is None else exact_s(duration_s)
+        self.end_s = None if self.duration_s is None else origin_s + self.start_s + self.duration_s
+        """Where it ends on the clock of the file; None for the end of the file."""
+
+    def shift(self, unit: Fraction) -> int:
+        """Return what is taken off a time of the file, in units of `unit` seconds."""
+        return round(self.start_s / unit)
+
+    def seek(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+        """Go to the last keyframe before the start, or stay at the beginning of the file."""
+        unit = rational(stream.time_base)
+        if self._from_s is None or unit is None or container.format.name.split(",")[0] not in _INDEXED:
+            return
+        target = int(self._from_s / unit)
+        try:
+            container.seek(target, stream=stream)
+            reached = next((packet.pts for packet in container.demux(stream) if packet.size), None)
+            early = reached is not None and reached <= target
+            container.seek(target if early else stream.start_time or 0, stream=stream)
+        except av.error.FFmpegError as error:
+            _log.debug("cannot seek: %s", error)
+            container.seek(0)
+
+    def is_early(self, time_s: Fraction) -> bool:
+        """Return whether something at this time of the file lies before the start."""
+        return self._from_s is not None and time_s < self._from_s
+
+    def is_late(self, time_s: Fraction) -> bool:
+        """Return whether something at this time of the file lies behind the end."""
+        return self.end_s is not None and time_s >= self.end_s
+
+    def is_past(self, packet: av.packet.Packet[Any]) -> bool:
+        """Return whether nothing of the excerpt can follow this packet of the video."""
+        time_s = packet_time(packet)
+        return time_s is not None and self.is_late(time_s - _TAIL_S)
+
+    def take(self, packet: av.packet.Packet[Any]) -> bool:
+        """Count the times of a packet from the start; False for one that is not part of the excerpt."""
+        time_s, unit = packet_time(packet), rational(packet.time_base)
+        if time_s is None or unit is None:
+            return True
+        if self.is_early(time_s) or self.is_late(time_s):
+            return False
+        ticks = self.shift(unit)
+        packet.pts = None if packet.pts is None else packet.pts - ticks
+        packet.dts = None if packet.dts is None else packet.dts - ticks
+        return True
+
+    def chapters(self, chapters: Iterable[Chapter]) -> list[Chapter]:
+        """Return what of the chapters lies in the excerpt, with times counted from the start."""
+        kept = []
+        for chapter in chapters:
+            start = max(chapter.start, self._from_s or chapter.start)
+            end = min(chapter.end, self.end_s or chapter.end)
+            if start < end:
+                kept.append(Chapter(start - self.start_s, end - self.start_s, chapter.metadata))
+        return kept
