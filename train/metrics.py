@@ -1,27 +1,32 @@
-"""Distances between sets of pictures that need no downloaded weights.
+"""What a translation is worth, without downloaded weights.
 
-Every figure is given with its floor (real pictures against other real pictures of the target domain) and its
-ceiling (untranslated inputs taken for translations): a translation is worth as much as it moves from the
-ceiling to the floor. None of them is comparable with FID or KID figures of papers.
+Every figure is given with its floor (what a perfect translation would reach) and its ceiling (what the
+untranslated inputs reach): a translation is worth as much as it moves from the ceiling to the floor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
 from train.data import PictureSet, to_tensor
+from train.distances import Pictures, lab_distance, random_kid, sliced_wasserstein, squash
+from train.errors import DataError
+from train.similarity import ms_ssim, psnr, ssim
+from train.warp import disturb, draw_flow, inside, warp
 
-Pictures = Sequence[Rgb]
-FloatArray = npt.NDArray[np.float64]
+DISTANCES: dict[str, Callable[[Pictures, Pictures], float]] = {
+    "swd": sliced_wasserstein,
+    "lab": lab_distance,
+    "rkid": random_kid,
+}
+"""Distances between two sets of pictures by name; 0 for sets that are alike."""
 
 
 @dataclass(frozen=True)
@@ -50,78 +55,99 @@ def measure_translation(
     """
     count = min(len(reals) // 2, len(inputs))
     reference, held_back = reals[0::2][:count], reals[1::2][:count]
-    metrics: dict[str, Measured] = {}
-    distances: dict[str, Callable[[Pictures, Pictures], float]] = {
-        "swd": sliced_wasserstein,
-        "lab": lab_distance,
-        "rkid": random_kid,
-    }
-    for name, distance in distances.items():
-        found, floor, ceiling = (
-            distance(pictures[:count], reference) for pictures in (translated, held_back, inputs)
-        )
-        metrics[name] = Measured(found, floor, ceiling)
+    metrics = _measure_distances(translated[:count], held_back, inputs[:count], reference)
     shares = [share_called_target(classifier, pictures) for pictures in (translated, reals, inputs)]
     metrics["called_target"] = Measured(*shares)
-    rounded: dict[str, Any] = {
-        name: {key: round(value, 4) for key, value in asdict(found).items()}
-        for name, found in metrics.items()
-    }
-    return {**rounded, "compared": count}
+    return {**_rounded(metrics), "compared": count}
 
 
-def sliced_wasserstein(pictures: Pictures, reals: Pictures) -> float:
-    """Mean sliced Wasserstein distance of 7×7 patches over a Laplacian pyramid.
+def measure_drawn(drawn: Pictures, reals: Pictures) -> dict[str, Any]:
+    """Compare pictures drawn from noise with real ones; the ceiling is what pure noise reaches.
 
-    Patches of both sets are scaled by the mean and deviation of the *real* set alone, so that a shift of
-    colour or contrast counts. Source: Karras et al. 2018, section 5, with that change of normalisation.
+    Args:
+        drawn: uint8[H, W, 3] RGB pictures of a generator.
+        reals: pictures of the set it learned from, at least 4.
     """
+    count = min(len(reals) // 2, len(drawn))
+    reference, held_back = reals[0::2][:count], reals[1::2][:count]
     rng = np.random.default_rng(0)
-    levels = []
-    for found, wanted in zip(_patches(pictures), _patches(reals), strict=True):
-        mean, deviation = wanted.mean(axis=(0, 1)), wanted.std(axis=(0, 1)) + 1e-8
-        directions = rng.standard_normal((found[0].size, 128))
-        directions /= np.linalg.norm(directions, axis=0)
-        found, wanted = (
-            np.sort(((patches - mean) / deviation).reshape(len(patches), -1) @ directions, axis=0)
-            for patches in (found, wanted)
-        )
-        count = min(len(found), len(wanted))
-        levels.append(np.abs(_thin(found, count) - _thin(wanted, count)).mean())
-    return float(np.mean(levels))
+    noise = [rng.integers(0, 256, rgb.shape, dtype=np.uint8) for rgb in drawn[:count]]
+    return {**_rounded(_measure_distances(drawn[:count], held_back, noise, reference)), "compared": count}
 
 
-def lab_distance(pictures: Pictures, reals: Pictures) -> float:
-    """Mean Wasserstein distance of the L, a and b values of all pixels, in Lab units."""
-    found, wanted = _lab(pictures), _lab(reals)
-    points = np.linspace(0.0, 1.0, 513)
-    per_channel = np.abs(np.quantile(found, points, axis=0) - np.quantile(wanted, points, axis=0))
-    return float(per_channel.mean())
+def measure_pairs(inputs: Pictures, translated: Pictures, wanted: Pictures) -> dict[str, Any]:
+    """Compare each translation with the picture it should be: means of L1 (levels), PSNR (dB), SSIM, MS-SSIM.
 
+    The floor is the wanted picture against itself, the ceiling the input taken for the translation. For a
+    student the wanted pictures are those of its teacher.
 
-def random_kid(pictures: Pictures, reals: Pictures) -> float:
-    """Unbiased squared MMD, cubic kernel, on features of a random convolutional network, times 1000.
+    Args:
+        inputs: uint8[H, W, 3] RGB pictures before translation.
+        translated: the same pictures after it.
+        wanted: what they should be, each of its translation's size.
 
-    Named rKID, never FID or KID: the network's weights are drawn from a fixed seed, not trained.
-    Source of estimator and kernel: Binkowski et al. 2018, section 3.
+    Raises:
+        DataError: there are not as many of each, or two sizes differ.
     """
-    x, y = _random_features(pictures), _random_features(reals)
-    scale = y.std(axis=0) + 1e-8
-    mean = y.mean(axis=0)
-    x, y = (x - mean) / scale, (y - mean) / scale
-    kernel_xx, kernel_yy, kernel_xy = (_cubic(a, b) for a, b in ((x, x), (y, y), (x, y)))
-    n, m = len(x), len(y)
-    within_x = (kernel_xx.sum() - np.trace(kernel_xx)) / (n * (n - 1))
-    within_y = (kernel_yy.sum() - np.trace(kernel_yy)) / (m * (m - 1))
-    return float(1000 * (within_x + within_y - 2 * kernel_xy.mean()))
+    if not len(inputs) == len(translated) == len(wanted) > 0:
+        raise DataError(
+            f"{len(inputs)} inputs, {len(translated)} translations and {len(wanted)} wanted pictures cannot "
+            "be compared: needed are equally many, at least one"
+        )
+    columns = [
+        _compare_all(found, wanted) for found in (translated, wanted, inputs)
+    ]  # in the order of the fields of Measured
+    return {
+        **_rounded({name: Measured(*(column[name] for column in columns)) for name in columns[0]}),
+        "compared": len(wanted),
+    }
+
+
+@torch.no_grad()
+def measure_steadiness(
+    translate: Callable[[Tensor], Tensor], pictures: Pictures, seed: int = 0
+) -> dict[str, Any]:
+    """Measure how far a generator is from moving with its input: the warping error under synthetic motion.
+
+    Each picture x is moved by a seeded flow W and disturbed by a seeded noise n. `warping` is the mean of
+    |G(W x + n) - W G(x)| in levels of 0 to 255, over the pixels W takes from inside the picture. Its floor is
+    the error of the identity, |W x + n - W x|; its ceiling |G(W x + n) - G(x)|, the same motion left alone.
+
+    Args:
+        translate: the generator, float32[1, 3, H, W] in [-1, 1] to the same.
+        pictures: uint8[H, W, 3] RGB of sizes the generator takes.
+        seed: of motion and noise.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    errors = []
+    for rgb in pictures:
+        real = to_tensor(rgb)[None]
+        flow = draw_flow(1, real.shape[-2], real.shape[-1], rng)
+        moved, mask = warp(real, flow), inside(flow)
+        disturbed = disturb(moved, rng)
+        fake, found = translate(real), translate(disturbed)
+        errors.append(
+            [
+                _levels(found, warp(fake, flow), mask),
+                _levels(disturbed, moved, mask),
+                _levels(found, fake, mask),
+            ]
+        )
+    return _rounded({"warping": Measured(*np.mean(errors, axis=0).tolist())})
 
 
 def train_domain_classifier(domain_A: Pictures, domain_B: Pictures, steps: int = 300) -> nn.Module:
     """Train a small network to tell domain B (1) from domain A (0) on pictures shrunk to 64×64."""
     rng = torch.Generator().manual_seed(0)
-    set_A, set_B = (PictureSet([_squash(rgb, 72) for rgb in pictures]) for pictures in (domain_A, domain_B))
-    torch.manual_seed(0)
-    net = _classifier()
+    set_A, set_B = (PictureSet([squash(rgb, 72) for rgb in pictures]) for pictures in (domain_A, domain_B))
+    with torch.random.fork_rng(devices=()):  # a run that validates in its middle goes on as if it had not
+        torch.manual_seed(0)
+        return _train_classifier(_classifier(), set_A, set_B, rng, steps)
+
+
+def _train_classifier(
+    net: nn.Module, set_A: PictureSet, set_B: PictureSet, rng: torch.Generator, steps: int
+) -> nn.Module:
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     labels = torch.cat([torch.zeros(16), torch.ones(16)])
@@ -138,7 +164,7 @@ def train_domain_classifier(domain_A: Pictures, domain_B: Pictures, steps: int =
 @torch.no_grad()
 def share_called_target(classifier: nn.Module, pictures: Pictures) -> float:
     """Return the share of pictures, in [0, 1], that the classifier takes for domain B."""
-    called = [classifier(to_tensor(_squash(rgb, 64))[None]).item() > 0 for rgb in pictures]
+    called = [classifier(to_tensor(squash(rgb, 64))[None]).item() > 0 for rgb in pictures]
     return float(np.mean(called))
 
 
@@ -154,69 +180,43 @@ def _classifier() -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _squash(rgb: Rgb, side: int) -> Rgb:
-    """Return the picture as a square, whatever its aspect."""
-    return cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+def _measure_distances(
+    translated: Pictures, held_back: Pictures, inputs: Pictures, reference: Pictures
+) -> dict[str, Measured]:
+    return {
+        name: Measured(*(distance(pictures, reference) for pictures in (translated, held_back, inputs)))
+        for name, distance in DISTANCES.items()
+    }
 
 
-def _patches(pictures: Pictures) -> list[FloatArray]:
-    """Return float64[patches, 3, 7, 7] per level of a four-level Laplacian pyramid, 64 per picture."""
-    rng = np.random.default_rng(1)
-    levels: list[list[FloatArray]] = [[], [], [], []]
-    for rgb in pictures:
-        rest: npt.NDArray[Any] = rgb.astype(np.float32)
-        for index, level in enumerate(levels):
-            height, width = rest.shape[:2]
-            if index < len(levels) - 1:
-                smaller = cv2.pyrDown(rest)
-                band, rest = rest - cv2.pyrUp(smaller, dstsize=(width, height)), smaller
-            else:
-                band = rest
-            tops = rng.integers(0, height - 6, 64)
-            lefts = rng.integers(0, width - 6, 64)
-            level.extend(
-                band[top : top + 7, left : left + 7].transpose(2, 0, 1)
-                for top, left in zip(tops, lefts, strict=True)
-            )
-    # Statistics are per colour channel: [patches, 3, 7, 7] -> [patches, 49, 3]
-    return [
-        np.stack(level).reshape(len(level), 3, 49).transpose(0, 2, 1).astype(np.float64) for level in levels
-    ]
+def _compare_all(found: Pictures, wanted: Pictures) -> dict[str, float]:
+    compared = [_compare(one, other) for one, other in zip(found, wanted, strict=True)]
+    return {name: float(np.mean([values[name] for values in compared])) for name in compared[0]}
 
 
-def _thin(ordered: FloatArray, count: int) -> FloatArray:
-    """Pick `count` evenly spaced rows of sorted values."""
-    picked: FloatArray = ordered[np.linspace(0, len(ordered) - 1, count).round().astype(int)]
-    return picked
+def _compare(found: Rgb, wanted: Rgb) -> dict[str, float]:
+    if found.shape != wanted.shape:
+        raise DataError(
+            f"a picture of {found.shape[0]}×{found.shape[1]} cannot be compared with one of "
+            f"{wanted.shape[0]}×{wanted.shape[1]}"
+        )
+    x, y = to_tensor(found)[None], to_tensor(wanted)[None]
+    return {
+        "l1": 127.5 * (x - y).abs().mean().item(),
+        "psnr": psnr(x, y),
+        "ssim": ssim(x, y).item(),
+        "ms_ssim": ms_ssim(x, y).item(),
+    }
 
 
-def _lab(pictures: Pictures) -> FloatArray:
-    """Return float64[pixels, 3] of Lab values of the pictures shrunk to 64×64."""
-    values = []
-    for rgb in pictures:
-        small = _squash(rgb, 64).astype(np.float32) / 255
-        values.append(cv2.cvtColor(small, cv2.COLOR_RGB2Lab).reshape(-1, 3))
-    return np.concatenate(values).astype(np.float64)
+def _levels(found: Tensor, wanted: Tensor, mask: Tensor) -> float:
+    """Return the mean absolute difference in levels where the mask is 1."""
+    difference = (found.float() - wanted.float()).abs() * mask
+    return 127.5 * (difference.sum() / (mask.sum() * found.shape[1]).clamp_min(1.0)).item()
 
 
-@torch.no_grad()
-def _random_features(pictures: Pictures) -> FloatArray:
-    """Return float64[N, 2 * 192]: mean and deviation of each feature map of a random network."""
-    drawn = torch.Generator().manual_seed(2)
-    features: list[list[Tensor]] = []
-    weights = [
-        torch.randn(out, count, 4, 4, generator=drawn) / (count * 8) ** 0.5
-        for count, out in ((3, 32), (32, 64), (64, 96))
-    ]
-    for rgb in pictures:
-        x, found = to_tensor(rgb)[None], []
-        for weight in weights:
-            x = torch.relu(nn.functional.conv2d(x, weight, stride=2, padding=1))
-            found += [x.mean(dim=(2, 3))[0], x.std(dim=(2, 3))[0]]
-        features.append(found)
-    return np.stack([torch.cat(found).double().numpy() for found in features])
-
-
-def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
-    kernel: FloatArray = (x @ y.T / x.shape[1] + 1.0) ** 3
-    return kernel
+def _rounded(metrics: dict[str, Measured]) -> dict[str, Any]:
+    return {
+        name: {key: round(value, 4) for key, value in asdict(found).items()}
+        for name, found in metrics.items()
+    }
