@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from rt.frame import Rgb
 
-_HOLD = 0.5
-"""Largest share of the earlier change, where the motion is followed perfectly."""
-_CALM, _SPAN = 0.012 * 255, 0.06 * 255
-"""Levels by which the followed picture may be wrong before the share falls, and over which it falls by 1."""
+_HOLD = 0.75
+"""Share of the earlier change that is held, where the motion is followed well."""
+_CALM, _SPAN = 0.02 * 255, 0.05 * 255
+"""Levels by which the followed picture may be wrong before the share falls, and over which it falls to 0."""
 _CUT = 0.15 * 255
 """Mean difference of two frames, in levels, above which another scene begins."""
+_LOST = 0.5
+"""Part of the picture that must be followed, or else another scene begins."""
 _BLUR_PX = 5
 _FLOW_MINIMUM_PX = 12
 """The shorter side of the smallest picture in which OpenCV can search for motion."""
@@ -98,9 +100,10 @@ class _Scene:
         held = cv2.remap(self.delta, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         followed = cv2.remap(self.gray, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         wrong = cv2.blur(cv2.absdiff(gray, followed).astype(np.float32), (_BLUR_PX, _BLUR_PX))
-        share = amount * np.clip(_HOLD - (wrong - _CALM) / _SPAN, 0, _HOLD)
-        self.gray = gray
-        self.delta = np.asarray(delta + share[..., None] * (held - delta), np.float32)
+        trust = np.clip(1 - (wrong - _CALM) / _SPAN, 0, 1)
+        self.gray, self.delta = gray, delta
+        if trust.mean() > _LOST:
+            self.delta = np.asarray(delta + (amount * _HOLD * trust)[..., None] * (held - delta), np.float32)
         return self.delta
 
     def _motion(self, gray: _Gray) -> tuple[_Floats, _Floats]:
@@ -116,4 +119,4 @@ class _Scene:
 def _flow_for(gray: _Gray) -> cv2.DISOpticalFlow | None:
     if min(gray.shape) < _FLOW_MINIMUM_PX:
         return None
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)

@@ -64,7 +64,7 @@ def test_the_first_picture_comes_back_as_it_is() -> None:
     assert np.array_equal(Steady(1).steady(scene(), out), out)
 
 
-@pytest.mark.parametrize(("amount", "least", "most"), [(0.5, 0.65, 0.9), (1.0, 0.4, 0.65)])
+@pytest.mark.parametrize(("amount", "least", "most"), [(0.5, 0.6, 0.8), (1.0, 0.3, 0.5)])
 def test_flicker_over_a_still_scene_shrinks_by_the_amount(amount: float, least: float, most: float) -> None:
     steady, picture = Steady(amount), scene()
     raw = [flickering(picture, number) for number in range(24)]
@@ -88,14 +88,14 @@ def test_flicker_over_a_moving_scene_shrinks() -> None:
     steady, picture = Steady(1), scene()
     errors = {"raw": 0.0, "held": 0.0}
     ideal = picture.astype(float) + 20
-    for step in range(16):
+    for step in range(20):
         out = moved(flickering(picture, step), 2 * step)
         held = steady.steady(moved(picture, 2 * step), out)
         if step >= 4:
             truth = np.clip(np.roll(ideal, 2 * step, axis=1), 0, 255)
             errors["raw"] += np.abs(out - truth)[4:-4, 34:-4].mean()
             errors["held"] += np.abs(held - truth)[4:-4, 34:-4].mean()
-    assert errors["held"] < 0.75 * errors["raw"]
+    assert errors["held"] < 0.6 * errors["raw"]
 
 
 def test_another_scene_starts_afresh() -> None:
@@ -132,21 +132,21 @@ def test_a_picture_shown_again_and_again_settles_on_its_own_translation() -> Non
     out = flickering(picture, 1)
     shown = [steady.steady(picture, out) for _ in range(100)]
     assert differences(shown[0], out).max() > 5
-    for found in shown[10:]:
+    for found in shown[40:]:
         assert np.array_equal(found, out)
 
 
 def test_small_changes_arrive_because_the_state_is_not_rounded() -> None:
     steady, picture = Steady(1), flat(100)
     steady.steady(picture, flat(120))
-    assert np.array_equal([steady.steady(picture, flat(121)) for _ in range(4)][-1], flat(121))
+    assert np.array_equal([steady.steady(picture, flat(121)) for _ in range(8)][-1], flat(121))
 
 
 def test_black_pictures_are_steadied_like_others() -> None:
     steady, black = Steady(1), flat(0)
     for number in range(4):
         assert np.array_equal(steady.steady(black, flat(0)), black), number
-    assert np.array_equal(steady.steady(black, flat(40)), flat(20))
+    assert np.array_equal(steady.steady(black, flat(40)), flat(10))
 
 
 def test_a_fade_from_black_shows_the_picture_not_the_black_before() -> None:
@@ -156,11 +156,21 @@ def test_a_fade_from_black_shows_the_picture_not_the_black_before() -> None:
     assert differences(steady.steady(picture, out), out).max() <= 1
 
 
-def test_after_a_gap_what_cannot_be_followed_is_hardly_held() -> None:
-    before, after = scene(seed=1) // 2 + 60, scene(seed=2) // 2 + 60  # too alike in brightness for a cut
+def test_after_a_gap_a_picture_that_cannot_be_followed_starts_afresh() -> None:
+    before, after = (scene(seed=seed) // 3 * 2 + 40 for seed in (1, 2))  # too alike in brightness for a cut
     steady = Steady(1)
-    steady.steady(before, before + 40)
-    assert differences(steady.steady(after, after - 40), after - 40).mean() < 80 * 0.5 / 3
+    steady.steady(before, before + 20)
+    assert np.array_equal(steady.steady(after, after - 20), after - 20)
+
+
+def test_only_what_cannot_be_followed_is_shown_as_the_network_made_it() -> None:
+    before, after = scene(), scene()
+    before[20:40, 20:50], after[20:40, 20:50] = 0, 200  # a lamp goes on
+    steady = Steady(1)
+    steady.steady(before, before + 20)
+    held = differences(steady.steady(after, after - 20), after - 20)
+    assert held[23:37, 23:47].max() == 0
+    assert held[4:14, 76:].min() == 30  # three quarters of the change before, a quarter of this one
 
 
 def test_the_result_never_leaves_the_levels() -> None:
@@ -177,7 +187,7 @@ def test_the_result_never_leaves_the_levels() -> None:
 def test_the_smallest_pictures_are_steadied_too(size: tuple[int, int]) -> None:
     steady, picture = Steady(1), flat(100, size)
     assert np.array_equal(steady.steady(picture, flat(140, size)), flat(140, size))
-    assert np.array_equal(steady.steady(picture, flat(120, size)), flat(130, size))
+    assert np.array_equal(steady.steady(picture, flat(120, size)), flat(135, size))
 
 
 def test_the_amount_changes_without_a_jump() -> None:
@@ -191,7 +201,7 @@ def test_the_amount_changes_without_a_jump() -> None:
     flickers = Steady(0.4)
     before = flickers.steady(picture, flat(140))
     flickers.amount = 1
-    assert differences(flickers.steady(picture, flat(160)), before).max() == 10  # half of 20, at once
+    assert differences(flickers.steady(picture, flat(160)), before).max() == 5  # a quarter of 20, at once
     flickers.amount = 0
     flickers.steady(picture, flat(200))
     flickers.amount = 1
