@@ -159,7 +159,7 @@ def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable
     with ExitStack() as opened:
         window = None
         if not addresses or len(addresses) < len(job.outputs):
-            window = _open_window(job, source)
+            window = _open_window(job, source, controls, status)
             opened.callback(window.abort)
         sink = open_outputs(
             addresses,
@@ -175,10 +175,10 @@ def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable
         return sink
 
 
-def _open_window(job: Job, source: Source) -> Sink:
+def _open_window(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
     if fault := display_fault():
         command = f"frameshift run {shlex.quote(job.input)} OUTPUT.mp4 --style {shlex.quote(job.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")
     from rt.sinks.window import WindowSink
 
-    return WindowSink(f"frameshift: {source.info.name}", paced=not source.live)
+    return WindowSink(f"frameshift: {source.info.name}", not source.live, controls, status)

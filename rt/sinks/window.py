@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import cv2
+import numpy as np
 
+from rt.controls import Controls
 from rt.errors import SinkError
-from rt.frame import Frame
+from rt.frame import Frame, Rgb
 from rt.sinks import SinkClosed
+from rt.sinks.fresh import stamped
+from rt.sinks.overlay import Overlay, figures
 from rt.sinks.pace import Pace
+from rt.sinks.picture import write_picture
+from rt.stats import Status
+
+_log = logging.getLogger(__name__)
 
 LEAVE_KEYS = frozenset({ord("q"), ord("Q"), 27})
 """q and Escape."""
@@ -18,22 +29,45 @@ LARGEST_WH = (1280, 720)
 """Largest window opened, in pixels; the viewer may enlarge it."""
 STEP_S = 0.05
 """Longest wait in seconds between two looks at the keyboard."""
+NOTE_S = 4.0
+"""How long a note is shown, in seconds."""
+_STATUS_S = 0.25
+"""How often the figures are taken anew, in seconds: reading them costs more than drawing them."""
 
 
 class WindowSink:
     """Shows frames, each when it is due; ends the run where its window is closed or q is pressed.
 
     Check `display_fault` first: without a display OpenCV ends the whole program.
+
+    Args:
+        title: of the window; one window a title.
+        paced: hold each frame back until its time; leave it out for live sources.
+        controls: what the keys change: see `rt.sinks.overlay.KEYS`; None: only q works.
+        status: the figures shown over the picture; None: nothing is written over it.
     """
 
-    def __init__(self, title: str, paced: bool) -> None:
-        """`paced` holds each frame back until its time; leave it out for live sources."""
-        # OpenCV's wheels ship Qt without fonts, and Qt says so once per widget; the window draws no text.
+    def __init__(
+        self,
+        title: str,
+        paced: bool,
+        controls: Controls | None = None,
+        status: Callable[[], Status] | None = None,
+    ) -> None:
+        # OpenCV's wheels ship Qt without fonts, and Qt says so once per widget; the window uses none of them.
         os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
         self._title = title
         self._pace = Pace() if paced else None
-        self._open = False
+        self._controls = controls
+        self._status = status
         self._closed = False
+        self._open = False
+        self._shape: tuple[int, ...] = ()
+        self._frame: Frame | None = None
+        self._help = False
+        self._figures: list[str] = []
+        self._figures_s = float("-inf")
+        self._notes: list[tuple[float, str]] = []
 
     def write(self, frame: Frame) -> None:
         """Show one frame when it is due.
@@ -46,9 +80,12 @@ class WindowSink:
             raise SinkError(f"window {self._title} is closed and cannot show a frame")
         try:
             if not self._open:
-                self._show_window(frame)
+                # GUI_NORMAL: without Qt's tool bar and status bar, which would take room from the picture.
+                cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+                self._open = True
             self._wait_until_due(frame)
-            cv2.imshow(self._title, cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))
+            self._frame = frame
+            self._draw(frame)
             self._look(0.001)
         except cv2.error as error:
             raise SinkError(f"window {self._title} cannot be shown: {' '.join(str(error).split())}") from None
@@ -64,13 +101,36 @@ class WindowSink:
         """Close the window; works twice."""
         self.close()
 
-    def _show_window(self, frame: Frame) -> None:
-        # GUI_NORMAL: without Qt's tool bar and status bar, which would take room from the picture.
-        cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        height, width = frame.rgb.shape[:2]
-        scale = min(1.0, LARGEST_WH[0] / width, LARGEST_WH[1] / height)
-        cv2.resizeWindow(self._title, round(width * scale), round(height * scale))
-        self._open = True
+    def _draw(self, frame: Frame) -> None:
+        # A copy: the frame stays as it is.
+        bgr = np.asarray(cv2.cvtColor(self._picture(frame), cv2.COLOR_RGB2BGR), np.uint8)
+        if bgr.shape != self._shape:
+            self._shape = bgr.shape
+            height, width = bgr.shape[:2]
+            scale = min(1.0, LARGEST_WH[0] / width, LARGEST_WH[1] / height)
+            cv2.resizeWindow(self._title, round(width * scale), round(height * scale))
+        if self._status is not None:
+            self._overlay(frame).draw(bgr)
+        cv2.imshow(self._title, bgr)
+
+    def _picture(self, frame: Frame) -> Rgb:
+        if self._controls is not None and self._controls.compare and frame.before is not None:
+            return np.concatenate([frame.before, frame.rgb], axis=1)
+        return frame.rgb
+
+    def _overlay(self, frame: Frame) -> Overlay:
+        assert self._status is not None
+        controls, now_s = self._controls, time.perf_counter()
+        wanted, strength = (controls.style, controls.strength) if controls else ("", 1.0)
+        if now_s - self._figures_s >= _STATUS_S:
+            self._figures_s = now_s
+            self._figures = figures(self._status(), wanted, strength)
+        if controls is not None:
+            self._notes += [(now_s, note) for note in controls.take_notes()]
+        self._notes = [(since_s, note) for since_s, note in self._notes if now_s - since_s < NOTE_S]
+        recording = controls is not None and controls.recording
+        notes = [note for _, note in self._notes]
+        return Overlay(self._figures, notes, recording, frame.stale, self._help)
 
     def _wait_until_due(self, frame: Frame) -> None:
         """Wait for the frame's time; a frame that is late is shown at once and moves all later ones."""
@@ -81,11 +141,45 @@ class WindowSink:
             self._look(min(left_s, STEP_S))
 
     def _look(self, wait_s: float) -> None:
-        """Let the window system work for `wait_s` seconds; see whether the viewer wants to leave."""
+        """Let the window system work for `wait_s` seconds; do what the viewer asks."""
         key = cv2.waitKey(max(1, round(wait_s * 1000)))
         if key & 0xFF in LEAVE_KEYS or not self._is_visible():
             self._open = self._is_visible()
             raise SinkClosed
+        if key >= 0 and self._controls is not None and self._frame is not None:
+            self._obey(chr(key & 0xFF).lower(), self._controls, self._frame)
+            self._figures_s = float("-inf")
+            self._draw(self._frame)
+
+    def _obey(self, key: str, controls: Controls, frame: Frame) -> None:
+        if key in "123456789":
+            controls.select(int(key))
+        elif key in "+=":
+            controls.change_strength(1)
+        elif key in "-_":
+            controls.change_strength(-1)
+        elif key == " ":
+            controls.toggle_compare()
+        elif key == "s":
+            self._take_snapshot(controls, frame)
+        elif key == "r" and self._pace is None:
+            controls.toggle_recording()
+        elif key == "r":
+            controls.note("only live views are recorded: name an OUTPUT to write this one")
+        elif key == "h":
+            self._help = not self._help
+
+    def _take_snapshot(self, controls: Controls, frame: Frame) -> None:
+        """Write the translated picture, without what is written over it, to the current folder."""
+        path = stamped(Path(), ".png")
+        try:
+            write_picture(frame.rgb, path)
+        except SinkError as error:
+            _log.warning("%s", error)
+            controls.note(str(error))
+        else:
+            _log.info("snapshot: %s", path)
+            controls.note(f"snapshot: {path}")
 
     def _is_visible(self) -> bool:
         try:
