@@ -178,6 +178,30 @@ def to_half(model: Any) -> Any:
     return half
 
 
+def with_fixed_shape(model: Any, batch: int, size: tuple[int, int]) -> Any:
+    """Return the model for uint8[batch, height, width, 3] alone; `size` = (height, width).
+
+    Raises:
+        PrecisionError: the model's own shape is fixed to another, or does not fit one of its nodes.
+    """
+    fixed = copy.deepcopy(model)
+    wanted = (batch, *size, 3)
+    for port in (fixed.graph.input[0], fixed.graph.output[0]):
+        dimensions = port.type.tensor_type.shape.dim
+        found = [dimension.dim_value for dimension in dimensions]
+        if len(found) != 4 or any(a and a != b for a, b in zip(found, wanted, strict=True)):
+            raise PrecisionError(
+                f"the network takes {[a or '?' for a in found]}, {list(wanted)} is asked for"
+            )
+        for dimension, length in zip(dimensions, wanted, strict=True):
+            dimension.dim_value = length
+    del fixed.graph.value_info[:]
+    try:
+        return onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise PrecisionError(f"the network cannot take {list(wanted)}: {one_line(error)}") from None
+
+
 def one_line(error: BaseException) -> str:
     """Return the first lines of a library's error as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
