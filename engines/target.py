@@ -53,8 +53,8 @@ def choose_runtime(asked: str | None) -> tuple[str, Any]:
     if not installed:
         raise EngineError(
             "neither TensorRT nor TensorRT for RTX is installed; type: pip install 'frameshift[rtx]' for "
-            "GeForce and RTX GPUs, whose engines are built without a GPU, or pip install 'frameshift[tensorrt]' for "
-            "data-centre GPUs; Jetson's JetPack brings its own"
+            "GeForce and RTX GPUs, whose engines are built without a GPU; pip install 'frameshift[tensorrt]' "
+            "for data-centre GPUs; Jetson's JetPack brings its own"
         )
     return installed[0], load_tensorrt(installed[0])
 
