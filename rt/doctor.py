@@ -25,7 +25,6 @@ NEEDED = {
 }
 """Packages of the base install and the module each is imported as."""
 FOR_TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
-ENCODERS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_v4l2m2m")
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,9 @@ def _encoders() -> Iterator[Finding]:
             "encoder", "all", False, "PyAV does not work here; type: pip install --force-reinstall av"
         )
         return
-    from rt.sinks.file import probe_encoder
+    from rt.sinks.encoder import encoder_names, probe_encoder
 
-    for name in ENCODERS:
+    for name in encoder_names():
         fault = probe_encoder(name)
         yield Finding("encoder", name, fault is None, fault or "one frame encoded")
 

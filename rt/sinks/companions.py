@@ -119,7 +119,7 @@ class CompanionCopy:
                 stream.metadata["language"] = _QUICKTIME_LANGUAGES.get(language, language)
             stream.disposition = template.disposition
             self._lanes[template.index] = _Lane(
-                container, stream, self.shift_s, 0 if self._format == "matroska" else 1
+                container, stream, self.shift_s, 0 if self._format in ("matroska", "webm") else 1
             )
         container.metadata.update(_kept(self._companions.metadata))
         video.metadata.update(_kept(self._companions.video_metadata))

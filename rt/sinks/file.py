@@ -1,10 +1,9 @@
-"""Frames into a video file: H.264 at the exact times given, everything else of the source copied."""
+"""Frames into a video file: at the exact times given, everything else of the source copied."""
 
 from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -20,14 +19,16 @@ from rt.frame import Frame
 from rt.media import Colour, FrameStream, VideoFacts, VideoFile, known_matrix, rational, reason
 from rt.sinks import USUAL, SinkOptions
 from rt.sinks.companions import CompanionCopy
+from rt.sinks.encoder import CODECS, choose_encoder
 from rt.sinks.part import PartFile
 from rt.sinks.salvage import cut_to_whole_fragments
 from rt.sinks.track import VideoTrack
 
 _log = logging.getLogger(__name__)
 
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """Suffix → FFmpeg's name of the container."""
+_MATROSKA = ("matroska", "webm")
 _FRAGMENT_S = 1
 """A killed run loses this much at the end, and what the encoder still held."""
 _MATROSKA_UNIT = Fraction(1, 1000)
@@ -40,18 +41,18 @@ _T = TypeVar("_T")
 
 
 class FileSink:
-    """An H.264 file, written as `NAME.part` beside its target and renamed when whole.
+    """A video file, written as `NAME.part` beside its target and renamed when whole.
 
-    Frames of an even size are stored as 4:2:0, which everything plays; of an odd size as 4:4:4, the only
-    H.264 that keeps such a size exactly (software players show it, some hardware players do not).
+    Frames of an even size are stored as 4:2:0, which everything plays; of an odd size, unless as AV1, as
+    4:4:4, which alone keeps such a size exactly (software players show it, some hardware players do not).
     The constructor does everything that can fail before the first frame: it checks the target, creates the
     part and writes its header.
 
     Args:
-        path: the target; its suffix chooses the container: .mp4, .mov or .mkv.
+        path: the target; its suffix chooses the container, see `FORMATS`.
         like: the source of the frames. Where it is a video file, time base, orientation, colour and pixel
             shape are taken from it, and its other streams, chapters and metadata are copied.
-        options: what the user asks: whether an existing target is replaced.
+        options: how video is coded, and whether an existing target is replaced.
         size: (height, width) in pixels of the upright frames; that of `like` where not given.
         frame_rate: mean frames per second; that of `like` where not given.
         salvage: where writing fails, keep what was written before under the name of the target.
@@ -76,9 +77,10 @@ class FileSink:
         self._part: PartFile | None = None
         self._container: av.container.OutputContainer | None = None
         self._path = Path(path)
-        self._format = container_format(self._path)
+        self._format = container_format(self._path, options.codec)
         file = like if isinstance(like, VideoFile) else None
         self._size, frame_rate = _shape(like, size, frame_rate)
+        self._encoder = choose_encoder(options, self._size, frame_rate)
         self._part = PartFile(self._path, file.video.path if file else None, options.overwrite)
         try:
             self._guarded(lambda: self._open(file, frame_rate))
@@ -149,14 +151,14 @@ class FileSink:
         self._container = av.open(
             self._part.file, "w", format=self._format, container_options=self._container_options(video)
         )
-        unit = _MATROSKA_UNIT if self._format == "matroska" else video.time_base
-        self._track = VideoTrack(self._container, video, self._size, frame_rate, unit)
+        unit = _MATROSKA_UNIT if self._format in _MATROSKA else video.time_base
+        self._track = VideoTrack(self._container, video, self._size, frame_rate, unit, self._encoder)
         self._companions.open(self._container, self._track.stream)
         self._container.start_encoding()
 
     def _container_options(self, video: VideoFacts) -> dict[str, str]:
         """Return the muxer's options: exact times, and a part that plays even after a kill."""
-        if self._format == "matroska":
+        if self._format in _MATROSKA:
             return {
                 "cluster_time_limit": str(_FRAGMENT_S * 1000),
                 "flush_packets": "1",
@@ -181,11 +183,13 @@ class FileSink:
         """
         start_s = video.first_pts * video.time_base
         earliest_s = min([start_s, *self._companions.starts_s])
-        if self._format == "matroska" and earliest_s < _MATROSKA_EARLIEST_S:
+        if self._format in _MATROSKA and earliest_s < _MATROSKA_EARLIEST_S:
             return -earliest_s
         return max(Fraction(0), -start_s)
 
     def _write(self, frame: Frame) -> None:
+        if self._track.empty:  # not before: a run that fails at once says its error alone
+            _log.info("%s: %s", self._path, self._encoder.said)
         written_s = self._track.write(frame, self._companions.shift_s)
         if written_s is not None:
             self._written = True
@@ -216,7 +220,7 @@ class FileSink:
         if (
             self._salvage
             and self._written
-            and (self._format == "matroska" or cut_to_whole_fragments(part.path))
+            and (self._format in _MATROSKA or cut_to_whole_fragments(part.path))
         ):
             part.publish()
             return "; what was recorded before that is kept"
@@ -224,43 +228,27 @@ class FileSink:
         return ""
 
 
-def container_format(path: Path) -> str:
+def container_format(path: Path, codec: str = USUAL.codec) -> str:
     """Return FFmpeg's name of the container that the suffix asks for.
 
     Raises:
-        SinkError: the suffix is not one of `FORMATS`.
+        SinkError: the suffix is not one of `FORMATS`, or its container cannot hold the codec.
     """
     suffix = path.suffix.lower()
-    if suffix in FORMATS:
-        return FORMATS[suffix]
-    known = ", ".join(FORMATS)
-    if suffix == ".webm":
+    if suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        found = f"the suffix {suffix} is not known" if suffix else "it has no suffix"
+        raise SinkError(f"cannot write {path}: {found}; a file name ending in one of {known} is needed")
+    if suffix == ".webm" and codec != "av1":
         better = path.with_suffix(".mkv")
-        raise SinkError(f"cannot write {path}: WebM cannot hold H.264 video; type {better} instead")
-    found = f"the suffix {suffix} is not known" if suffix else "it has no suffix"
-    raise SinkError(f"cannot write {path}: {found}; a file name ending in one of {known} is needed")
-
-
-def probe_encoder(name: str) -> str | None:
-    """Encode one picture with the FFmpeg encoder `name`; None where it works, else the reason in words."""
-    # These two print to stderr by themselves, past FFmpeg's log.
-    os.environ.setdefault("SVT_LOG", "0")
-    options = {"x265-params": "log-level=none"} if name == "libx265" else {}
-    try:
-        context = av.CodecContext.create(name, "w")
-        context.options = options
-        if not isinstance(context, av.VideoCodecContext):
-            return "it is not a video encoder"
-        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"
-        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
-        picture = av.VideoFrame(256, 256, "yuv420p")
-        for plane in picture.planes:
-            plane.update(bytes(plane.buffer_size))
-        picture.pts, picture.time_base = 0, Fraction(1, 25)
-        size_bytes = sum(packet.size for packet in [*context.encode(picture), *context.encode(None)])
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        return reason(error)
-    return None if size_bytes else "it gave no data"
+        raise SinkError(
+            f"cannot write {path}: WebM cannot hold {CODECS.get(codec, codec)} video; type {better} instead, "
+            "or --codec av1"
+        )
+    if suffix == ".mov" and codec == "av1":
+        better = path.with_suffix(".mp4")
+        raise SinkError(f"cannot write {path}: QuickTime files cannot hold AV1; type {better} instead")
+    return FORMATS[suffix]
 
 
 def _shape(

@@ -1,11 +1,10 @@
-"""The video stream of a file being written: H.264 at exact times."""
+"""The video stream of a file being written: frames at exact times."""
 
 from __future__ import annotations
 
 import logging
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
 
 import av
 import av.container
@@ -14,12 +13,14 @@ from av.video.reformatter import VideoReformatter
 
 from rt.frame import Frame
 from rt.media import ACCURATE_ROUNDING, BILINEAR, RANGE_LIMITED, Orientation, VideoFacts, rational
+from rt.sinks.encoder import Encoder
 
 _log = logging.getLogger(__name__)
 
-ENCODER: Final = "libx264"
-ENCODER_OPTIONS = {"preset": "veryfast", "crf": "19", "bf": "0"}
+CONSTANT = {"bf": "0"}
 """No B-frames: where a fragment ends between them, the mp4 muxer loses times and the last frame."""
+_TAGS = {"hevc": "hvc1"}
+"""Codec → the tag in mp4 without which Apple's players do not show it."""
 _SCALING = BILINEAR | ACCURATE_ROUNDING
 _KEYFRAME_INTERVAL_S = 2
 _MAX_KEYFRAME_INTERVAL = 250
@@ -34,6 +35,7 @@ class VideoTrack:
         size: (height, width) of the upright frames.
         frame_rate: mean frames per second.
         unit: seconds per tick of the stream's clock.
+        encoder: what codes them.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class VideoTrack:
         size: tuple[int, int],
         frame_rate: Fraction,
         unit: Fraction,
+        encoder: Encoder,
     ) -> None:
         self._container = container
         self._orientation = Orientation.from_matrix(video.display_matrix)
@@ -53,8 +56,13 @@ class VideoTrack:
         self._last_pts: int | None = None
         self._moved = 0
         interval = min(_MAX_KEYFRAME_INTERVAL, max(1, round(frame_rate * _KEYFRAME_INTERVAL_S)))
-        options = {**ENCODER_OPTIONS, "g": str(interval)}
-        self.stream = container.add_stream(ENCODER, rate=frame_rate, options=options)
+        options = {**encoder.options, **CONSTANT, "g": str(interval)}
+        stream = container.add_stream(encoder.name, rate=frame_rate, options=options)
+        assert isinstance(stream, av.VideoStream)
+        self.stream = stream
+        self.stream.pix_fmt = encoder.pixels
+        if container.format.name in ("mp4", "mov") and encoder.codec in _TAGS:
+            self.stream.codec_context.codec_tag = _TAGS[encoder.codec]
         self._describe(video, size)
 
     @property
@@ -92,7 +100,6 @@ class VideoTrack:
         height, width = self._orientation.stored_size(*size)
         stream, context = self.stream, self.stream.codec_context
         stream.width, stream.height = width, height
-        stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
         context.time_base = stream.time_base = self._unit
         context.colorspace, context.color_range = self._colour.matrix, RANGE_LIMITED
         context.color_primaries, context.color_trc = self._colour.primaries, self._colour.transfer

@@ -13,7 +13,7 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import Sink, open_sink
+from rt.sinks import Sink, SinkOptions, open_sink
 from rt.sinks.lane import Lane
 from rt.sinks.null import NullSink
 from rt.sinks.recorder import Recorder
@@ -34,10 +34,11 @@ class Opened:
     """How many names the result has in the folder."""
 
 
-def file_sink(suffix: str) -> Callable[[Path], Opened]:
+def file_sink(suffix: str, codec: str = "h264") -> Callable[[Path], Opened]:
     def opened(folder: Path) -> Opened:
         target = folder / f"result{suffix}"
-        sink = open_sink(str(target), None, size=SIZE, frame_rate=Fraction(25))
+        options = SinkOptions(codec=codec)
+        sink = open_sink(str(target), None, options, size=SIZE, frame_rate=Fraction(25))
         return Opened(sink, folder, lambda: len(video(target).pts))
 
     return opened
@@ -76,6 +77,8 @@ SINKS = {
     "mp4": file_sink(".mp4"),
     "mov": file_sink(".mov"),
     "mkv": file_sink(".mkv"),
+    "hevc": file_sink(".mp4", "hevc"),
+    "webm": file_sink(".webm", "av1"),
     "pictures": picture_folder,
     "null": null_sink,
     "recorder": recorder,

@@ -11,7 +11,7 @@ import rt.doctor
 from rt.backends import BACKENDS
 from rt.cli import main
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
-from rt.sinks.file import probe_encoder
+from rt.sinks.encoder import probe_encoder
 
 WORKS = [
     Finding("package", "opencv-python", True, "4.12"),
@@ -47,7 +47,7 @@ def test_it_tries_everything_and_says_what_was_found(monkeypatch: pytest.MonkeyP
 
 
 def test_an_encoder_that_cannot_encode_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rt.doctor, "ENCODERS", ("libx264", "h264_imagined"))
+    monkeypatch.setattr("rt.sinks.encoder.encoder_names", lambda: ("libx264", "h264_imagined"))
     encoders = {finding.name: finding for finding in examine() if finding.group == "encoder"}
     assert encoders["libx264"].works is True
     assert encoders["h264_imagined"].works is False

@@ -16,7 +16,8 @@ import pytest
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import SinkOptions, open_sink
-from rt.sinks.file import FileSink, probe_encoder
+from rt.sinks.encoder import probe_encoder
+from rt.sinks.file import FileSink
 from rt.sources.file import FileSource
 from tests.support.copying import UNIT, copy, frame, refusal
 from tests.support.media import Clip, Sound, video, write_clip
@@ -87,7 +88,10 @@ def test_a_part_that_another_run_is_writing_is_left_alone(tmp_path: Path) -> Non
     ("name", "found"),
     [
         ("nowhere/out.mp4", "there is no folder"),
-        ("out.mp3", "the suffix .mp3 is not known; a file name ending in one of .mp4, .m4v, .mov, .mkv"),
+        (
+            "out.mp3",
+            "the suffix .mp3 is not known; a file name ending in one of .mp4, .m4v, .mov, .mkv, .webm",
+        ),
         ("out", "it has no suffix"),
         ("out.webm", "WebM cannot hold H.264 video; type"),
         ("folder.mp4", "it is a folder"),
