@@ -1,10 +1,10 @@
-"""Make styles smaller and faster, and hold what comes out to its gate."""
+"""Make styles smaller, faster and ready for NVIDIA GPUs, and hold what comes out to its gate."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +13,7 @@ from rt.log import LOG, open_closed_streams, set_up_log
 
 if TYPE_CHECKING:
     from engines.sensitivity import Sensitivity
+    from rt.card import Card
 
 try:
     import onnx  # noqa: F401  the extra is checked once, here
@@ -61,7 +62,44 @@ class Verify:
     """Frames taken of each clip, evenly spread."""
 
 
-Command = Quantize | Verify
+@dataclass(frozen=True)
+class Build:
+    """Compile a style into engines for NVIDIA GPUs; `frameshift run --backend tensorrt` runs them."""
+
+    style: Positional[Annotated[str, arg(metavar="STYLE")]]
+    """Name or folder of a style."""
+    target: Annotated[str, arg(metavar="auto|SM[,SM...]")] = "auto"
+    """The GPU of this machine, or compute capabilities such as sm86,sm89,sm120 (TensorRT for RTX)."""
+    precision: Literal["fp32", "fp16", "int8"] = "fp16"
+    """int8 needs a style with an INT8 model: see quantize."""
+    size: Annotated[
+        str | None, arg(metavar="HxW", help_behavior_hint="(default: 16:9 at the style's size)")
+    ] = None
+    """Height and width of the network's picture."""
+    batch: Annotated[int, arg(metavar="N")] = 1
+    """Pictures the engine takes at a time."""
+    runtime: Annotated[
+        Literal["tensorrt", "tensorrt-rtx"] | None, arg(help_behavior_hint="(default: the first installed)")
+    ] = None
+    """tensorrt: data-centre GPUs and Jetson, built there. tensorrt-rtx: GeForce and RTX, built anywhere."""
+    rebuild: bool = False
+    """Build also what is there already."""
+
+
+@dataclass(frozen=True)
+class List:
+    """List the engines that were built, and whether each is whole."""
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what is inside a style's networks and its engines."""
+
+    style: Positional[Annotated[str, arg(metavar="STYLE|FILE")]]
+    """Name or folder of a style, or an .onnx or .engine file."""
+
+
+Command = Quantize | Verify | Build | List | Inspect
 
 
 def main() -> int:
@@ -87,7 +125,11 @@ def main() -> int:
 def _run(command: Command) -> int:
     if isinstance(command, Quantize):
         return _quantize(command)
-    return _verify(command)
+    if isinstance(command, Verify):
+        return _verify(command)
+    if isinstance(command, Build):
+        return _build(command)
+    return _list() if isinstance(command, List) else _inspect(command)
 
 
 def _quantize(command: Quantize) -> int:
@@ -129,6 +171,59 @@ def _verify(command: Verify) -> int:
     verdict = "ok" if holds else f"below the gate of {gate_db:g} dB"
     _print(f"{style.name} {command.precision} against FP32 on ONNX Runtime: {comparison}: {verdict}")
     return 0 if holds else 1
+
+
+def _build(command: Build) -> int:
+    from engines.compile import Order, build_engines
+    from engines.progress import building
+    from rt.styles import find_style
+
+    style = find_style(command.style)
+    size = _read_size(command.size, style.card)
+    order = Order(command.precision, size, command.batch, command.target, command.runtime, command.rebuild)
+    for made in build_engines(style, order, building):
+        facts = made.facts
+        how = "was there already" if made.was_there else f"built in {facts.build_s:.1f} s"
+        _print(f"{made.path}: {facts.plan_bytes / 1e6:.1f} MB, {how}{_convolutions(facts.precisions)}")
+    return 0
+
+
+def _convolutions(precisions: Mapping[str, int]) -> str:
+    found = ", ".join(f"{count} {precision}" for precision, count in precisions.items())
+    return f", convolutions: {found}" if found else ""
+
+
+def _read_size(text: str | None, card: Card) -> tuple[int, int]:
+    from rt.fit import network_size
+
+    if text is None:
+        return network_size(1080, 1920, card.size_px, card.multiple, card.minimum_px)
+    height, cross, width = text.lower().partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal()):
+        raise FrameshiftError(f"--size {text} is no height and width; type for example: --size 256x448")
+    return int(height), int(width)
+
+
+def _list() -> int:
+    from engines.inspection import engine_rows
+    from rt.engine_file import engines_folder
+
+    rows = list(engine_rows())
+    if not rows:
+        raise FrameshiftError(
+            f"there are no engines in {engines_folder()}; type: frameshift-engines build STYLE"
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _inspect(command: Inspect) -> int:
+    from engines.inspection import describe
+
+    _print(*describe(command.style))
+    return 0
 
 
 def _at_least_one(option: str, number: int) -> int:

@@ -38,8 +38,6 @@ class Layer:
     """The node's name."""
     tensor_in: str
     """The tensor it reads, whose range is calibrated."""
-    weights: int
-    """Numbers in its kernel."""
 
 
 def read_onnx(path: Path) -> Any:
@@ -92,18 +90,18 @@ def opset(model: Any) -> int:
 def quantizable_layers(model: Any) -> list[Layer]:
     """Return the convolutions that may be quantised, in the order of the graph.
 
-    Left out: the first and the last (no other convolution before or after it), which see and make the picture
-    itself; grouped ones, which gain nothing; kernels that are not constant; ConvTranspose, which no runtime
-    computes faster in INT8.
+    Left out: the first and the last (no other convolution before or after it, transposed ones counted), which
+    see and make the picture itself; grouped ones, which gain nothing; kernels that are not constant;
+    ConvTranspose, which no runtime computes faster in INT8.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if _is_dense_convolution(node, constants)]
-    before = _reaches(model.graph.node, {node.output[0] for node in nodes})
-    after = _reached_by(model.graph.node, {node.output[0] for node in nodes})
+    made = {node.output[0] for node in nodes}
+    before, after = _reaches(model.graph.node, made), _reached_by(model.graph.node, made)
     return [
-        Layer(node.name, node.input[0], int(np.prod(constants[node.input[1]].dims)))
+        Layer(node.name, node.input[0])
         for node in nodes
-        if node.input[0] in before and node.output[0] in after
+        if node.op_type == "Conv" and node.input[0] in before and node.output[0] in after
     ]
 
 
@@ -178,6 +176,30 @@ def to_half(model: Any) -> Any:
     return half
 
 
+def with_fixed_shape(model: Any, batch: int, size: tuple[int, int]) -> Any:
+    """Return the model for uint8[batch, height, width, 3] alone; `size` = (height, width).
+
+    Raises:
+        PrecisionError: the model's own shape is fixed to another, or does not fit one of its nodes.
+    """
+    fixed = copy.deepcopy(model)
+    wanted = (batch, *size, 3)
+    for port in (fixed.graph.input[0], fixed.graph.output[0]):
+        dimensions = port.type.tensor_type.shape.dim
+        found = [dimension.dim_value for dimension in dimensions]
+        if len(found) != 4 or any(a and a != b for a, b in zip(found, wanted, strict=True)):
+            raise PrecisionError(
+                f"the network takes {[a or '?' for a in found]}, {list(wanted)} is asked for"
+            )
+        for dimension, length in zip(dimensions, wanted, strict=True):
+            dimension.dim_value = length
+    del fixed.graph.value_info[:]
+    try:
+        return onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise PrecisionError(f"the network cannot take {list(wanted)}: {one_line(error)}") from None
+
+
 def one_line(error: BaseException) -> str:
     """Return the first lines of a library's error as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -198,7 +220,7 @@ def _hoist_constants(graph: Any) -> None:
 
 
 def _is_dense_convolution(node: Any, constants: Mapping[str, Any]) -> bool:
-    if node.op_type != "Conv" or node.input[1] not in constants:
+    if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in constants:
         return False
     groups = next((entry.i for entry in node.attribute if entry.name == "group"), 1)
     return bool(groups == 1)

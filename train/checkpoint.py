@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,42 +17,120 @@ from torch import Tensor, nn
 from train.errors import RunError
 from train.pool import Pool
 
+CHECKPOINT = "checkpoint.safetensors"
+"""The newest checkpoint of a run."""
+BEST = "best.safetensors"
+"""The checkpoint the validation liked best."""
+
 
 class Trainable(Protocol):
     """What a recipe gives a checkpoint."""
 
     @property
-    def nets(self) -> dict[str, nn.Module]:
+    def nets(self) -> Mapping[str, nn.Module]:
         """Networks by name."""
         ...
 
     @property
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
         """Optimisers by name."""
         ...
 
     @property
-    def pools(self) -> dict[str, Pool]:
+    def pools(self) -> Mapping[str, Pool]:
         """Pools by name."""
         ...
 
 
-def save_checkpoint(path: Path, recipe: Trainable, facts: dict[str, Any]) -> None:
-    """Write weights, optimiser states, pools and facts under a temporary name, then rename it."""
+class Checkpoints:
+    """The checkpoints of a run folder: the newest few and the best.
+
+    Each is written as checkpoint-STEP.safetensors; checkpoint.safetensors and best.safetensors are further
+    names (hard links) of such files, so whenever a run is killed each name stands for a whole checkpoint.
+    """
+
+    def __init__(self, run: Path, keep: int) -> None:
+        self.run, self.keep = run, keep
+
+    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any], best: bool = False) -> None:
+        """Write a checkpoint, keep it as the best if it is, and let go of the oldest.
+
+        Raises:
+            RunError: it cannot be written; the ones before are left as they are.
+        """
+        path = self.path(step)
+        write_checkpoint(path, tensors, facts)
+        if best:  # before the newest: a run killed in between has the best again when it goes on
+            _name_also(path, self.run / BEST)
+        _name_also(path, self.run / CHECKPOINT)
+        for old in self.numbered()[: -self.keep]:
+            old.unlink()
+
+    def path(self, step: int) -> Path:
+        """Return the file of a step's checkpoint."""
+        return self.run / f"checkpoint-{step:07d}.safetensors"
+
+    def numbered(self) -> list[Path]:
+        """Return the checkpoints there are, oldest first."""
+        return sorted(self.run.glob("checkpoint-*.safetensors"))
+
+    def check_space(self, checkpoint_bytes: int) -> None:
+        """Refuse a run whose checkpoints the disk has no room for.
+
+        Raises:
+            RunError: less is free than the checkpoints kept, the best and the one being written need.
+        """
+        there = sum(path.stat().st_size for path in self.numbered())
+        needed = (self.keep + 2) * checkpoint_bytes - there
+        free = shutil.disk_usage(next(path for path in (self.run, *self.run.parents) if path.exists())).free
+        if free < needed:
+            raise RunError(
+                f"disk too full: {self.run} needs {needed / 1e6:.0f} MB for checkpoints, {free / 1e6:.0f} MB "
+                "are free; make room, lower --keep, or give another --run"
+            )
+
+
+def training_state(recipe: Trainable) -> dict[str, Tensor]:
+    """Return everything of a recipe that learns or remembers, by its name in a checkpoint, on the CPU."""
     tensors: dict[str, Tensor] = {}
     for name, net in recipe.nets.items():
         tensors |= {f"{name}/{key}": value for key, value in net.state_dict().items()}
     for name, optimizer in recipe.optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{index}/{key}": value for key, value in state.items()}
-    for name, pool in recipe.pools.items():
-        tensors |= {f"{name}/{index}": picture for index, picture in enumerate(pool.pictures)}
+    return tensors | pool_state(recipe)
+
+
+def pool_state(recipe: Trainable, suffix: str = "") -> dict[str, Tensor]:
+    """Return the pictures of a recipe's pools; `suffix` tells the pools of several processes apart."""
+    return {
+        f"{name}{suffix}/{index}": picture.cpu()
+        for name, pool in recipe.pools.items()
+        for index, picture in enumerate(pool.pictures)
+    }
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write tensors and facts under a temporary name, flush, then rename.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     temporary = path.with_name(path.name + ".part")
-    contiguous = {
+    laid_out = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
-    temporary.replace(path)
+    try:
+        save_file(laid_out, temporary, metadata={"facts": json.dumps(facts)})
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"checkpoint {path} cannot be written: {error}; the ones before are kept, "
+            "make room and continue with --resume"
+        ) from None
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -62,7 +143,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
+def load_checkpoint(path: Path, recipe: Trainable, suffix: str = "") -> dict[str, Any]:
     """Put weights, optimiser states and pools into a freshly built recipe and return the facts.
 
     Raises:
@@ -75,7 +156,7 @@ def load_checkpoint(path: Path, recipe: Trainable) -> dict[str, Any]:
         optimizer.load_state_dict(whole)
         _lay_out_like_parameters(optimizer)
     for name, pool in recipe.pools.items():
-        pictures = _below(tensors, name)
+        pictures = _below(tensors, name + suffix)
         pool.pictures = [pictures[str(index)] for index in range(len(pictures))]
     return facts
 
@@ -91,14 +172,14 @@ def load_weights(path: Path, recipe: Trainable) -> dict[str, Any]:
 
 
 def load_net(path: Path, name: str, net: nn.Module) -> dict[str, Any]:
-    """Put one network of a checkpoint into `net` and return the facts.
+    """Put one network of a checkpoint into `net`, its average where there is one, and return the facts.
 
     Raises:
         RunError: the checkpoint is missing, damaged, or of another network.
     """
     facts, tensors = _read(path, tensors=True)
     try:
-        net.load_state_dict(_below(tensors, name))
+        net.load_state_dict(_below(tensors, f"ema_{name}") or _below(tensors, name))
     except RuntimeError as error:
         raise RunError(
             f"checkpoint {path} is of another network: {str(error).splitlines()[-1].strip()}"
@@ -128,6 +209,17 @@ def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]
         raise RunError(f"no checkpoint {path}: train first, or give the folder of a run") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"checkpoint {path} is damaged: {error}") from None
+
+
+def _name_also(path: Path, name: Path) -> None:
+    """Let `name` stand for the file at `path` too, at no moment for a part of it."""
+    temporary = name.with_name(name.name + ".part")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, temporary)
+    temporary.replace(name)
 
 
 def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:

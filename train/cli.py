@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Union
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from rt.errors import FrameshiftError
 
 if TYPE_CHECKING:
-    from train.config import CycleGan, Export
+    from train.config import Training
 
 
 def main() -> None:
@@ -19,28 +21,48 @@ def main() -> None:
         import tyro
     except ModuleNotFoundError as error:
         sys.exit(f"error: frameshift-train needs {error.name}: type pip install 'frameshift[train]'")
-    from train.config import CycleGan, Export
+    from train import config as configs
+    from train.export import Export
+    from train.sample import Sample
 
-    commands: Any = Union[  # noqa: UP007  tyro reads the annotations of a Union
-        Annotated[CycleGan, tyro.conf.subcommand("cyclegan")],
-        Annotated[Export, tyro.conf.subcommand("export")],
-    ]
+    named = {
+        **{recipe.recipe: recipe for recipe in configs.RECIPES},
+        "export": Export,
+        "sample": Sample,
+    }
+    commands: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items())]  # noqa: UP007
     try:
         config = tyro.cli(commands, prog="frameshift-train", description=__doc__)
-        _train(config) if isinstance(config, CycleGan) else _export(config)
+        _run(config)
     except FrameshiftError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _train(config: CycleGan) -> None:
+def _run(config: Any) -> None:
+    from train.config import Training
+    from train.export import Export, export_style
+    from train.sample import Sample, write_samples
+
+    if isinstance(config, Training):
+        _train(config)
+    elif isinstance(config, Export):
+        style = export_style(config, lambda text: print(text, file=sys.stderr, flush=True))
+        print(f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}")
+    elif isinstance(config, Sample):
+        print(f"sheet {write_samples(config)}")
+
+
+def _train(config: Training) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from train.loop import CHECKPOINT, train_cyclegan
+    from train.checkpoint import CHECKPOINT
     from train.loop import Progress as Where
+    from train.loop import train
 
+    first = os.environ.get("RANK", "0") == "0"
     console = Console(stderr=True)
     columns = (
         BarColumn(),
@@ -49,27 +71,41 @@ def _train(config: CycleGan) -> None:
         TextColumn("{task.description}"),
     )
     stopped = _catch_signals()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    logging.basicConfig(
+        format="%(message)s", stream=sys.stderr, level=logging.WARNING if first else logging.ERROR
+    )
+    with Progress(*columns, console=console, disable=not (console.is_terminal and first)) as bar:
         task = bar.add_task("", total=1.0)
 
         def show(where: Where) -> None:
             losses = " ".join(f"{name} {loss:.3f}" for name, loss in where.losses.items())
             text = f"step {where.step}  {where.images_per_s:.1f} images/s  {losses}"
             bar.update(task, completed=where.done, description=text)
-            if not console.is_terminal and where.step % 100 == 0:
+            if first and not console.is_terminal and where.step % 100 == 0:
                 print(f"{where.done:6.1%} {text}", file=sys.stderr, flush=True)
 
         def say(text: str) -> None:
             console.print(text, highlight=False, soft_wrap=True)
 
-        finished = train_cyclegan(config, show, say, stop=lambda: bool(stopped))
+        finished = train(config, show, say, stop=lambda: bool(stopped))
+    if not first:
+        return
     if not finished:
         print(
             f"stopped; {config.run / CHECKPOINT} is written: to continue, repeat the command with --resume",
             file=sys.stderr,
         )
         sys.exit(128 + stopped[0])
-    print(f"checkpoint {config.run / CHECKPOINT}; next: frameshift-train export {config.run} --name NAME")
+    print(f"checkpoint {config.run / CHECKPOINT}; next: {_next(config)}")
+
+
+def _next(config: Training) -> str:
+    """Return what to type after a run."""
+    from train.trained import FROM_NOISE
+
+    if config.recipe in FROM_NOISE:
+        return f"frameshift-train sample {config.run}"
+    return f"frameshift-train export {config.run} --name NAME"
 
 
 def _catch_signals() -> list[int]:
@@ -78,13 +114,6 @@ def _catch_signals() -> list[int]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: seen.append(received))
     return seen
-
-
-def _export(config: Export) -> None:
-    from train.export import export_style
-
-    style = export_style(config, lambda text: print(text, file=sys.stderr, flush=True))
-    print(f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}")
 
 
 if __name__ == "__main__":

@@ -1,136 +1,360 @@
-"""What a training run is told: one frozen dataclass per recipe. Attribute docstrings are the help."""
+"""What a training run is told: one frozen dataclass per recipe. Attribute docstrings are the help.
+
+Defaults are the papers'; where a number is this project's own the docstring says (ours).
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, ClassVar, Literal
 
 from train.errors import RunError
 
+GeneratorName = Literal["hg48", "pu48", "pu32", "mobile16", "resnet6", "resnet9", "unet128", "unet256"]
+Norm = Literal["instance", "batch", "none"]
+Adversarial = Literal["lsgan", "hinge", "vanilla", "wgan-gp"]
+Augmentation = Literal["translation", "cutout", "colour"]
+Schedule = Literal["linear", "constant", "cosine"]
+Direction = Literal["AtoB", "BtoA"]
+PATCH_MINIMUM_PX = {"pixel": 16, "16": 16, "70": 32, "286": 128}
+"""Smallest crop each PatchGAN gives a judgement on."""
 
-@dataclass(frozen=True)
-class CycleGan:
-    """Train two generators and two discriminators on unpaired pictures (CycleGAN, Zhu et al. 2017)."""
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What every recipe is told."""
+
+    recipe: ClassVar[str]
+    """Name of the recipe: its command."""
 
     data: Path
-    """Folder with trainA and trainB; testA and testB, where present, feed sample sheets and metrics."""
-    run: Path = Path("runs/cyclegan")
-    """Folder of this run: settings, checkpoint, sample sheets, TensorBoard events."""
-    generator: Literal["hg48", "resnet6", "resnet9"] = "resnet9"
-    """Generator of both directions: hg48 is the small, quick one."""
-    norm: Literal["instance", "none"] = "instance"
-    """Normalisation in the generators."""
-    discriminator_width: int = 64
-    """Channels of the first convolution of the 70×70 PatchGAN."""
-    discriminator_norm: Literal["instance", "spectral", "none"] = "instance"
-    """Normalisation in the discriminators; without instance norm they see brightness and colour."""
-    load_size: int = 286
-    """Short side in pixels that pictures are scaled to before cropping."""
-    crop_size: int = 256
-    """Side in pixels of the random training crops."""
-    batch: int = 1
-    """Pictures of each domain per step."""
+    """Folder with the pictures."""
+    run: Path = Path("runs/mine")
+    """Folder of this run: settings, checkpoints, sample sheets, history, report, TensorBoard events."""
     steps: int | None = None
-    """Length of the run in steps; the schedule follows. Give this or --minutes."""
+    """Length of the run in steps; the schedule follows. Give this, --epochs or --minutes."""
+    epochs: float | None = None
+    """Length of the run in passes over the pictures (over the larger domain); the schedule follows."""
     minutes: float | None = None
     """Length of the run in minutes of training time; the schedule follows."""
+    batch: int = 1
+    """Pictures of each kind that a process computes at once (Zhu 2017, 7.1; Isola 2017, 6.2: 1)."""
+    accumulate: int = 1
+    """Batches whose gradients are added up to one step: a larger batch in the same memory."""
+    load_size: int = 286
+    """Short side in pixels that pictures are scaled to before cropping (Isola 2017, 6.2)."""
+    crop_size: int = 256
+    """Side in pixels of the random training crops (Isola 2017, 6.2)."""
+    flip: bool = True
+    """Mirror half of the crops (Isola 2017, 6.2)."""
     learning_rate: float = 2e-4
-    """Adam's step size, constant for the first half of the run, then linear to 0."""
-    cycle_weight: float = 10.0
-    """Weight of the cycle loss."""
-    cycle_weight_end: float | None = None
-    """Weight of the cycle loss at the end, reached linearly over the second half; default: no change."""
-    identity_weight: float = 5.0
-    """Weight of the identity loss."""
-    l1_beta: float = 0.0
-    """Difference, on the scale of [-1, 1], below which cycle and identity loss are quadratic; 0: plain L1."""
-    grid_weight: float = 0.0
-    """Weight of the loss on patterns of period 4 px in what the generators change; needed by hg48."""
-    pool: int = 50
-    """Past fakes kept for the discriminators."""
+    """Adam's step size (Radford 2015, 4; Zhu 2017, 7.1)."""
+    beta1: float = 0.5
+    """Adam's memory of the gradient (Radford 2015, 4); its beta2 is 0.999."""
+    schedule: Schedule = "linear"
+    """Step size over the run. linear: constant for the first half, then linear to 0 (Zhu 2017, 7.1)."""
     ema: float = 0.999
-    """Decay of the averaged generator weights; these are exported."""
+    """Decay of the averaged generator weights; these are measured and exported (ours). 0: none are kept."""
+    augment: tuple[Augmentation, ...] = ()
+    """DiffAugment of what the discriminators see, real and fake (Zhao 2020); for few pictures."""
     start_from: Path | None = None
     """Folder of a run with the same networks whose weights this run starts from."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: CUDA where PyTorch finds it. The choice is said at start."""
     amp: bool = False
-    """Compute in bfloat16 where it is safe (faster on CPUs with AMX)."""
+    """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with AMX)."""
+    channels_last: bool = True
+    """Lay pictures and weights out as [N, H, W, C] in memory; the results are the same, the speed is not."""
+    compile: bool = False
+    """Compile the networks with torch.compile: minutes at the start, worth it on GPUs in long runs."""
     seed: int = 0
-    """Seed of weights, crops and pool."""
+    """Seed of weights, data order, crops, noise and pools."""
     threads: int = 0
     """CPU threads; 0: all cores."""
     sample_minutes: float = 5.0
-    """Minutes between sample sheets."""
+    """Minutes between sample sheets, each with a validation, a checkpoint and a new report."""
     checkpoint_minutes: float = 3.0
     """Minutes between checkpoints."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints, beside --checkpoint-minutes; 0: by the minutes alone."""
+    keep: int = 3
+    """Newest checkpoints kept, beside the best by the validation."""
     resume: bool = False
     """Continue the run in --run from its checkpoint: repeat the command; only the budget may be another."""
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise RunError("how long to train is not clear: give either --steps or --minutes")
-        if self.crop_size % 8 or self.crop_size < 32:
-            raise RunError(f"--crop-size is {self.crop_size}: needed is a multiple of 8, at least 32")
+        given = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise RunError("how long to train is not clear: give one of --steps, --epochs and --minutes")
+        if getattr(self, given[0]) <= 0:
+            raise RunError(f"--{given[0]} is {getattr(self, given[0])}: needed is more than 0")
         if self.crop_size > self.load_size:
             raise RunError(f"--crop-size {self.crop_size} is larger than --load-size {self.load_size}")
-        for name in ("batch", "discriminator_width"):
+        if not 0 <= self.ema < 1:
+            raise RunError(f"--ema is {self.ema}: needed is 0 or more and less than 1")
+        self.need_positive("batch", "accumulate", "crop_size", "keep")
+
+    def need_positive(self, *names: str) -> None:
+        """Raise RunError where one of the settings is not at least 1."""
+        for name in names:
             if getattr(self, name) < 1:
                 raise RunError(f"--{name.replace('_', '-')} is {getattr(self, name)}: needed is 1 or more")
 
 
-@dataclass(frozen=True)
-class Export:
-    """Write a trained generator as a style: card, ONNX with uint8 RGB in and out, previews."""
+@dataclass(frozen=True, kw_only=True)
+class _FromNoise(Training):
+    """What the recipes have in common that make pictures from noise."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder of a training run."""
-    name: str
-    """Name of the style: lower-case letters, digits, '-' and '_'."""
-    out: Path | None = None
-    """Folder to write; default RUN/NAME."""
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
-    """Which of the two generators."""
-    title: str = ""
-    """One line for people: what the style does."""
-    size: int = 256
-    """Short side of the network's picture in live use: the default of --size."""
-    facts: Path | None = None
-    """JSON object with `data` (name, origin, terms) and `faults` (sentences) for the card."""
-    previews: Path | None = None
-    """Folder of redistributable pictures for the style's previews; default: none are written."""
-    overwrite: bool = False
-    """Replace an existing style folder."""
+    load_size: int = 64
+    """Short side in pixels that pictures are scaled to before cropping (Radford 2015: 64 × 64)."""
+    crop_size: int = 64
+    """Side in pixels of the pictures made: a power of two, at least 16."""
+    batch: int = 128
+    """Pictures per step and process (Radford 2015, 4)."""
+    schedule: Schedule = "constant"
+    """Step size over the run; constant: it stays."""
+    z: int = 100
+    """Length of the noise vector (Radford 2015, 4)."""
+    width: int = 64
+    """Channels of the layer next to the picture (Radford 2015, figure 1: 128; 64 in the authors' code)."""
+    loss: Adversarial = "vanilla"
+    """Adversarial loss; vanilla is cross-entropy, the generator's not saturating (Goodfellow 2014, 3)."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_positive("z", "width")
+        if self.crop_size < 16 or self.crop_size & (self.crop_size - 1):
+            raise RunError(f"--crop-size is {self.crop_size}: needed is a power of two, at least 16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gan(_FromNoise):
+    """Train a generator of pictures from noise, fully connected (GAN, Goodfellow et al. 2014)."""
+
+    recipe = "gan"
+    run: Path = Path("runs/gan")
+    """Folder of this run."""
+    load_size: int = 32
+    """Short side in pixels that pictures are scaled to before cropping."""
+    crop_size: int = 32
+    """Side in pixels of the pictures made: a power of two, at least 16."""
+    width: int = 256
+    """Units of the first hidden layer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cgan(_FromNoise):
+    """Train a generator of pictures of asked classes, a folder each in DATA (CGAN, Mirza et al. 2014)."""
+
+    recipe = "cgan"
+    run: Path = Path("runs/cgan")
+    """Folder of this run."""
+    load_size: int = 32
+    """Short side in pixels that pictures are scaled to before cropping."""
+    crop_size: int = 32
+    """Side in pixels of the pictures made: a power of two, at least 16."""
+    networks: Literal["mlp", "dcgan"] = "mlp"
+    """Fully connected networks (Mirza 2014), or DCGAN's convolutions."""
+    width: int = 256
+    """Units of the first hidden layer; with --networks dcgan channels of the layer next to the picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dcgan(_FromNoise):
+    """Train a generator of pictures from noise, all of convolutions (DCGAN, Radford et al. 2015)."""
+
+    recipe = "dcgan"
+    run: Path = Path("runs/dcgan")
+    """Folder of this run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Translation(Training):
+    """What pix2pix and CycleGAN have in common."""
+
+    generator: GeneratorName = "resnet9"
+    """Generator: resnet*, unet* are the papers'; the others are small enough for live video on a CPU."""
+    norm: Norm = "instance"
+    """Normalisation in the generators (Zhu 2017, 7.2)."""
+    generator_width: int | None = None
+    """Channels of the generators' first convolution; default: the network's own (64 for the papers')."""
+    down: Literal["stride", "blur"] = "stride"
+    """Halving in resnet*: strided (Zhu 2017, 7.2), or without aliasing by a blur (Zhang 2019)."""
+    up: Literal["transposed", "nearest"] = "transposed"
+    """Doubling in resnet*: transposed (Zhu 2017, 7.2), or without checkerboards (Odena 2016)."""
+    patch: Literal["pixel", "16", "70", "286"] = "70"
+    """Side of the patches the discriminators judge (Isola 2017, 4.4: 70)."""
+    discriminator_width: int = 64
+    """Channels of the discriminators' first convolution (Isola 2017, 6.1.2)."""
+    discriminator_norm: Literal["instance", "batch", "spectral", "none"] = "instance"
+    """Normalisation in the discriminators; without instance norm they see brightness and colour."""
+    loss: Adversarial = "lsgan"
+    """Adversarial loss; lsgan is least squares (Zhu 2017, 4)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need_positive("discriminator_width")
+        least = PATCH_MINIMUM_PX[self.patch]
+        if self.crop_size % 4 or self.crop_size < least:
+            raise RunError(
+                f"--crop-size is {self.crop_size}: needed is a multiple of 4, "
+                f"at least {least} with --patch {self.patch}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleGan(_Translation):
+    """Train two generators and two discriminators on unpaired pictures (CycleGAN, Zhu et al. 2017).
+
+    DATA has trainA and trainB; testA and testB, where present, feed sample sheets and the validation.
+    """
+
+    recipe = "cyclegan"
+    run: Path = Path("runs/cyclegan")
+    """Folder of this run."""
+    cycle_weight: float = 10.0
+    """Weight of the cycle loss (Zhu 2017, 4)."""
+    cycle_weight_end: float | None = None
+    """Weight of the cycle loss at the end, reached linearly over the second half; default: no change."""
+    identity_weight: float = 5.0
+    """Weight of the identity loss: half of the cycle loss's (Zhu 2017, 5.2)."""
+    identity_weight_end: float | None = None
+    """Weight of the identity loss after --identity-until; default: no change."""
+    identity_until: float = 0.2
+    """Share of the run after which the identity loss has its end weight (ours)."""
+    equivariance_weight: float = 0.0
+    """Weight of |G(Wx + n) - W G(x)| under a random flow W, against flicker; 5 to 10 is enough (ours)."""
+    equivariance_from: float = 0.1
+    """Share of the run after which the equivariance loss counts (ours)."""
+    l1_beta: float = 0.0
+    """Difference, on the scale of [-1, 1], below which cycle and identity loss are quadratic; 0: plain L1."""
+    grid_weight: float = 0.0
+    """Weight of the loss on patterns of period 4 px in what the generators change; needed by hg48."""
+    penalty_weight: float = 10.0
+    """Weight of the gradient penalty with --loss wgan-gp (Gulrajani 2017, 4)."""
+    pool: int = 50
+    """Past fakes kept for the discriminators (Zhu 2017, 4)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2Pix(_Translation):
+    """Train a generator on pairs of pictures (pix2pix, Isola et al. 2017).
+
+    DATA/train holds pictures of A and B side by side, or DATA has trainA and trainB with equal names; --pair
+    makes A from photos. DATA/val or DATA/test (valA, testA, ...), where present, feeds sheets and validation.
+    """
+
+    recipe = "pix2pix"
+    run: Path = Path("runs/pix2pix")
+    """Folder of this run."""
+    generator: GeneratorName = "unet256"
+    """Generator (Isola 2017, 6.1.1: the U-Net)."""
+    norm: Norm = "instance"
+    """Normalisation in the generator; instance: what batch norm computes on one picture (Isola 2017, 3.3)."""
+    loss: Adversarial = "vanilla"
+    """Adversarial loss; vanilla is binary cross-entropy (Isola 2017, 3.1)."""
+    direction: Direction = "AtoB"
+    """Which half, or folder, is translated to which."""
+    pair: Literal["none", "gray", "edges"] = "none"
+    """Make the input from photos: their gray (colourisation) or their edges (sketch to photo)."""
+    l1_weight: float = 100.0
+    """Weight of the L1 loss (Isola 2017, 6.2)."""
+    feature_weight: float = 0.0
+    """Weight of matching the discriminator's features (Wang 2018, 3.2: 10)."""
+    penalty_weight: float = 10.0
+    """Weight of the gradient penalty with --loss wgan-gp (Gulrajani 2017, 4)."""
+    dropout: bool | None = None
+    """Noise as dropout, in unet* and resnet* (Isola 2017, 3.2); default: in unet* without --z."""
+    z: int = 0
+    """Channels of noise concatenated to the input, for varied outputs; 0: none. In styles it is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill(Training):
+    """Train a small generator to do what a trained one does, and steadily (after OMGD, Ren et al. 2021).
+
+    The student sees warped, disturbed pictures; its target is the teacher's picture, warped alike.
+    """
+
+    recipe = "distill"
+    teacher: Path
+    """Folder of the run whose generator is the teacher."""
+    direction: Direction = "AtoB"
+    """Which of the teacher's generators, where it has two."""
+    student: Literal["hg48", "pu48", "pu32", "mobile16"] = "hg48"
+    """The small generator to train."""
+    norm: Norm = "batch"
+    """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
+    run: Path = Path("runs/distill")
+    """Folder of this run."""
+    batch: int = 16
+    """Pictures per step and process (ours)."""
+    learning_rate: float = 4e-4
+    """Adam's step size at the start (ours)."""
+    beta1: float = 0.9
+    """Adam's memory of the gradient (Kingma 2014)."""
+    schedule: Schedule = "cosine"
+    """Step size over the run; cosine: from its start to 0 (ours)."""
+    ema: float = 0.0
+    """Decay of averaged weights; none by default: a step size that ends at 0 needs none (ours)."""
+    laplacian_weight: float = 10.0
+    """Weight of the L1 loss over a Laplacian pyramid (ours)."""
+    ssim_weight: float = 5.0
+    """Weight of 1 - SSIM (Ren 2021 has it; the number is ours)."""
+    feature_weight: float = 10.0
+    """Weight of the L1 loss on features of the teacher's discriminator (Li 2021; the number is ours)."""
+    haar_weight: float = 10.0
+    """Weight of the L1 loss on Haar high bands (Zhang 2022; the number is ours)."""
+    adversarial_weight: float = 0.5
+    """Weight of the LSGAN loss against the teacher's discriminator, which stays as it is (ours)."""
+    adversarial_from: float = 0.3
+    """Share of the run after which the LSGAN loss counts (ours)."""
+    flow_px: float = 8.0
+    """Deviation of the random flow that pictures and targets are warped by, in pixels; 0: none (ours)."""
+    noise: float = 0.02
+    """Largest deviation of the noise on the student's input, of [0, 1]; 0: no disturbance (ours)."""
+
+
+RECIPES: tuple[type[Training], ...] = (Gan, Cgan, Dcgan, Pix2Pix, CycleGan, Distill)
+"""The settings of every recipe, in the order of the help."""
 
 RESUMABLE_CHANGES = (
-    *("resume", "threads", "sample_minutes", "checkpoint_minutes", "run", "data"),
-    *("steps", "minutes"),
+    *("resume", "threads", "sample_minutes", "checkpoint_minutes", "checkpoint_steps", "keep", "run", "data"),
+    *("steps", "epochs", "minutes"),
 )
 """Settings that may differ between a run and its continuation.
 
-The first do not change what is computed. The budget may grow: step size and cycle weight follow the new one.
+The first do not change what is computed. The budget may grow: step size and weights follow the new one.
 """
 
 
-def settings_json(config: CycleGan) -> dict[str, Any]:
+def settings_json(config: Training) -> dict[str, Any]:
     """Return the settings as a JSON object."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+
+    def plain(value: Any) -> Any:
+        return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+
+    return {name: plain(value) for name, value in asdict(config).items()}
 
 
-def check_same_settings(config: CycleGan, recorded: dict[str, Any]) -> None:
+def check_same_settings(config: Training, recorded: dict[str, Any]) -> None:
     """Compare the settings with those of the run being resumed.
+
+    A setting the run does not know is younger than the run, which had its default.
 
     Raises:
         RunError: a setting that changes what is computed differs.
     """
     wanted = settings_json(config)
     for entry in fields(config):
-        if entry.name not in RESUMABLE_CHANGES and wanted[entry.name] != recorded.get(entry.name):
+        if entry.name in RESUMABLE_CHANGES:
+            continue
+        default = None if entry.default is MISSING else entry.default
+        before = recorded.get(entry.name, list(default) if isinstance(default, tuple) else default)
+        if wanted[entry.name] != before:
             raise RunError(
                 f"cannot resume {config.run}: --{entry.name.replace('_', '-')} is "
-                f"{json.dumps(wanted[entry.name])}, the run was started with "
-                f"{json.dumps(recorded.get(entry.name))}"
+                f"{json.dumps(wanted[entry.name])}, the run was started with {json.dumps(before)}"
             )

@@ -1,17 +1,21 @@
-"""Picture folders to batches."""
+"""Pictures: read, scaled, written; sets of them to cut crops from."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
 from train.errors import DataError
 
@@ -31,17 +35,20 @@ class PictureSet:
     def crops(self, count: int, size: int, rng: torch.Generator) -> Tensor:
         """Return `count` random crops, each flipped half the time: float32[N, 3, size, size] in [-1, 1]."""
         chosen = torch.randint(len(self.pictures), (count,), generator=rng)
-        return torch.stack([self._crop(int(number), size, rng) for number in chosen])
+        return torch.stack([to_tensor(self.crop(int(number), size, rng)) for number in chosen])
 
-    def _crop(self, number: int, size: int, rng: torch.Generator) -> Tensor:
+    def crop(self, number: int, size: int, rng: torch.Generator, flip: bool = True) -> Rgb:
+        """Return a random crop uint8[size, size, 3] RGB of one picture, with `flip` mirrored half the time.
+
+        It may be a view of the picture: read it, never write to it.
+        """
         picture = self.pictures[number]
         height, width = picture.shape[:2]
         top = int(torch.randint(height - size + 1, (), generator=rng))
         left = int(torch.randint(width - size + 1, (), generator=rng))
+        mirrored = torch.rand((), generator=rng).item() < 0.5
         crop = picture[top : top + size, left : left + size]
-        if torch.rand((), generator=rng).item() < 0.5:
-            crop = crop[:, ::-1]
-        return to_tensor(crop)
+        return crop[:, ::-1] if flip and mirrored else crop
 
 
 def to_tensor(rgb: Rgb) -> Tensor:
@@ -52,7 +59,7 @@ def to_tensor(rgb: Rgb) -> Tensor:
 def to_rgb(picture: Tensor) -> Rgb:
     """Turn float[3, H, W] in [-1, 1] into uint8[H, W, 3] RGB, rounded to the nearest level."""
     levels = (picture.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
-    return levels.permute(1, 2, 0).to(torch.uint8).contiguous().numpy()
+    return levels.permute(1, 2, 0).to(torch.uint8).cpu().contiguous().numpy()
 
 
 def picture_paths(folder: Path) -> list[Path]:
@@ -62,9 +69,7 @@ def picture_paths(folder: Path) -> list[Path]:
         DataError: the folder is missing or has no picture.
     """
     if not folder.is_dir():
-        raise DataError(
-            f"no folder {folder}: unpaired training needs trainA and trainB (and testA, testB) in --data"
-        )
+        raise DataError(f"no folder {folder}: needed is a folder with pictures")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"no picture in {folder}: needed is one of {' '.join(SUFFIXES)}")
@@ -72,10 +77,38 @@ def picture_paths(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> Rgb | None:
-    """Decode a picture to uint8[H, W, 3] RGB with its EXIF rotation applied; None where it is damaged."""
-    content = np.frombuffer(path.read_bytes(), np.uint8)
-    bgr = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    """Decode a picture of any mode to uint8[H, W, 3] RGB, upright after its EXIF; None where it is damaged.
+
+    Gray becomes gray RGB, 16 bits become 8, transparent places become white.
+    """
+    content = path.read_bytes()
+    if not _is_whole(content):
+        return None
+    encoded = np.frombuffer(content, np.uint8)
+    if content.startswith((b"\x89PNG", b"RIFF")):
+        found = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        if found is not None and found.ndim == 3 and found.shape[2] == 4:
+            return _on_white(found)
+    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Say whether a file has its end: decoders fill what a cut-off JPEG lacks with gray, and say nothing."""
+    if content.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" in content[-4096:]
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" in content[-4096:]
+    if content.startswith(b"RIFF"):
+        return len(content) >= 8 + int.from_bytes(content[4:8], "little")
+    return bool(content)
+
+
+def _on_white(bgra: npt.NDArray[Any]) -> Rgb:
+    levels = bgra.astype(np.float32) * (255 / np.iinfo(bgra.dtype).max)
+    alpha = levels[..., 3:] / 255
+    rgb: Rgb = (levels[..., 2::-1] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    return rgb
 
 
 def write_picture(path: Path, rgb: Rgb) -> None:
@@ -105,16 +138,28 @@ def load_pictures(folder: Path, load_size: int, limit: int | None = None) -> Pic
     Raises:
         DataError: the folder is missing, or has no readable picture.
     """
-    pictures, damaged = [], []
-    for path in picture_paths(folder)[:limit]:
-        rgb = read_picture(path)
-        if rgb is None:
-            damaged.append(path.name)
-        else:
-            pictures.append(scale_short_side(rgb, load_size))
-    if damaged:
-        names = ", ".join(damaged[:5]) + (", ..." if len(damaged) > 5 else "")
-        log.warning("%d damaged pictures in %s left out: %s", len(damaged), folder, names)
+    paths = picture_paths(folder)[:limit]
+    found = read_pictures(paths, load_size)
+    name_damaged(folder, [path for path, rgb in zip(paths, found, strict=True) if rgb is None])
+    pictures = [rgb for rgb in found if rgb is not None]
     if not pictures:
-        raise DataError(f"no readable picture in {folder}: all {len(damaged)} are damaged")
+        raise DataError(f"no readable picture in {folder}: all {len(paths)} are damaged")
     return PictureSet(pictures)
+
+
+def read_pictures(paths: Iterable[Path], load_size: int) -> list[Rgb | None]:
+    """Decode pictures on all cores, short sides scaled to `load_size`; None in the place of damaged ones."""
+
+    def read(path: Path) -> Rgb | None:
+        rgb = read_picture(path)
+        return None if rgb is None else scale_short_side(rgb, load_size)
+
+    with ThreadPoolExecutor(cpu_threads()) as threads:
+        return list(threads.map(read, paths))
+
+
+def name_damaged(folder: Path, damaged: Sequence[Path]) -> None:
+    """Warn of pictures that are left out: how many, and the first few by name."""
+    if damaged:
+        names = ", ".join(path.name for path in damaged[:5]) + (", ..." if len(damaged) > 5 else "")
+        log.warning("%d damaged pictures in %s left out: %s", len(damaged), folder, names)

@@ -1,4 +1,4 @@
-"""The training loop: batches, schedule, checkpoints, sample sheets, progress."""
+"""The training loop: budget, steps, checkpoints, validation, sample sheets, progress."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor
 
 from rt.backends.cpu import cpu_threads
-from rt.frame import Rgb
-from train.checkpoint import load_checkpoint, load_weights, read_facts, save_checkpoint
-from train.config import CycleGan, check_same_settings, settings_json
-from train.data import PictureSet, load_pictures, to_rgb, to_tensor, write_picture
+from train.checkpoint import (
+    CHECKPOINT,
+    Checkpoints,
+    load_checkpoint,
+    load_weights,
+    pool_state,
+    read_facts,
+    training_state,
+)
+from train.config import Training, check_same_settings, settings_json
+from train.device import World, describe_world, open_world
 from train.environment import describe_environment
 from train.errors import RunError
-from train.recipes.cyclegan import CycleGanRecipe
+from train.feed import Batch, Batches, seeded
+from train.history import History
+from train.recipes import Recipe, make_recipe
 
-CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.json"
-SAMPLES = 6
-"""Pictures of each domain on a sample sheet."""
+NOTED_EVERY = 20
+"""Steps between lines of the history."""
+LOOKED_AT_EVERY = 10
+"""Steps between looks at the losses on a GPU, which each wait for it."""
+DIVERGED = 1e6
+"""A loss beyond this will not come back."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,8 @@ class Progress:
     losses: dict[str, float]
 
 
-def train_cyclegan(
-    config: CycleGan,
+def train(
+    config: Training,
     show: Callable[[Progress], None],
     say: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
@@ -50,159 +60,266 @@ def train_cyclegan(
 
     Returns True where the budget was used up, False where the run was stopped before.
 
-    A run is resumed bit for bit on the same machine: step s draws its crops from a generator seeded by
-    (seed, s), so nothing but the tensors of the checkpoint and the counters has to be restored.
+    A run is resumed bit for bit on the same machine: whatever a step draws comes from generators seeded by
+    (seed, step), so nothing but the tensors of the checkpoint and the counters has to be restored.
 
     Raises:
-        DataError, RunError: before training starts, where pictures or the run folder do not fit.
+        DataError, RunError: before training starts, where pictures or the run folder do not fit; later,
+            where the losses diverge or a checkpoint cannot be written.
     """
     torch.set_num_threads(config.threads or cpu_threads())
-    _check_run(config)
-    set_A = load_pictures(config.data / "trainA", config.load_size)
-    set_B = load_pictures(config.data / "trainB", config.load_size)
-    say(f"pictures: {len(set_A)} of A, {len(set_B)} of B, short side {config.load_size} px")
-    loop = _Loop(config, set_A, set_B)
-    if config.start_from is not None and not config.resume:
-        loop.start_from(config.start_from)
-    _open_run(config)
-    if config.resume:
-        loop.restore()
-        say(f"resumed at step {loop.step}, {loop.elapsed_s / 60:.1f} minutes trained")
-    loop.train(show, say, stop)
+    world = open_world(config.device)
+    try:
+        _check_run(config)
+        loop = _Loop(config, world, show, say if world.first else lambda text: None)
+        loop.train(stop)
+    finally:
+        world.close()
     return loop.done >= 1.0
 
 
 class _Loop:
-    def __init__(self, config: CycleGan, set_A: PictureSet, set_B: PictureSet) -> None:
-        self.config, self.set_A, self.set_B = config, set_A, set_B
-        self.recipe = CycleGanRecipe(config)
+    def __init__(
+        self, config: Training, world: World, show: Callable[[Progress], None], say: Callable[[str], None]
+    ) -> None:
+        self.config, self.world, self.show, self.say = config, world, show, say
+        self.recipe = make_recipe(config, world)
+        say(describe_world(world, config.device))
+        feed = self.recipe.feed
+        counts = ", ".join(f"{count} in {name}" for name, count in feed.counts.items())
+        say(f"pictures: {counts}, short side {config.load_size} px")
         self.step, self.elapsed_s = 0, 0.0
+        self.progress = 0.0
+        self.checkpointed_s = self.looked_s = 0.0
+        self.history: History | None = None
+        self.best: float | None = None
         self.environment = describe_environment()
-        self.fixed_A, self.fixed_B = (_fixed_pictures(config, domain) for domain in "AB")
+        self.checkpoints = Checkpoints(config.run, config.keep)
+        self.pictures_per_step = config.batch * config.accumulate * world.size
+        self.steps = config.steps
+        if config.epochs is not None:
+            self.steps = math.ceil(config.epochs * feed.length / self.pictures_per_step)
+        self.batches = Batches(feed, config, world)
 
-    def start_from(self, run: Path) -> None:
-        facts = load_weights(run / CHECKPOINT, self.recipe)
-        told = {"steps": facts["step"], "minutes": round(facts["elapsed_s"] / 60, 1)}
-        self.environment["started_from"] = {**told, **facts["environment"]}
+    @property
+    def done(self) -> float:
+        """How much of the run is done, in [0, 1]."""
+        if self.steps is not None:
+            return min(1.0, self.step / self.steps)
+        assert self.config.minutes is not None
+        return min(1.0, self.elapsed_s / 60 / self.config.minutes)
 
-    def restore(self) -> None:
-        facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe)
-        self.step, self.elapsed_s = facts["step"], facts["elapsed_s"]
+    def train(self, stop: Callable[[], bool]) -> None:
+        """Prepare the run's folder, then step until the budget is used up or `stop()` is true."""
+        try:
+            self._begin()
+            self._run(stop)
+        finally:
+            self.batches.close()
+
+    def _begin(self) -> None:
+        config = self.config
+        if config.start_from is not None and not config.resume:
+            facts = load_weights(config.start_from / CHECKPOINT, self.recipe)
+            told = {"steps": facts["step"], "minutes": round(facts["elapsed_s"] / 60, 1)}
+            self.environment["started_from"] = {**told, **facts["environment"]}
+        if config.resume:
+            self._restore()
+            self.say(f"resumed at step {self.step}, {self.elapsed_s / 60:.1f} minutes trained")
+        if self.world.first:
+            self.checkpoints.check_space(_checkpoint_bytes(self.recipe, config))
+            _open_run(config)
+
+    def _run(self, stop: Callable[[], bool]) -> None:
+        self.history = History(self.config.run, self.step) if self.world.first else None
+        self.checkpointed_s = self.looked_s = self.elapsed_s
+        started = time.perf_counter() - self.elapsed_s
+        try:
+            while not self._over(stop):
+                step_started = time.perf_counter()
+                losses = self._step()
+                self.elapsed_s = time.perf_counter() - started
+                if self._looks_at_losses():
+                    self._tell(losses, self.pictures_per_step / (time.perf_counter() - step_started))
+                self._save_when_due()
+            if self.progress >= 1.0:
+                self._look()
+            else:  # whoever interrupts a run does not want to wait for a validation
+                self._save()
+        finally:
+            if self.history is not None:
+                self.history.close()
+
+    def _over(self, stop: Callable[[], bool]) -> bool:
+        """Say, in every process alike, whether the run is at its end; the first process decides."""
+        self.progress, stopped = self.world.agree((self.done, float(stop())))
+        return self.progress >= 1.0 or bool(stopped)
+
+    def _step(self) -> dict[str, Tensor]:
+        key = (self.config.seed, "step", self.step, self.world.rank)
+        torch.manual_seed(seeded(*key, "dropout").initial_seed())
+        batch = Batch(self.batches.at(self.step), self.step, self.progress, seeded(*key))
+        losses = self.recipe.step(batch)
+        self.step += 1
+        return losses
+
+    def _looks_at_losses(self) -> bool:
+        """Say whether this step's losses are looked at: on a GPU that waits for it, so not every time."""
+        return self.world.device.type == "cpu" or self.step % LOOKED_AT_EVERY == 0 or self._due()
+
+    def _tell(self, losses: dict[str, Tensor], images_per_s: float) -> None:
+        """Show and note the losses of a step.
+
+        Raises:
+            RunError: one of them is no number, or beyond all bounds.
+        """
+        found = {name: loss.item() for name, loss in losses.items()}
+        if bad := [name for name, loss in found.items() if not abs(loss) < DIVERGED]:
+            parts = ", ".join(f"{name} {loss:.4g}" for name, loss in found.items())
+            raise self._diverged(f"loss {bad[0]} is {found[bad[0]]:.4g} ({parts})")
+        self.show(Progress(self.step, self.done, images_per_s, found))
+        if self.history is not None and self.step % NOTED_EVERY == 0:
+            self.history.losses(self.step, self.elapsed_s, images_per_s, found)
+
+    def _diverged(self, what: str) -> RunError:
+        checkpoint = self.config.run / CHECKPOINT
+        kept = "; no checkpoint was written yet"
+        if checkpoint.is_file():
+            kept = (
+                f"; the last good checkpoint, of step {read_facts(checkpoint)['step']}, is kept: {checkpoint}"
+            )
+        return RunError(
+            f"training diverged at step {self.step}: {what}{kept}; "
+            "start a new --run with a smaller --learning-rate"
+        )
+
+    def _due(self) -> bool:
+        """Say whether a look or a checkpoint is due."""
+        steps = self.config.checkpoint_steps
+        return bool(
+            self.elapsed_s - self.looked_s > 60 * self.config.sample_minutes
+            or self.elapsed_s - self.checkpointed_s > 60 * self.config.checkpoint_minutes
+            or (steps and self.step % steps == 0)
+        )
+
+    def _save_when_due(self) -> None:
+        look = self.elapsed_s - self.looked_s > 60 * self.config.sample_minutes
+        due, look_due = self.world.agree((float(self._due()), float(look)))
+        if look_due:
+            self._look()
+        elif due:
+            self._save()
+
+    def _save(self, best: bool = False) -> None:
+        """Write a checkpoint, unless a weight is no number any more."""
+        self.checkpointed_s = self.elapsed_s
+        others = self.world.gather(pool_state(self.recipe, self._pool_suffix) if self.world.rank else {})
+        if not self.world.first:
+            return
+        for name, net in self.recipe.nets.items():
+            if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):
+                raise self._diverged(f"a weight of {name} is no number")
+        tensors = training_state(self.recipe)
+        for pools in others:
+            tensors |= pools
+        self.checkpoints.save(self.step, tensors, self._facts(), best)
+
+    @property
+    def _pool_suffix(self) -> str:
+        """What tells this process's pools from the others' in a checkpoint."""
+        return f"@{self.world.rank}" if self.world.rank else ""
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "recipe": self.config.recipe,
+            "settings": settings_json(self.config),
+            "environment": self.environment,
+            "pictures": dict(self.recipe.feed.counts),
+            "processes": self.world.size,
+            "best": self.best,
+            **self.recipe.facts,
+        }
+
+    def _look(self) -> None:
+        """Validate, write a checkpoint (kept if it is the best), a sample sheet and the report."""
+        self.looked_s = self.elapsed_s
+        metrics, better = None, False
+        if self.history is not None:  # the first process alone: the others wait in the next exchange
+            metrics = self.recipe.validate()
+        if metrics is not None:
+            found = float(metrics[self.recipe.aim.metric]["translated"])
+            better = self.recipe.aim.beats(found, self.best)
+            self.best = found if better else self.best
+        self._save(better)
+        if self.history is None:
+            return
+        if metrics is not None:
+            self.history.validation(self.step, self.elapsed_s, metrics, better)
+            self.say(describe_validation(self.step, self.recipe.aim.metric, metrics, better))
+        self.say(f"sample sheet {self.history.sheet(self.step, self.recipe.sheet())}")
+
+    def _restore(self) -> None:
+        facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe, self._pool_suffix)
+        before = facts.get("processes", 1)
+        if before != self.world.size:
+            raise RunError(
+                f"cannot resume {self.config.run} with {self.world.size} process(es): "
+                f"the run was started with {before}"
+            )
+        self.step, self.elapsed_s, self.best = facts["step"], facts["elapsed_s"], facts.get("best")
         commands, command = facts["environment"]["command"], self.environment["command"]
         if not commands.endswith(command):
             commands = f"{commands} && {command}"
         self.environment = {**facts["environment"], "command": commands}
 
-    @property
-    def done(self) -> float:
-        if self.config.steps is not None:
-            return min(1.0, self.step / self.config.steps)
-        assert self.config.minutes is not None
-        return min(1.0, self.elapsed_s / 60 / self.config.minutes)
 
-    def train(
-        self, show: Callable[[Progress], None], say: Callable[[str], None], stop: Callable[[], bool]
-    ) -> None:
-        config = self.config
-        last_checkpoint_s = last_sample_s = self.elapsed_s
-        started = time.perf_counter() - self.elapsed_s
-        with SummaryWriter(str(config.run / "events")) as board:
-            while self.done < 1.0 and not stop():
-                step_started = time.perf_counter()
-                losses = self._train_step()
-                self.elapsed_s = time.perf_counter() - started
-                rate = config.batch / (time.perf_counter() - step_started)
-                show(Progress(self.step, self.done, rate, losses))
-                if self.step % 20 == 0:
-                    for name, loss in losses.items():
-                        board.add_scalar(name, loss, self.step)
-                if self.elapsed_s - last_checkpoint_s > 60 * config.checkpoint_minutes:
-                    self.save()
-                    last_checkpoint_s = self.elapsed_s
-                if self.elapsed_s - last_sample_s > 60 * config.sample_minutes:
-                    say(f"sample sheet {self.sample()}")
-                    last_sample_s = self.elapsed_s
-        self.save()
-        say(f"sample sheet {self.sample()}")
-
-    def _train_step(self) -> dict[str, float]:
-        config = self.config
-        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        real_A = self.set_A.crops(config.batch, config.crop_size, rng)
-        real_B = self.set_B.crops(config.batch, config.crop_size, rng)
-        losses = {
-            name: loss.item()
-            for name, loss in self.recipe.step(real_A, real_B, self.step, self.done, rng).items()
-        }
-        if bad := [name for name, loss in losses.items() if not math.isfinite(loss)]:
-            raise RunError(
-                f"training diverged at step {self.step}: loss {bad[0]} is {losses[bad[0]]}; "
-                "start a new --run with a smaller --learning-rate"
-            )
-        self.step += 1
-        return losses
-
-    def save(self) -> None:
-        facts: dict[str, Any] = {
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "recipe": "cyclegan",
-            "settings": settings_json(self.config),
-            "environment": self.environment,
-            "pictures": {"trainA": len(self.set_A), "trainB": len(self.set_B)},
-        }
-        save_checkpoint(self.config.run / CHECKPOINT, self.recipe, facts)
-
-    @torch.no_grad()
-    def sample(self) -> Path:
-        """Write a sheet: rows of real_A, fake_B, rec_A, then real_B, fake_A, rec_B, with averaged weights."""
-        to_B, to_A = self.recipe.ema_G_A, self.recipe.ema_G_B
-        rows = []
-        for pictures, there, back in ((self.fixed_A, to_B, to_A), (self.fixed_B, to_A, to_B)):
-            reals = torch.stack([to_tensor(rgb) for rgb in pictures])
-            fakes = there(reals)
-            rows += [_strip(reals), _strip(fakes), _strip(back(fakes))]
-        path = self.config.run / f"sample-{self.step:07d}.jpg"
-        write_picture(path, np.concatenate(rows, axis=0))
-        return path
+def describe_validation(step: int, metric: str, metrics: dict[str, Any], best: bool) -> str:
+    """Return the line said after a validation: the figure the best is chosen by, its floor and ceiling."""
+    found = metrics[metric]
+    told = f"validation at step {step}: {metric} {found['translated']:.4g}"
+    if "floor" in found:
+        told += f" (floor {found['floor']:.4g}, ceiling {found['ceiling']:.4g})"
+    return told + (", the best so far" if best else "")
 
 
-def _strip(pictures: torch.Tensor) -> Rgb:
-    return np.concatenate([to_rgb(picture) for picture in pictures], axis=1)
+def _checkpoint_bytes(recipe: Recipe, config: Training) -> int:
+    """Return about how long a checkpoint gets: weights, two moments of each that learns, full pools."""
+    weights: int = sum(
+        4 * tensor.numel() for net in recipe.nets.values() for tensor in net.state_dict().values()
+    )
+    learning: int = sum(
+        parameter.numel()
+        for optimizer in recipe.optimizers.values()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    )
+    pooled = sum(pool.capacity for pool in recipe.pools.values()) * 3 * config.crop_size**2
+    return weights + 8 * learning + 4 * pooled
 
 
-def _fixed_pictures(config: CycleGan, domain: str) -> list[Rgb]:
-    """Return the centre crops every sample sheet shows: test pictures where there are any."""
-    folder = config.data / f"test{domain}"
-    if not folder.is_dir():
-        folder = config.data / f"train{domain}"
-    pictures = load_pictures(folder, config.load_size, limit=SAMPLES).pictures
-    side = config.load_size - config.load_size % 8
-    cropped = []
-    for rgb in pictures:
-        top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
-        cropped.append(rgb[top : top + side, left : left + side])
-    return cropped
-
-
-def _check_run(config: CycleGan) -> None:
+def _check_run(config: Training) -> None:
     """Refuse to train over a run, to resume none, and to resume one with other settings."""
     checkpoint = config.run / CHECKPOINT
     if config.resume:
         if not checkpoint.is_file():
             raise RunError(f"nothing to resume in {config.run}: no {CHECKPOINT}; leave out --resume")
-        check_same_settings(config, read_facts(checkpoint)["settings"])
+        facts = read_facts(checkpoint)
+        if facts["recipe"] != config.recipe:
+            raise RunError(f"cannot resume {config.run}: it is a run of {facts['recipe']}")
+        check_same_settings(config, facts["settings"])
     elif checkpoint.exists():
         raise RunError(
             f"{config.run} already holds a run: add --resume to continue it, or give another --run"
         )
 
 
-def _open_run(config: CycleGan) -> None:
+def _open_run(config: Training) -> None:
     """Make the run's folder and write its settings into it."""
     try:
         config.run.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(settings_json(config), indent=2)
+        text = json.dumps({"recipe": config.recipe, **settings_json(config)}, indent=2)
         (config.run / SETTINGS).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"run folder {config.run} cannot be written: {error.strerror}") from None

@@ -15,7 +15,10 @@ from tests.support.pictures import make_domains
 from train.checkpoint import read_facts
 
 TRAIN = (sys.executable, "-m", "train.cli")
-SMALL = ["--generator", "hg48", "--discriminator-width", "8", "--load-size", "72", "--crop-size", "64"]
+SMALL = [
+    *("--generator", "hg48", "--generator-width", "4", "--discriminator-width", "4", "--patch", "16"),
+    *("--load-size", "36", "--crop-size", "32"),
+]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 """Threads that wait for each other on a busy machine cost a test more than they give it."""
 
@@ -29,7 +32,7 @@ def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     data = make_domains(tmp_path / "data")
     trained = run("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 2)
     assert trained.returncode == 0, trained.stderr
-    assert "pictures: 6 of A, 6 of B, short side 72 px" in trained.stderr
+    assert "pictures: 6 in trainA, 6 in trainB, short side 36 px" in trained.stderr
     assert f"next: frameshift-train export {tmp_path / 'run'} --name NAME" in trained.stdout
     style = tmp_path / "styles" / "drawn"
     style.parent.mkdir()
@@ -73,7 +76,10 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_pat
     ("arguments", "said"),
     [
         (["--data", "nowhere", "--steps", "5"], "error: no folder nowhere/trainA: unpaired training needs"),
-        (["--data", "nowhere"], "error: how long to train is not clear: give either --steps or --minutes"),
+        (
+            ["--data", "nowhere"],
+            "error: how long to train is not clear: give one of --steps, --epochs and --minutes",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_1(tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -16,14 +16,21 @@ from safetensors.torch import load_file
 from rt.card import check_model, read_card
 from tests.support.pictures import make_domains
 from train import export as export_module
-from train.checkpoint import read_facts
-from train.config import CycleGan, Export
+from train import judgement
+from train.checkpoint import CHECKPOINT, read_facts
+from train.config import CycleGan
+from train.device import World
 from train.errors import ExportError, RunError
-from train.export import check_parity, export_style, load_generator, translate_pictures, write_onnx
-from train.loop import CHECKPOINT, train_cyclegan
+from train.export import Export, export_style
+from train.feed import Batch
+from train.graph import check_parity, translate_pictures, write_onnx
+from train.loop import train as run_training
 from train.metrics import train_domain_classifier
 from train.nets import make_generator
 from train.recipes.cyclegan import CycleGanRecipe
+from train.trained import load_generator
+
+CPU = World(torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +59,7 @@ def settings(data: Path, run: Path, **changes: object) -> CycleGan:
 
 def train(config: CycleGan, stop_after: int | None = None) -> dict[str, torch.Tensor]:
     shown: list[int] = []
-    train_cyclegan(
+    run_training(
         config,
         lambda where: shown.append(where.step),
         lambda text: None,
@@ -91,12 +98,12 @@ def test_training_moves_both_generators_and_the_average_follows(data: Path, tmp_
 
 
 def test_the_schedule_follows_the_budget(data: Path, tmp_path: Path) -> None:
-    recipe = CycleGanRecipe(settings(data, tmp_path, cycle_weight=10.0, cycle_weight_end=3.0))
+    recipe = CycleGanRecipe(settings(data, tmp_path, cycle_weight=10.0, cycle_weight_end=3.0), CPU)
     assert [recipe.learning_rate(done) for done in (0.0, 0.5)] == [2e-4, 2e-4]
     assert recipe.learning_rate(0.75) == pytest.approx(1e-4)
     assert recipe.learning_rate(1.0) == 0.0
     assert [recipe.cycle_weight(done) for done in (0.0, 0.5, 0.75, 1.0)] == [10.0, 10.0, 6.5, 3.0]
-    constant = CycleGanRecipe(settings(data, tmp_path, cycle_weight=2.0))
+    constant = CycleGanRecipe(settings(data, tmp_path, cycle_weight=2.0), CPU)
     assert [constant.cycle_weight(done) for done in (0.0, 1.0)] == [2.0, 2.0]
 
 
@@ -124,14 +131,41 @@ def test_a_run_folder_is_never_trained_over(data: Path, tmp_path: Path) -> None:
         train(settings(data, tmp_path / "nowhere", resume=True))
 
 
-def test_a_diverged_run_stops_with_what_to_type(
+def test_a_diverged_run_says_the_parts_and_keeps_the_last_good_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CycleGanRecipe, "step", lambda *_: {"G_A": torch.tensor(float("nan"))}, raising=True)
-    with pytest.raises(
-        RunError, match="diverged at step 0: loss G_A is nan; start a new --run with a smaller"
-    ):
-        train(settings(data, tmp_path / "run"))
+    true_step, bad = CycleGanRecipe.step, torch.tensor(float("nan"))
+
+    def step(recipe: CycleGanRecipe, batch: Batch) -> dict[str, torch.Tensor]:
+        losses = true_step(recipe, batch)
+        return losses if batch.number < 2 else {**losses, "G_A": bad, "D_A": torch.tensor(0.25)}
+
+    monkeypatch.setattr(CycleGanRecipe, "step", step)
+    config = settings(data, tmp_path / "run", checkpoint_steps=2)
+    with pytest.raises(RunError) as diverged:
+        train(config)
+    said = str(diverged.value)
+    assert said.startswith("training diverged at step 3: loss G_A is nan (G_A nan, ")
+    assert "D_A 0.25" in said
+    kept = config.run / CHECKPOINT
+    assert f"the last good checkpoint, of step 2, is kept: {kept}; start a new --run with a smaller" in said
+    assert read_facts(kept)["step"] == 2
+
+
+def test_weights_that_are_no_numbers_are_never_saved(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_step = CycleGanRecipe.step
+
+    def step(recipe: CycleGanRecipe, batch: Batch) -> dict[str, torch.Tensor]:
+        losses = true_step(recipe, batch)
+        with torch.no_grad():
+            next(recipe.G_B.parameters()).fill_(float("inf"))
+        return losses
+
+    monkeypatch.setattr(CycleGanRecipe, "step", step)
+    with pytest.raises(RunError, match="a weight of G_B is no number; no checkpoint was written yet"):
+        train(settings(data, tmp_path / "run", steps=1))
     assert not (tmp_path / "run" / CHECKPOINT).exists()
 
 
@@ -146,7 +180,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = partial(train_domain_classifier, steps=3)
-    monkeypatch.setattr(export_module, "train_domain_classifier", quick)
+    monkeypatch.setattr(judgement, "train_domain_classifier", quick)
     notes = tmp_path / "facts.json"
     notes.write_text(json.dumps({"data": {"name": "drawn", "terms": "free"}, "faults": ["Tiny."]}))
     previews = run.parent.parent / "previews"
@@ -170,7 +204,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     assert card.metrics["pictures"] == {"translated": 6, "real": 6}
     assert card.metrics["compared"] == 3
     assert [path.name for path in (style / "previews").iterdir()] == ["000.jpg"]
-    assert said[0].startswith("ONNX Runtime against PyTorch on")
+    assert said[1].startswith("ONNX Runtime against PyTorch on")
     session = onnxruntime.InferenceSession(str(check_model(style, card.models["fp32"])))
     assert [(entry.name, entry.type) for entry in (*session.get_inputs(), *session.get_outputs())] == [
         ("frame", "tensor(uint8)"),
@@ -179,7 +213,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     for shape in ((1, 64, 64, 3), (3, 40, 72, 3), (2, 256, 448, 3)):
         frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         found = session.run(None, {"frame": frames})[0]
-        wanted = np.stack(translate_pictures(load_generator(run, "AtoB")[0], list(frames)))
+        wanted = np.stack(translate_pictures(load_generator(run / CHECKPOINT, "AtoB")[0], list(frames)))
         assert found.shape == shape
         assert np.abs(found.astype(np.int16) - wanted).max() <= 1
 
@@ -205,7 +239,7 @@ def test_export_refuses_a_graph_that_computes_another_picture(
 def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
     run: Path, tmp_path: Path
 ) -> None:
-    net, _ = load_generator(run, "BtoA")
+    net, _ = load_generator(run / CHECKPOINT, "BtoA")
     write_onnx(net, tmp_path / "model.onnx")
     pictures = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), np.uint8) for seed in range(4)]
     assert check_parity(net, tmp_path / "model.onnx", pictures) <= 1
@@ -218,12 +252,12 @@ def test_a_card_says_where_its_figures_come_from_training_pictures(
     for domain in "AB":
         shutil.rmtree(data / f"test{domain}")
     train(settings(data, tmp_path / "run", steps=1))
-    monkeypatch.setattr(export_module, "train_domain_classifier", partial(train_domain_classifier, steps=1))
+    monkeypatch.setattr(judgement, "train_domain_classifier", partial(train_domain_classifier, steps=1))
     said: list[str] = []
     style = export_style(Export(run=tmp_path / "run", name="snow", size=64), said.append)
     told = "training pictures: there are no testA and testB"
     assert read_card(style).metrics["measured_on"] == told
-    assert said[1] == f"measuring on 6 and 6 {told} ..."
+    assert said[2] == f"measuring on 6 and 6 {told} ..."
 
 
 @pytest.mark.parametrize(
@@ -257,4 +291,4 @@ def test_a_damaged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
     content = (run / CHECKPOINT).read_bytes()
     (tmp_path / CHECKPOINT).write_bytes(content[: len(content) // 2])
     with pytest.raises(RunError, match=r"checkpoint .* is damaged"):
-        load_generator(tmp_path, "AtoB")
+        load_generator(tmp_path / CHECKPOINT, "AtoB")

@@ -2,81 +2,77 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
+from collections.abc import Mapping
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from train.config import CycleGan
+from rt.frame import Rgb
+from train.config import CycleGan, settings_json
+from train.device import World
 from train.discriminators import PatchDiscriminator
-from train.losses import grid, l1, lsgan_discriminator, lsgan_generator
-from train.nets import make_generator
-from train.pool import Pool
+from train.distances import sliced_wasserstein
+from train.feed import Batch, Feed
+from train.folders import open_unpaired
+from train.losses import GAN_LOSSES, gradient_penalty, grid, l1
+from train.recipes.base import (
+    SHOWN,
+    Aim,
+    Base,
+    Losses,
+    Sheet,
+    check_crop,
+    set_trainable,
+    stack_rows,
+)
+from train.trained import generator_from
+from train.warp import equivariance
 
 
-class CycleGanRecipe:
+class CycleGanRecipe(Base):
     """Nets, optimisers and the step of CycleGAN.
 
     G_A translates A to B and D_A judges B, as in the authors' code. Source: Zhu et al. 2017.
     """
 
-    def __init__(self, config: CycleGan) -> None:
+    aim = Aim("swd", "lower")
+
+    def __init__(self, config: CycleGan, world: World) -> None:
+        super().__init__(config, world)
         self.config = config
-        torch.manual_seed(config.seed)
-        self.G_A, self.G_B = (make_generator(config.generator, config.norm) for _ in range(2))
+        self.adversarial = GAN_LOSSES[config.loss]
+        self.G_A, self.G_B = (
+            self.add(name, generator_from(settings_json(config))) for name in ("G_A", "G_B")
+        )
+        check_crop(self.G_A, config, config.generator)
         self.D_A, self.D_B = (
-            PatchDiscriminator(config.discriminator_width, config.discriminator_norm) for _ in range(2)
+            self.add(
+                name,
+                PatchDiscriminator(config.discriminator_width, config.discriminator_norm, patch=config.patch),
+            )
+            for name in ("D_A", "D_B")
         )
-        for net in (self.G_A, self.G_B, self.D_A, self.D_B):
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema_G_A = copy.deepcopy(self.G_A).eval().requires_grad_(False)
-        self.ema_G_B = copy.deepcopy(self.G_B).eval().requires_grad_(False)
-        self.optimizer_G = _adam(config, self.G_A, self.G_B)
-        self.optimizer_D = _adam(config, self.D_A, self.D_B)
-        self.pool_A = Pool(config.pool)
-        self.pool_B = Pool(config.pool)
+        self.to_B, self.to_A = self.add_average("G_A"), self.add_average("G_B")
+        self.optimizer_G = self.add_adam("optimizer_G", self.G_A, self.G_B)
+        self.optimizer_D = self.add_adam("optimizer_D", self.D_A, self.D_B)
+        self.pool_A, self.pool_B = (self.add_pool(name, config.pool) for name in ("pool_A", "pool_B"))
+        self.feed: Feed = open_unpaired(config, int(self.G_A.multiple))  # type: ignore[arg-type]
 
-    @property
-    def nets(self) -> dict[str, nn.Module]:
-        """Every network by the name it has in a checkpoint."""
-        names = ("G_A", "G_B", "D_A", "D_B", "ema_G_A", "ema_G_B")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Every optimiser by the name it has in a checkpoint."""
-        return {"optimizer_G": self.optimizer_G, "optimizer_D": self.optimizer_D}
-
-    @property
-    def pools(self) -> dict[str, Pool]:
-        """Every pool by the name it has in a checkpoint."""
-        return {"pool_A": self.pool_A, "pool_B": self.pool_B}
-
-    def step(
-        self, real_A: Tensor, real_B: Tensor, number: int, progress: float, rng: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Update generators, then discriminators, once.
-
-        Args:
-            real_A: float32[N, 3, H, W] in [-1, 1], pictures of domain A.
-            real_B: the same of domain B.
-            number: number of this step, from 0; a young average forgets faster.
-            progress: how much of the run is done, in [0, 1]; sets step size and cycle weight.
-            rng: randomness of the pools.
-
-        Returns:
-            The losses of this step, detached scalars.
-        """
-        self._follow_schedule(progress)
-        real_A = real_A.to(memory_format=torch.channels_last)
-        real_B = real_B.to(memory_format=torch.channels_last)
-        losses, fake_A, fake_B = self._step_generators(real_A, real_B, progress)
-        losses |= self._step_discriminators(
-            real_A, real_B, self.pool_A.exchange(fake_A, rng), self.pool_B.exchange(fake_B, rng)
-        )
-        self._average(number)
-        return {name: loss.detach() for name, loss in losses.items()}
+    def step(self, batch: Batch) -> Losses:
+        """Update generators, then discriminators, once, from pictures `A` and `B`."""
+        self.follow_schedule(batch.progress)
+        assert batch.rng is not None
+        parts, fakes = batch.parts(self.config.accumulate), list[dict[str, Tensor]]()
+        set_trainable((self.D_A, self.D_B), False)
+        losses = self.descend(self.optimizer_G, parts, partial(self._generators, batch, fakes))
+        set_trainable((self.D_A, self.D_B), True)
+        for part, fake in zip(parts, fakes, strict=True):
+            part["past_A"] = self.pool_A.exchange(fake["A"], batch.rng)
+            part["past_B"] = self.pool_B.exchange(fake["B"], batch.rng)
+        losses |= self.descend(self.optimizer_D, parts, partial(self._discriminators, batch))
+        return self.finish(batch, losses)
 
     def cycle_weight(self, progress: float) -> float:
         """Weight of the cycle loss: constant for the first half of the run, then linear to its end."""
@@ -84,76 +80,109 @@ class CycleGanRecipe:
         over = max(0.0, 2.0 * progress - 1.0)
         return start if end is None else start + (end - start) * over
 
-    def learning_rate(self, progress: float) -> float:
-        """Adam's step size: constant for the first half of the run, then linear to 0."""
-        return self.config.learning_rate * min(1.0, 2.0 - 2.0 * progress)
+    def identity_weight(self, progress: float) -> float:
+        """Weight of the identity loss: its start's, then its end's where there is one."""
+        end = self.config.identity_weight_end
+        return self.config.identity_weight if end is None or progress < self.config.identity_until else end
 
-    def _follow_schedule(self, progress: float) -> None:
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(progress)
-
-    def _step_generators(
-        self, real_A: Tensor, real_B: Tensor, progress: float
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        config, count = self.config, len(real_A)
-        _set_trainable((self.D_A, self.D_B), False)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.amp):
-            # No layer mixes pictures of a batch, so translation and identity share one pass.
-            fake_B, idt_A = self.G_A(torch.cat([real_A, real_B])).split(count)
-            fake_A, idt_B = self.G_B(torch.cat([real_B, real_A])).split(count)
+    def _generators(
+        self, batch: Batch, fakes: list[dict[str, Tensor]], part: Mapping[str, Tensor]
+    ) -> tuple[Losses, Tensor]:
+        config, real_A, real_B = self.config, part["A"], part["B"]
+        identity_weight, count = self.identity_weight(batch.progress), len(real_A)
+        with self.autocast():
+            if identity_weight:
+                # No layer mixes pictures of a batch, so translation and identity share one pass.
+                fake_B, idt_A = self.G_A(torch.cat([real_A, real_B])).split(count)
+                fake_A, idt_B = self.G_B(torch.cat([real_B, real_A])).split(count)
+            else:
+                fake_B, fake_A = self.G_A(real_A), self.G_B(real_B)
             rec_A, rec_B = self.G_B(fake_B), self.G_A(fake_A)
-            judged_B, judged_A = self.D_A(fake_B), self.D_B(fake_A)
+            judged_B = self.D_A(self.augmented(fake_B, batch))
+            judged_A = self.D_B(self.augmented(fake_A, batch))
         losses = {
-            "G_A": lsgan_generator(judged_B),
-            "G_B": lsgan_generator(judged_A),
+            "G_A": self.adversarial.generator(judged_B),
+            "G_B": self.adversarial.generator(judged_A),
             "cycle_A": l1(rec_A, real_A, config.l1_beta),
             "cycle_B": l1(rec_B, real_B, config.l1_beta),
-            "idt_A": l1(idt_A, real_B, config.l1_beta),
-            "idt_B": l1(idt_B, real_A, config.l1_beta),
         }
+        total = losses["G_A"] + losses["G_B"]
+        total = total + self.cycle_weight(batch.progress) * (losses["cycle_A"] + losses["cycle_B"])
+        if identity_weight:
+            losses["idt_A"] = l1(idt_A, real_B, config.l1_beta)
+            losses["idt_B"] = l1(idt_B, real_A, config.l1_beta)
+            total = total + identity_weight * (losses["idt_A"] + losses["idt_B"])
         if config.grid_weight:
             losses["grid"] = grid(fake_B - real_A) + grid(fake_A - real_B)
-        total = losses["G_A"] + losses["G_B"] + config.grid_weight * losses.get("grid", 0.0)
-        total = total + self.cycle_weight(progress) * (losses["cycle_A"] + losses["cycle_B"])
-        total = total + config.identity_weight * (losses["idt_A"] + losses["idt_B"])
-        self.optimizer_G.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer_G.step()
-        return losses, fake_A.detach().float(), fake_B.detach().float()
+            total = total + config.grid_weight * losses["grid"]
+        if config.equivariance_weight and batch.progress >= config.equivariance_from:
+            assert batch.rng is not None
+            with self.autocast():
+                losses["equivariance"] = equivariance(self.G_A, real_A, fake_B, batch.rng) + equivariance(
+                    self.G_B, real_B, fake_A, batch.rng
+                )
+            total = total + config.equivariance_weight * losses["equivariance"]
+        fakes.append({"A": fake_A.detach().float(), "B": fake_B.detach().float()})
+        return losses, total
 
-    def _step_discriminators(
-        self, real_A: Tensor, real_B: Tensor, past_A: Tensor, past_B: Tensor
-    ) -> dict[str, Tensor]:
-        _set_trainable((self.D_A, self.D_B), True)
-        count = len(real_A)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.amp):
-            judged_real_B, judged_fake_B = self.D_A(torch.cat([real_B, past_B])).split(count)
-            judged_real_A, judged_fake_A = self.D_B(torch.cat([real_A, past_A])).split(count)
-        losses = {
-            "D_A": lsgan_discriminator(judged_real_B, judged_fake_B),
-            "D_B": lsgan_discriminator(judged_real_A, judged_fake_A),
-        }
-        self.optimizer_D.zero_grad(set_to_none=True)
-        (losses["D_A"] + losses["D_B"]).backward()  # type: ignore[no-untyped-call]
-        self.optimizer_D.step()
-        return losses
+    def _discriminators(self, batch: Batch, part: Mapping[str, Tensor]) -> tuple[Losses, Tensor]:
+        losses, total = Losses(), torch.zeros((), device=self.device)
+        for name, net, domain in (("D_A", self.D_A, "B"), ("D_B", self.D_B, "A")):
+            real = self.augmented(part[domain], batch)
+            fake = self.augmented(part[f"past_{domain}"], batch)
+            losses[name] = self._judge(net, real, fake)
+            total = total + self.discriminator_share(self.config.loss) * losses[name]
+            if self.config.loss == "wgan-gp":
+                assert batch.rng is not None
+                losses[f"penalty_{name}"] = gradient_penalty(net, real, fake, batch.rng)
+                total = total + self.config.penalty_weight * losses[f"penalty_{name}"]
+        return losses, total
 
-    @torch.no_grad()
-    def _average(self, number: int) -> None:
-        """Move the averaged weights; the warm-up keeps the untrained weights out of a short run's average."""
-        decay = min(self.config.ema, (1 + number) / (10 + number))
-        for averaged, net in ((self.ema_G_A, self.G_A), (self.ema_G_B, self.G_B)):
-            targets: list[Tensor] = list(averaged.parameters())
-            sources: list[Tensor] = list(net.parameters())
-            torch._foreach_lerp_(targets, sources, 1.0 - decay)
+    def _judge(self, net: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        with self.autocast():
+            if self.config.discriminator_norm == "batch":  # statistics must not mix real and fake
+                judged_real, judged_fake = net(real), net(fake)
+            else:
+                judged_real, judged_fake = net(torch.cat([real, fake])).split(len(real))
+        return self.adversarial.discriminator(judged_real, judged_fake)
 
+    def sheet(self) -> Sheet:
+        """Return rows of real_A, fake_B, rec_A, then real_B, fake_A, rec_B, with averaged weights."""
+        rows: dict[str, list[Rgb]] = {}
+        for domain, other, there, back in (
+            ("A", "B", self.to_B, self.to_A),
+            ("B", "A", self.to_A, self.to_B),
+        ):
+            reals = list(self.feed.held[domain][:SHOWN])
+            fakes = self.translate(there, reals)
+            rows |= {f"real_{domain}": reals, f"fake_{other}": fakes}
+            rows[f"rec_{domain}"] = self.translate(back, fakes)
+        return stack_rows(rows)
 
-def _adam(config: CycleGan, *nets: nn.Module) -> torch.optim.Adam:
-    parameters = itertools.chain.from_iterable(net.parameters() for net in nets)
-    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.5, 0.999), fused=True)
+    def validate(self) -> dict[str, Any] | None:
+        """Return the sliced Wasserstein distance of both directions, their mean as `swd`."""
+        if not self.floors:
+            return None
+        metrics = {}
+        for source, target, net in (("A", "B", self.to_B), ("B", "A", self.to_A)):
+            reals = self.feed.held[target][0::2]
+            fakes = self.translate(net, self.feed.held[source][: len(reals)])
+            found = {"translated": sliced_wasserstein(fakes, reals), **self.floors[target]}
+            metrics[f"swd_{source}to{target}"] = found
+        both = list(metrics.values())
+        metrics["swd"] = {key: sum(found[key] for found in both) / 2 for key in both[0]}
+        return metrics
 
-
-def _set_trainable(nets: tuple[nn.Module, ...], trainable: bool) -> None:
-    for net in nets:
-        net.requires_grad_(trainable)
+    @cached_property
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Return floor and ceiling of each domain's distance; nothing where there are too few pictures."""
+        if min(len(self.feed.held[domain]) for domain in "AB") < 4:
+            return {}
+        found = {}
+        for source, target in (("B", "A"), ("A", "B")):
+            reals = self.feed.held[target]
+            found[target] = {
+                "floor": sliced_wasserstein(reals[1::2], reals[0::2]),
+                "ceiling": sliced_wasserstein(self.feed.held[source][: len(reals[0::2])], reals[0::2]),
+            }
+        return found

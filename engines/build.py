@@ -1,0 +1,139 @@
+"""ONNX → engine: one sequence of calls for TensorRT 10.3 to 11 and for TensorRT for RTX.
+
+Networks are strongly typed: the ONNX file alone decides what is computed in which precision. No number of an
+enum is written down, for they differ between versions; what a version lacks is asked for by name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engines.target import Target
+from rt.errors import EngineError
+
+Report = Callable[[str, int, int], None]
+"""Takes what is done now, and how many of how many steps of it are done."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build gives."""
+
+    plan: bytes
+    timing_cache: bytes
+    """For the next build; no bytes where the runtime has none."""
+    seconds: float
+    layers: int
+    """Layers of the network as TensorRT's parser made it."""
+    warnings: tuple[str, ...] = field(default=())
+
+
+def build_plan(trt: Any, model: bytes, target: Target, timing_cache: bytes, report: Report) -> Built:
+    """Build an ONNX model of fixed shapes with TensorRT's module `trt`.
+
+    Raises:
+        EngineError: the parser refuses a node, which is named, or the builder gives up.
+    """
+    started = time.monotonic()
+    logger = _make_logger(trt)
+    builder = trt.Builder(logger)
+    if builder is None:
+        raise EngineError(f"TensorRT {trt.__version__} does not start: {logger.reason()}")
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(model):
+        raise EngineError(
+            f"{_product(trt)} cannot build the network: {_parser_errors(parser) or logger.reason()}"
+        )
+    config = builder.create_builder_config()
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if hasattr(trt, "IProgressMonitor") and hasattr(config, "progress_monitor"):
+        config.progress_monitor = _make_monitor(trt, report)
+    if hasattr(trt, "ComputeCapability"):
+        config.num_compute_capabilities = 1
+        member = trt.ComputeCapability.__members__[target.compute_capability.upper()]
+        config.set_compute_capability(member, 0)
+    else:
+        # A cache of another version or GPU is ignored by TensorRT, and a new one begun.
+        config.set_timing_cache(config.create_timing_cache(timing_cache), True)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(f"{_product(trt)} cannot build the network: {logger.reason()}")
+    cache = None if hasattr(trt, "ComputeCapability") else config.get_timing_cache()
+    return Built(
+        plan=bytes(plan),
+        timing_cache=b"" if cache is None else bytes(cache.serialize()),
+        seconds=time.monotonic() - started,
+        layers=network.num_layers,
+        warnings=logger.warnings(),
+    )
+
+
+def _product(trt: Any) -> str:
+    return f"TensorRT{' for RTX' if hasattr(trt, 'ComputeCapability') else ''} {trt.__version__}"
+
+
+def _parser_errors(parser: Any) -> str:
+    errors = [parser.get_error(number) for number in range(parser.num_errors)]
+    return "; ".join(
+        f"node {error.node_name() or '(without a name)'} ({error.node_operator()}): "
+        f"{' '.join(error.desc().split())}"
+        for error in errors
+    )
+
+
+def _make_logger(trt: Any) -> Any:
+    """Return a logger that keeps errors and warnings; TensorRT tells by them why it gives no engine."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self._said: list[tuple[Any, str]] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (
+                trt.ILogger.Severity.INTERNAL_ERROR,
+                trt.ILogger.Severity.ERROR,
+                trt.ILogger.Severity.WARNING,
+            ):
+                self._said.append((severity, " ".join(msg.split())))
+
+        def reason(self) -> str:
+            """Return the first errors as one line."""
+            errors = [text for severity, text in self._said if severity != trt.ILogger.Severity.WARNING]
+            return "; ".join(dict.fromkeys(errors[:3])) or "it gives no reason"
+
+        def warnings(self) -> tuple[str, ...]:
+            """Return every warning once."""
+            return tuple(
+                dict.fromkeys(
+                    text for severity, text in self._said if severity == trt.ILogger.Severity.WARNING
+                )
+            )
+
+    return Logger()
+
+
+def _make_monitor(trt: Any, report: Report) -> Any:
+    """Return what TensorRT tells its progress to; called from any thread."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self._steps[phase_name] = num_steps
+            report(phase_name, 0, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            report(phase_name, step + 1, self._steps.get(phase_name, step + 1))
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._steps.pop(phase_name, None)
+
+    return Monitor()

@@ -1,0 +1,142 @@
+"""A style to engines: sizes checked, the typed network fixed to one shape, built, stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.build import Report, build_plan
+from engines.plan import convolution_precisions
+from engines.precision import with_fixed_shape
+from engines.store import (
+    prepare_folder,
+    read_timing_cache,
+    timing_cache_path,
+    write_engine,
+    write_timing_cache,
+)
+from engines.target import Target, choose_runtime, find_targets
+from engines.typed import quantized_convolutions, typed_model
+from rt.card import Card
+from rt.engine_file import EngineFacts, EngineKey, engine_path, read_engine, read_facts, source_model
+from rt.errors import EngineError
+from rt.log import LOG
+from rt.styles import Style
+
+Progress = Callable[[str], AbstractContextManager[Report]]
+"""Opens what shows the progress of one build."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built."""
+
+    precision: str
+    size: tuple[int, int]
+    """(height, width) of the network's picture."""
+    batch: int = 1
+    target: str = "auto"
+    """`auto`, or compute capabilities: `sm86,sm89`."""
+    runtime: str | None = None
+    """`tensorrt` or `tensorrt-rtx`; None takes the first that is installed."""
+    rebuild: bool = False
+    """Build also what is there already."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One engine of an order."""
+
+    path: Path
+    facts: EngineFacts
+    was_there: bool
+
+
+def build_engines(style: Style, order: Order, progress: Progress) -> Iterator[Made]:
+    """Build an engine for every target of an order, or find it built already.
+
+    Raises:
+        EngineError: the size does not fit the network, there is no such target, the build fails, or the
+            engine cannot be written.
+        BackendError: the runtime is not installed.
+        PrecisionError, StyleError: the style's network cannot be read.
+    """
+    check_size(style.card, order.size, order.batch)
+    source = source_model(style.card, order.precision)
+    folder = prepare_folder()
+    runtime, trt = choose_runtime(order.runtime)
+    targets = find_targets(order.target, runtime, trt)
+    typed, file = typed_model(style, order.precision)
+    fixed = with_fixed_shape(typed, order.batch, order.size)
+    for target in targets:
+        key = _key(style, source.sha256, order, target)
+        found = None if order.rebuild else _find(key, folder)
+        yield found or _build(key, target, trt, fixed, file, folder, progress)
+
+
+def check_size(card: Card, size: tuple[int, int], batch: int) -> None:
+    """Refuse a size the network cannot take, before anything is built.
+
+    Raises:
+        EngineError: height or width is no multiple of what the card says, or too small; or the batch is none.
+    """
+    height, width = size
+    multiple, least = card.multiple, card.minimum_px
+    if min(size) < least or height % multiple or width % multiple:
+        fitting = [max(-(-least // multiple) * multiple, round(side / multiple) * multiple) for side in size]
+        raise EngineError(
+            f"style {card.name} takes no pictures of {height}x{width}: height and width must be multiples of "
+            f"{multiple} and at least {least}; type: --size {fitting[0]}x{fitting[1]}"
+        )
+    if batch < 1:
+        raise EngineError(f"--batch is {batch}, at least 1 is needed")
+
+
+def _key(style: Style, onnx_sha256: str, order: Order, target: Target) -> EngineKey:
+    return EngineKey(
+        style=style.name,
+        onnx_sha256=onnx_sha256,
+        precision=order.precision,
+        batch=order.batch,
+        height=order.size[0],
+        width=order.size[1],
+        runtime=target.runtime,
+        runtime_version=target.runtime_version,
+        compute_capability=target.compute_capability,
+        device=target.device,
+    )
+
+
+def _find(key: EngineKey, folder: Path) -> Made | None:
+    """Return the engine that is there and whole; one that is damaged is built again."""
+    path = engine_path(key, folder)
+    if not path.exists():
+        return None
+    try:
+        return Made(path, read_engine(key, folder).facts, was_there=True)
+    except EngineError as error:
+        LOG.warning("%s; it is built again", str(error).partition("; type: ")[0])
+        return None
+
+
+def _build(
+    key: EngineKey, target: Target, trt: Any, fixed: Any, file: str, folder: Path, progress: Progress
+) -> Made:
+    cache_path = timing_cache_path(key, folder)
+    with progress(f"building {key}") as report:
+        built = build_plan(trt, fixed.SerializeToString(), target, read_timing_cache(cache_path), report)
+    if built.timing_cache:
+        write_timing_cache(cache_path, built.timing_cache)
+    precisions = convolution_precisions(built.plan)
+    wanted = quantized_convolutions(fixed)
+    if precisions and wanted > precisions.get("int8", 0):
+        LOG.warning(
+            "the plan computes %d of %d quantised convolutions in INT8: right, but slower than it might be",
+            precisions.get("int8", 0),
+            wanted,
+        )
+    path = write_engine(key, built.plan, file, built.seconds, precisions, folder)
+    return Made(path, read_facts(path), was_there=False)

@@ -1,0 +1,126 @@
+"""The machine an engine is for: GPU, compute capability, runtime and its version."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rt.backends.nvidia import installed_runtimes, load_tensorrt
+from rt.engine_file import ANY_DEVICE
+from rt.errors import EngineError, nearest
+
+AUTO = "auto"
+_PATTERN = re.compile(r"sm\d{2,3}")
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76  # of the CUDA driver, fixed since its beginning
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an engine is built for."""
+
+    runtime: str
+    """`tensorrt` or `tensorrt-rtx`."""
+    runtime_version: str
+    compute_capability: str
+    """`sm89`."""
+    device: str
+    """Name of the GPU, or `ANY_DEVICE` where every GPU of that compute capability will do."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The first GPU of this machine."""
+
+    name: str
+    compute_capability: str
+    """`sm89`."""
+
+
+def choose_runtime(asked: str | None) -> tuple[str, Any]:
+    """Return the runtime to build with and its module: the one asked for, else the first installed.
+
+    Raises:
+        BackendError: it is not installed or does not load.
+        EngineError: none is installed.
+    """
+    if asked is not None:
+        return asked, load_tensorrt(asked)
+    installed = installed_runtimes()
+    if not installed:
+        raise EngineError(
+            "neither TensorRT nor TensorRT for RTX is installed; type: pip install 'frameshift[rtx]' for "
+            "GeForce and RTX GPUs, whose engines are built without a GPU; pip install 'frameshift[tensorrt]' "
+            "for data-centre GPUs; Jetson's JetPack brings its own"
+        )
+    return installed[0], load_tensorrt(installed[0])
+
+
+def find_targets(asked: str, runtime: str, trt: Any) -> list[Target]:
+    """Return what `--target` asks for: `auto`, the GPU of this machine, or `sm86,sm89`.
+
+    Raises:
+        EngineError: there is no GPU here, or the runtime cannot build for one that is asked for.
+    """
+    version = str(trt.__version__)
+    names = [name.strip().lower() for name in asked.split(",") if name.strip()]
+    gpu = find_gpu()
+    if AUTO in names or not names:
+        if gpu is None:
+            raise EngineError(f"there is no GPU here to build for; {_without_gpu(runtime, trt)}")
+        names = [gpu.compute_capability]
+    if runtime == "tensorrt-rtx":
+        _check_rtx(names, _rtx_targets(trt))
+        return [Target(runtime, version, name, ANY_DEVICE) for name in dict.fromkeys(names)]
+    for name in names:
+        if gpu is None or name != gpu.compute_capability:
+            here = "none is here" if gpu is None else f"here is {gpu.name} ({gpu.compute_capability})"
+            raise EngineError(
+                f"TensorRT builds for the GPU it runs on alone, {name} is asked for and {here}: build on the "
+                "machine that will run the engine, or with --runtime tensorrt-rtx"
+            )
+    assert gpu is not None
+    return [Target(runtime, version, gpu.compute_capability, gpu.name)]
+
+
+def find_gpu() -> Gpu | None:
+    """Return the first GPU as the CUDA driver sees it, None where there is no driver or no GPU."""
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+    device, count = ctypes.c_int(), ctypes.c_int()
+    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return None
+    name = ctypes.create_string_buffer(256)
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    cuda.cuDeviceGet(ctypes.byref(device), 0)
+    cuda.cuDeviceGetName(name, len(name), device)
+    cuda.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device)
+    cuda.cuDeviceGetAttribute(ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device)
+    return Gpu(name.value.decode(errors="replace"), f"sm{major.value}{minor.value}")
+
+
+def _rtx_targets(trt: Any) -> list[str]:
+    return [name.lower() for name in trt.ComputeCapability.__members__ if _PATTERN.fullmatch(name.lower())]
+
+
+def _check_rtx(names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            hint = (
+                "" if _PATTERN.fullmatch(name) else "; a target is a compute capability such as sm89, or auto"
+            )
+            raise EngineError(
+                f"TensorRT for RTX does not build for {name!r}{nearest(name, known)}; it builds for: "
+                f"{', '.join(known)}{hint}"
+            )
+
+
+def _without_gpu(runtime: str, trt: Any) -> str:
+    if runtime == "tensorrt-rtx":
+        return f"name the one to build for: --target {','.join(_rtx_targets(trt))}"
+    return "TensorRT builds on the machine that runs the engine; --runtime tensorrt-rtx builds without a GPU"

@@ -1,0 +1,19 @@
+"""TensorRT for RTX, where its packages from PyPI are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+from rt.backends.nvidia import RTX_LIBRARIES, load_tensorrt
+
+PACKAGES = (RTX_LIBRARIES, "tensorrt_rtx_bindings")
+
+
+def load_rtx() -> Any:
+    """Return the module of TensorRT for RTX; skip the test, with the command, where it is not installed."""
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"{missing[0]} is not installed; type: pip install 'frameshift[rtx]'")
+    return load_tensorrt("tensorrt-rtx")

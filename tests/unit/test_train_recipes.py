@@ -1,0 +1,169 @@
+"""What holds for every recipe: exact resume, sheets, validation, accumulation, small checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.support.pictures import make_domains
+from tests.support.training import CPU, differing, make_classes, make_pairs, tiny, train_tiny
+from train.checkpoint import BEST, CHECKPOINT, read_facts
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
+from train.data import read_picture
+from train.device import World
+from train.errors import RunError
+from train.feed import Batch, Batches, seeded
+from train.history import read_history
+from train.recipes import Recipe, make_recipe
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Threads that wait for each other on a busy machine cost a test more than they give it."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("data")
+    return {
+        "domains": make_domains(root / "domains", size=(36, 40)),
+        "pairs": make_pairs(root / "pairs"),
+        "classes": make_classes(root / "classes", 6, side=20),
+        "disc": root / "classes" / "disc",
+    }
+
+
+@pytest.fixture(scope="module")
+def teacher(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = tiny(CycleGan, folders["domains"], tmp_path_factory.mktemp("runs") / "teacher", steps=2)
+    train_tiny(config)
+    return config.run
+
+
+EVERYTHING: list[tuple[type[Training], str, dict[str, Any]]] = [
+    (Gan, "disc", {}),
+    (Cgan, "classes", {"augment": ("colour",)}),
+    (Dcgan, "disc", {"accumulate": 2, "batch": 2, "loss": "hinge"}),
+    (Pix2Pix, "pairs", {"generator": "resnet6", "dropout": True, "z": 2, "feature_weight": 10.0}),
+    (Pix2Pix, "domains", {"pair": "edges", "norm": "batch", "ema": 0.0, "loss": "wgan-gp"}),
+    (
+        CycleGan,
+        "domains",
+        {
+            "augment": ("translation", "cutout"),
+            "loss": "wgan-gp",
+            "equivariance_weight": 5.0,
+            "identity_weight_end": 0.0,
+            "identity_until": 0.5,
+            "cycle_weight_end": 3.0,
+            "accumulate": 2,
+        },
+    ),
+    (Distill, "domains", {"amp": True}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "changes"),
+    EVERYTHING,
+    ids=[f"{kind.recipe}-{folder}" for kind, folder, _ in EVERYTHING],
+)
+def test_a_resumed_run_of_every_recipe_equals_a_straight_one_bit_for_bit(
+    folders: dict[str, Path],
+    teacher: Path,
+    tmp_path: Path,
+    kind: type[Training],
+    folder: str,
+    changes: dict[str, Any],
+) -> None:
+    if kind is Distill:
+        changes = {**changes, "teacher": teacher}
+    straight = train_tiny(tiny(kind, folders[folder], tmp_path / "straight", **changes))
+    train_tiny(tiny(kind, folders[folder], tmp_path / "resumed", **changes), stop_after=2)
+    resumed = train_tiny(tiny(kind, folders[folder], tmp_path / "resumed", **changes, resume=True))
+    assert differing(resumed, straight) == []
+    # What the first steps left behind is not what the last ones did: the comparison compares something.
+    halfway = train_tiny(tiny(kind, folders[folder], tmp_path / "halfway", **changes, steps=2))
+    assert differing(halfway, straight) != []
+    last = read_history(tmp_path / "resumed")[-1]
+    assert last["step"] == 4
+    assert "translated" in next(iter(last["validation"].values()))
+    assert (tmp_path / "resumed" / BEST).is_file()
+    sheet = read_picture(tmp_path / "resumed" / "sample-0000004.jpg")
+    assert sheet is not None
+    assert sheet.std() > 0.1
+
+
+def losses_of(recipe: Recipe, config: Training, steps: int) -> list[dict[str, float]]:
+    found, batches = [], Batches(recipe.feed, config, CPU)
+    for step in range(steps):
+        batch = Batch(batches.at(step), step, step / steps, seeded("rng", step))
+        found.append({name: loss.item() for name, loss in recipe.step(batch).items()})
+    batches.close()
+    return found
+
+
+@pytest.mark.parametrize(("kind", "folder"), [(CycleGan, "domains"), (Pix2Pix, "pairs")])
+def test_accumulated_batches_learn_what_one_batch_of_their_size_learns(
+    folders: dict[str, Path], tmp_path: Path, kind: type[Training], folder: str
+) -> None:
+    found = []
+    for batch, accumulate in ((1, 2), (2, 1)):
+        torch.manual_seed(0)
+        config = tiny(kind, folders[folder], tmp_path, batch=batch, accumulate=accumulate)
+        found.append(losses_of(make_recipe(config, CPU), config, 3))
+    for parts, whole in zip(*found, strict=True):
+        assert parts == pytest.approx(whole, rel=1e-3, abs=1e-5)
+
+
+def test_layout_in_memory_changes_no_loss(folders: dict[str, Path], tmp_path: Path) -> None:
+    found = []
+    for channels_last in (True, False):
+        config = tiny(CycleGan, folders["domains"], tmp_path, channels_last=channels_last)
+        recipe = make_recipe(config, CPU)
+        weight = next(weight for weight in recipe.nets["D_A"].parameters() if weight.dim() == 4)
+        assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+        found.append(losses_of(recipe, config, 3))
+    for last, first in zip(*found, strict=True):
+        assert last == pytest.approx(first, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("student", ["hg48", "pu48", "pu32", "mobile16"])
+def test_a_students_checkpoint_is_at_most_16_mib(
+    folders: dict[str, Path], teacher: Path, tmp_path: Path, student: str
+) -> None:
+    config = tiny(Distill, folders["domains"], tmp_path / "run", teacher=teacher, student=student, steps=1)
+    train_tiny(config)
+    assert (config.run / CHECKPOINT).stat().st_size <= 16 * 2**20
+    told = read_facts(config.run / CHECKPOINT)["teacher"]
+    assert told["checkpoint"] == "best.safetensors"
+    assert len(told["sha256"]) == 64
+
+
+def test_the_settings_of_a_recipe_that_do_not_fit_are_refused_in_one_line(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    for config, message in (
+        (tiny(Pix2Pix, folders["pairs"], tmp_path, generator="unet128"), "unet128 needs a multiple of 128"),
+        (tiny(CycleGan, folders["domains"], tmp_path, batch=7), r"trainA: 6 found, a step takes 7"),
+        (tiny(Cgan, folders["disc"], tmp_path), r"0 class folder\(s\) in .*disc: cgan needs a folder"),
+    ):
+        with pytest.raises(Exception, match=message) as refused:
+            make_recipe(config, CPU)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(RunError, match="--crop-size is 24: needed is a power of two, at least 16"):
+        tiny(Gan, folders["disc"], tmp_path, crop_size=24, load_size=24)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    from train.device import open_world
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(RunError, match="--device cuda: PyTorch finds no CUDA device"):
+        open_world("cuda")
+    assert open_world("auto") == World(torch.device("cpu"))

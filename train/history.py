@@ -1,0 +1,81 @@
+"""What happened in a run: history.jsonl, TensorBoard events, sample sheets, and the report made of them.
+
+A line of history.jsonl is one JSON object with `step` and `elapsed_s`, and either `images_per_s` and
+`losses`, or `validation` and `best`. Steps ascend; a continued run first drops the lines after the step it
+goes on from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from train.data import write_picture
+from train.recipes.base import Sheet
+
+HISTORY = "history.jsonl"
+
+
+class History:
+    """Writes what happens into the run's folder."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        """Open the history of a run that starts, or goes on, at `step`."""
+        self.run = run
+        self._keep_until(step)
+        self._lines = (run / HISTORY).open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run / "events"), purge_step=step or None)
+
+    def losses(self, step: int, elapsed_s: float, images_per_s: float, losses: Mapping[str, float]) -> None:
+        """Note the losses of a step."""
+        for name, loss in losses.items():
+            self._board.add_scalar(name, loss, step)
+        rounded = {name: float(f"{loss:.6g}") for name, loss in losses.items()}
+        self._note(step, elapsed_s, images_per_s=round(images_per_s, 2), losses=rounded)
+
+    def validation(self, step: int, elapsed_s: float, metrics: Mapping[str, Any], best: bool) -> None:
+        """Note what a validation found."""
+        for name, found in metrics.items():
+            if isinstance(found, Mapping):
+                self._board.add_scalar(f"validation/{name}", found["translated"], step)
+        self._note(step, elapsed_s, validation=metrics, best=best)
+
+    def sheet(self, step: int, sheet: Sheet) -> Path:
+        """Write a sample sheet and return its path."""
+        path = self.run / f"sample-{step:07d}.jpg"
+        write_picture(path, sheet.rgb)
+        self._board.add_image("sample", sheet.rgb, step, dataformats="HWC")
+        return path
+
+    def close(self) -> None:
+        """Close the files."""
+        self._lines.close()
+        self._board.close()
+
+    def _note(self, step: int, elapsed_s: float, **found: Any) -> None:
+        self._lines.write(json.dumps({"step": step, "elapsed_s": round(elapsed_s, 1), **found}) + "\n")
+        self._lines.flush()
+
+    def _keep_until(self, step: int) -> None:
+        path = self.run / HISTORY
+        kept = [json.dumps(entry) + "\n" for entry in read_history(self.run) if entry["step"] <= step]
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.replace(path)
+
+
+def read_history(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's history; a line cut off by a kill is left out."""
+    path, entries = run / HISTORY, list[dict[str, Any]]()
+    if not path.is_file():
+        return entries
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            continue
+    return entries

@@ -1,0 +1,128 @@
+"""Distillation: a small generator learns to do what a trained one does, and to do it steadily."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rt.card import file_sha256
+from train.config import Distill, settings_json
+from train.device import World
+from train.errors import RunError
+from train.feed import Batch, Feed
+from train.folders import open_inputs
+from train.losses import feature_matching, haar_high_l1, laplacian_l1, lsgan_generator, ssim_loss
+from train.metrics import measure_pairs
+from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
+from train.trained import best_checkpoint, generator_from, load_discriminator, load_generator
+from train.warp import disturb, draw_flow, warp
+
+
+class DistillRecipe(Base):
+    """Student, optimiser and the step of distillation.
+
+    The student's input is W x + n, its target W T(x): the teacher's picture moved, not the teacher's picture
+    of the moved input, so the student inherits the quality and not the flicker. Structure of the losses: Ren
+    et al. 2021 (OMGD), Li et al. 2021 (features of the discriminator), Zhang et al. 2022 (wavelets).
+    """
+
+    aim = Aim("ssim", "higher")
+
+    def __init__(self, config: Distill, world: World) -> None:
+        super().__init__(config, world)
+        self.config = config
+        path = best_checkpoint(config.teacher)
+        teacher, _ = load_generator(path, config.direction)
+        self.teacher = teacher.requires_grad_(False).to(self.device)
+        self.judge = load_discriminator(path, config.direction)
+        if self.judge is None and (config.feature_weight or config.adversarial_weight):
+            raise RunError(
+                f"teacher {config.teacher} has no discriminator: "
+                "give --feature-weight 0 --adversarial-weight 0"
+            )
+        if self.judge is not None:
+            self.judge.to(self.device)
+        self.student = self.add("G", generator_from(settings_json(config)))
+        check_crop(self.student, config, config.student)
+        check_crop(self.teacher, config, "the teacher")
+        self.to_B = self.add_average("G")
+        self.optimizer = self.add_adam("optimizer_G", self.student)
+        self.facts = {"teacher": {"checkpoint": path.name, "sha256": file_sha256(path)}}
+        multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
+        self.feed: Feed = open_inputs(config, config.direction, multiple)
+
+    def step(self, batch: Batch) -> Losses:
+        """Update the student once, from pictures `A`."""
+        self.follow_schedule(batch.progress)
+        losses = self.descend(
+            self.optimizer, batch.parts(self.config.accumulate), partial(self._student, batch)
+        )
+        return self.finish(batch, losses)
+
+    def _student(self, batch: Batch, part: Mapping[str, Tensor]) -> tuple[Losses, Tensor]:
+        config = self.config
+        seen, target = self._task(part["A"], batch)
+        with self.autocast():
+            found = self.student(seen)
+        losses = {
+            "laplacian": laplacian_l1(found, target),
+            "ssim": ssim_loss(found, target),
+            "haar": haar_high_l1(found, target),
+        }
+        total = (
+            config.laplacian_weight * losses["laplacian"]
+            + config.ssim_weight * losses["ssim"]
+            + config.haar_weight * losses["haar"]
+        )
+        if self.judge is not None and (config.feature_weight or config.adversarial_weight):
+            with self.autocast():
+                features = self.judge.features(self._judged(seen, found))
+                with torch.no_grad():
+                    wanted = self.judge.features(self._judged(seen, target))
+            losses["features"] = feature_matching(features, wanted)
+            total = total + config.feature_weight * losses["features"]
+            if config.adversarial_weight and batch.progress >= config.adversarial_from:
+                losses["G"] = lsgan_generator(features[-1])
+                total = total + config.adversarial_weight * losses["G"]
+        return losses, total
+
+    @torch.no_grad()
+    def _task(self, picture: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what the student sees, W x + n, and what it shall give, W T(x)."""
+        assert batch.rng is not None
+        with self.autocast():
+            target = self.teacher(picture).float()
+        if self.config.flow_px:
+            flow = draw_flow(
+                len(picture), picture.shape[2], picture.shape[3], batch.rng, sigma_px=self.config.flow_px
+            ).to(self.device)
+            picture, target = warp(picture, flow), warp(target, flow)
+        if self.config.noise:
+            picture = disturb(picture, batch.rng, noise=self.config.noise)
+        return picture, target
+
+    def _judged(self, seen: Tensor, found: Tensor) -> Tensor:
+        """Return what the teacher's discriminator takes: the output, pix2pix's with its input."""
+        assert self.judge is not None
+        first = next(self.judge.parameters())
+        return torch.cat([seen, found], dim=1) if first.shape[1] == 6 else found
+
+    def sheet(self) -> Sheet:
+        """Return rows of the input, the teacher's and the student's picture."""
+        real_A = list(self.feed.held["A"][:SHOWN])
+        return stack_rows(
+            {
+                "real_A": real_A,
+                "teacher": self.translate(self.teacher, real_A),
+                "student": self.translate(self.to_B, real_A),
+            }
+        )
+
+    def validate(self) -> dict[str, Any]:
+        """Return L1, PSNR, SSIM and MS-SSIM against the teacher; the ceiling is the input taken as it is."""
+        real_A = list(self.feed.held["A"])
+        return measure_pairs(real_A, self.translate(self.to_B, real_A), self.translate(self.teacher, real_A))
