@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,11 +18,14 @@ ADDRESSES = """\
 clip.mp4                     a video file
 photos/  img_%04d.png        a folder of pictures, or pictures with a number in their names
 photo.jpg                    one picture; with --loop a still camera
+fifo  /dev/stdin             a pipe that a program writes video into, read as it comes
+rtsp:// rtmp:// http(s)://   a live stream; opened again whenever it ends or stalls
+tcp:// udp://                the same, without a protocol of its own
 pattern://                   drawn and moving like a camera; pattern://?unpaced as fast as it is read
 """
 """What can be typed as INPUT, one line each."""
 
-STREAM_SCHEMES: tuple[str, ...] = ()
+STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "srt")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 NUMBER = re.compile(r"%(0(\d+))?d")
 """The place of the number in the names of numbered pictures."""
@@ -108,6 +112,10 @@ def open_source(address: str, options: SourceOptions = SourceOptions()) -> Sourc
         from rt.sources.images import ImageSource
 
         return ImageSource(address, options)
+    if is_pipe(address):
+        from rt.sources.pipe import open_pipe
+
+        return open_pipe(address, options)
     refuse_options(options, address, "a video file", ("loop", "start_s", "duration_s"))
     if options.loop:
         from rt.sources.loop import LoopSource
@@ -123,6 +131,10 @@ def _open_scheme(scheme: str, address: str, options: SourceOptions) -> Source:
         from rt.sources.pattern import open_pattern
 
         return open_pattern(address, options)
+    if scheme in STREAM_SCHEMES:
+        from rt.sources.stream import open_stream
+
+        return open_stream(address, options)
     known = ("pattern", *STREAM_SCHEMES)
     raise SourceError(
         f"cannot read {address}: {scheme}:// is not known{nearest(scheme, known)}; "
@@ -140,6 +152,15 @@ def is_pictures(address: str) -> bool:
     except (OSError, ValueError):  # not a name that a file can have
         return False
     return numbered or path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_pipe(address: str) -> bool:
+    """Return whether this is a file that is read as it comes: a FIFO, or a character device."""
+    try:
+        mode = Path(address).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def refuse_options(options: SourceOptions, address: str, what: str, can: Collection[str]) -> None:

@@ -50,6 +50,10 @@ class Granted:
     """Frames per second, where it says them."""
 
 
+class StreamOver(Exception):
+    """What a device gave is over for good: there is nothing to open again."""
+
+
 class Grabber(Protocol):
     """One device or connection that gives pictures. One thread at a time opens, reads and closes it."""
 
@@ -57,9 +61,11 @@ class Grabber(Protocol):
     """What the user calls it: an address."""
     noisy: bool
     """True for a lens: two of its pictures are never equal, unless it is frozen."""
+    ends_stalls: bool
+    """True where a device that gives nothing is to be opened again; False where only waiting helps."""
 
     def open(self) -> Granted:
-        """Open it; after a fault, open it again. Gives up after a few seconds.
+        """Open it; after a fault, open it again. Gives up after a few seconds, or when interrupted.
 
         Raises:
             SourceError: it cannot be opened.
@@ -67,10 +73,13 @@ class Grabber(Protocol):
         ...
 
     def read(self) -> Rgb:
-        """Wait for the next picture, a few seconds at most: uint8[H, W, 3] RGB in memory of its own.
+        """Wait for the next picture: uint8[H, W, 3] RGB in memory of its own.
+
+        Gives up after a few seconds, or when interrupted.
 
         Raises:
             SourceError: there is none; the device is to be closed and opened again.
+            StreamOver: there is none and never will be.
         """
         ...
 
@@ -120,6 +129,9 @@ class LiveSource:
         try:
             granted = grabber.open()
             first = grabber.read()
+        except StreamOver:
+            grabber.close()
+            raise SourceError(f"cannot read {grabber.name}: it ended before its first picture") from None
         except BaseException:
             grabber.close()
             raise
@@ -152,7 +164,11 @@ class LiveSource:
         return self._frames()
 
     def close(self) -> None:
-        """End the iteration and the capture, and see its thread end. Works twice, from any thread."""
+        """End the iteration at once and the capture with it. Works twice, from any thread.
+
+        Returns when the capture has ended: at once where the grabber can be interrupted, else when what it
+        waits for has come or its limit is reached.
+        """
         self._closing.set()
         self._shots.abort()
         while self._thread.is_alive():
@@ -175,7 +191,8 @@ class LiveSource:
             except Empty:
                 now_s, stale = time.perf_counter(), True
                 due_s = now_s + _STALE_EVERY_S
-                if self._outage.begin(f"no new picture for {self._fresh_s:g} s"):
+                again = self._grabber.ends_stalls
+                if self._outage.begin(f"no new picture for {self._fresh_s:g} s", again) and again:
                     self._grabber.interrupt()
             if last is None:
                 continue  # the first picture is in the channel before the iteration begins
@@ -194,6 +211,8 @@ class LiveSource:
                     self._keep(self._grabber.read())
                 except SourceError as error:
                     self._open_again(error)
+            self._shots.close()
+        except StreamOver:
             self._shots.close()
         except BaseException as error:  # a fault of ours: whoever iterates shall have it
             self._shots.close(error)
@@ -224,7 +243,7 @@ class LiveSource:
         """Close and open the device until it gives a picture, or the source is closed."""
         if self._closing.is_set():
             return
-        self._outage.begin(str(fault))
+        self._outage.begin(str(fault), True)
         attempt = 0
         while True:
             self._grabber.close()
@@ -252,13 +271,14 @@ class _Outage:
         self._since_s: float | None = None
         self._spoken_s = 0.0
 
-    def begin(self, fault: str) -> bool:
+    def begin(self, fault: str, opening_again: bool) -> bool:
         """Note an outage and say it; False where it was noted before."""
         with self._lock:
             if self._since_s is not None:
                 return False
             self._since_s = self._spoken_s = time.perf_counter()
-        _log.warning("%s: %s; opening it again", self._name, _without(self._name, fault))
+        what = "opening it again" if opening_again else "waiting for it"
+        _log.warning("%s: %s; %s", self._name, _without(self._name, fault), what)
         return True
 
     def failed(self, attempt: int, fault: str) -> None:

@@ -110,6 +110,7 @@ class PatternGrabber:
     """A pattern at the pace of a camera."""
 
     noisy = False
+    ends_stalls = True
 
     def __init__(self, address: str, pattern: Pattern, fps: Fraction) -> None:
         self.name = address

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,38 +16,39 @@ import pytest
 from rt.errors import DamagedSource, SourceError
 from rt.sources import Source, SourceOptions, open_source
 from tests.support.media import Clip, cut_short, drawn, write_clip
+from tests.support.servers import Peer, PipeWriter
 from train.data import write_picture
 
 LIMIT_S = 20  # only reached where something hangs
 
 
-def whole_file(folder: Path) -> Source:
+def whole_file(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(write_clip(folder / "whole.mp4", Clip(size=(40, 56), frames=30))))
 
 
-def damaged_file(folder: Path) -> Source:
+def damaged_file(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(cut_short(write_clip(folder / "cut.mkv", Clip(frames=60)), 0.5)))
 
 
-def part_of_a_file(folder: Path) -> Source:
+def part_of_a_file(folder: Path, opened: ExitStack) -> Source:
     path = write_clip(folder / "whole.mp4", Clip(size=(40, 56), frames=40))
     return open_source(str(path), SourceOptions(start_s=0.3, duration_s=0.8))
 
 
-def looped_file(folder: Path) -> Source:
+def looped_file(folder: Path, opened: ExitStack) -> Source:
     path = write_clip(folder / "whole.mp4", Clip(size=(40, 56), frames=8))
     return open_source(str(path), SourceOptions(loop=True, duration_s=1.0))
 
 
-def looped_pictures(folder: Path) -> Source:
+def looped_pictures(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(_row(folder)), SourceOptions(loop=True, duration_s=0.5))
 
 
-def pictures(folder: Path) -> Source:
+def pictures(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(_row(folder)))
 
 
-def damaged_pictures(folder: Path) -> Source:
+def damaged_pictures(folder: Path, opened: ExitStack) -> Source:
     row = _row(folder)
     (row / "2.png").write_bytes(b"torn")
     return open_source(str(row))
@@ -60,12 +62,25 @@ def _row(folder: Path) -> Path:
     return row
 
 
-def pattern(folder: Path) -> Source:
+def pattern(folder: Path, opened: ExitStack) -> Source:
     return open_source("pattern://", SourceOptions(fps=Fraction(50), height=40, width=56, duration_s=0.5))
 
 
-def unpaced_pattern(folder: Path) -> Source:
+def unpaced_pattern(folder: Path, opened: ExitStack) -> Source:
     return open_source("pattern://?unpaced", SourceOptions(height=40, width=56, duration_s=1))
+
+
+def stream(folder: Path, opened: ExitStack) -> Source:
+    source = open_source(opened.enter_context(Peer()).address, SourceOptions(duration_s=0.3))
+    opened.callback(source.close)
+    return source
+
+
+def pipe(folder: Path, opened: ExitStack) -> Source:
+    writer = opened.enter_context(PipeWriter(folder / "pipe"))
+    source = open_source(str(writer.path), SourceOptions(duration_s=0.3))
+    opened.callback(source.close)
+    return source
 
 
 WHOLE = {
@@ -76,21 +91,25 @@ WHOLE = {
     "looped pictures": looped_pictures,
     "pattern": pattern,
     "unpaced pattern": unpaced_pattern,
+    "stream": stream,
+    "pipe": pipe,
 }
 DAMAGED = {"file": damaged_file, "pictures": damaged_pictures}
-Opener = Callable[[Path], Source]
+Opener = Callable[[Path, ExitStack], Source]
 
 
 @pytest.fixture(params=list(WHOLE.values()), ids=list(WHOLE))
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
     opener: Opener = request.param
-    return opener(tmp_path)
+    with ExitStack() as opened:
+        yield opener(tmp_path, opened)
 
 
 @pytest.fixture(params=list(DAMAGED.values()), ids=list(DAMAGED))
-def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
     opener: Opener = request.param
-    return opener(tmp_path)
+    with ExitStack() as opened:
+        yield opener(tmp_path, opened)
 
 
 def test_every_frame_is_rgb_of_the_size_the_source_said(source: Source) -> None:

@@ -24,6 +24,7 @@ class FakeGrabber:
     def __init__(self, *pictures: Rgb | SourceError, noisy: bool = False, rate: int | None = 30) -> None:
         self.name = "camera fake"
         self.noisy = noisy
+        self.ends_stalls = True
         self.opened = self.closed = 0
         self.is_open = False
         self.refusals: list[str] = []

@@ -1,0 +1,165 @@
+"""A pipe as a camera: whatever a program writes into a FIFO, `/dev/stdin` or `/dev/fd/3`."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import av.container
+import av.error
+
+from rt.errors import SourceError
+from rt.frame import Rgb
+from rt.media import reason
+from rt.sources import Source, SourceOptions, refuse_options
+from rt.sources.live import Granted, LiveSource, StreamOver
+from rt.sources.stream import Decoder
+
+OPEN_S = 10.0
+"""Seconds that a pipe may stay empty at the start."""
+_CHUNK_BYTES = 1 << 18
+
+
+def open_pipe(address: str, options: SourceOptions) -> Source:
+    """Open a FIFO or another file that is read as it comes, and wait for its first picture.
+
+    Raises:
+        SourceError: nobody writes into it, or what comes is not a video.
+    """
+    refuse_options(options, address, "a pipe", ("duration_s",))
+    return LiveSource(PipeGrabber(address), options.duration_s)
+
+
+class PipeGrabber:
+    """Pictures written into a pipe.
+
+    A writer that pauses keeps its pipe: hanging up would kill it. When it ends, the next writer of a FIFO is
+    waited for; a pipe without a name has no next writer, and is over.
+    """
+
+    noisy = False
+    ends_stalls = False
+
+    def __init__(self, address: str, open_s: float = OPEN_S) -> None:
+        self.name = address
+        self._open_s: float | None = open_s
+        self._interrupted = threading.Event()
+        self._reader: _PipeReader | None = None
+        self._container: av.container.InputContainer | None = None
+        self._decoder: Decoder | None = None
+
+    def open(self) -> Granted:
+        """Wait for a writer, and find its video.
+
+        Raises:
+            SourceError: it cannot be opened, nothing comes, or what comes is not a video.
+        """
+        self._interrupted.clear()
+        self._reader = _PipeReader(self.name, self._interrupted, self._open_s)
+        self._open_s = None  # from now on there was a writer, and another may come at any time
+        try:
+            self._container = container = av.open(
+                self._reader,
+                "r",
+                container_options={"fflags": "nobuffer", "analyzeduration": "1000000"},
+                buffer_size=_CHUNK_BYTES,
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            found = "nothing was written" if self._reader.empty else "what comes is not a video"
+            raise SourceError(f"cannot read {self.name}: {found} ({reason(error)})") from None
+        self._decoder = Decoder(self.name, container)
+        return self._decoder.granted()
+
+    def read(self) -> Rgb:
+        """Return the next picture.
+
+        Raises:
+            SourceError: the writer ended, or nothing can be decoded.
+            StreamOver: the writer ended, and there cannot be another one.
+        """
+        if self._decoder is None:
+            raise SourceError(f"cannot read {self.name}: it is not open")
+        try:
+            picture = self._decoder.next_picture(self._interrupted)
+        except av.error.FFmpegError as error:
+            damaged = isinstance(error, av.error.InvalidDataError)
+            found = "what comes is damaged" if damaged else reason(error)
+            raise SourceError(f"cannot read {self.name}: {found}") from None
+        if picture is not None:
+            return self._decoder.rgb(picture)
+        if not Path(os.path.realpath(self.name)).exists():
+            raise StreamOver
+        raise SourceError(f"cannot read {self.name}: its writer ended")
+
+    def interrupt(self) -> None:
+        """End a wait for the writer."""
+        self._interrupted.set()
+        reader = self._reader
+        if reader is not None:
+            reader.wake()
+
+    def close(self) -> None:
+        """Let the pipe go."""
+        if self._container is not None:
+            self._container.close()
+        if self._reader is not None:
+            self._reader.release()
+        self._container = self._decoder = self._reader = None
+
+
+class _PipeReader:
+    """The reading end of a pipe, as PyAV wants it: `read` waits for bytes, and can be woken."""
+
+    def __init__(self, name: str, interrupted: threading.Event, limit_s: float | None) -> None:
+        self.name = name
+        self.empty = True
+        """True until the first byte came."""
+        self._interrupted = interrupted
+        self._until_s = None if limit_s is None else time.monotonic() + limit_s
+        try:
+            self._fd = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError as error:
+            raise SourceError(f"cannot read {name}: {reason(error)}") from None
+        self._woken, self._wakes = os.pipe()
+        self._lock = threading.Lock()
+        self._released = False
+        self._poll = select.poll()
+        for fd in (self._fd, self._woken):
+            self._poll.register(fd, select.POLLIN)
+
+    def read(self, size: int) -> bytes:
+        """Return what there is, up to `size` bytes; nothing at the end, or where it was woken."""
+        while not self._interrupted.is_set():
+            limit_ms: Any = None
+            if self.empty and self._until_s is not None:
+                limit_ms = max(0.0, self._until_s - time.monotonic()) * 1000
+            if not self._poll.poll(limit_ms):
+                return b""
+            try:
+                content = os.read(self._fd, size)
+            except BlockingIOError:  # it was the wake-up
+                continue
+            except OSError:
+                return b""
+            self.empty = self.empty and not content
+            return content
+        return b""
+
+    def wake(self) -> None:
+        """From any thread: let a `read` that waits return."""
+        with self._lock:
+            if not self._released:
+                os.write(self._wakes, b"\0")
+
+    def release(self) -> None:
+        """Close the pipe and the wake-up. Works once."""
+        with self._lock:
+            self._released = True
+            for fd in (self._fd, self._woken, self._wakes):
+                os.close(fd)

@@ -1,0 +1,235 @@
+"""Live streams over the network, and whatever else FFmpeg reads as it comes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.container
+import av.error
+import av.packet
+from av.video.reformatter import VideoReformatter
+
+from rt.errors import SourceError
+from rt.frame import Rgb
+from rt.media import known_matrix, rational, reason
+from rt.sources import Source, SourceOptions, refuse_options
+from rt.sources.live import Granted, LiveSource
+from rt.sources.pixels import as_rgb
+
+_log = logging.getLogger(__name__)
+
+OPEN_S = 3.0
+"""Seconds until a server that does not answer is given up."""
+READ_S = 2.0
+"""Seconds without a byte until a stream is given up: as long as its last picture counts as fresh."""
+_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
+_OF_SCHEME = {
+    "rtsp": {"rtsp_flags": "prefer_tcp"},  # over UDP, lost packets are smeared pictures
+    "rtsps": {"rtsp_flags": "prefer_tcp"},
+    "udp": {"overrun_nonfatal": "1", "fifo_size": "20000"},
+}
+_IN_PIECES = frozenset({"hls", "dash"})
+"""What comes in pieces of several seconds: shown at its own pace, not all at once."""
+_MAX_FAILURES = 50
+"""Packets in a row that cannot be decoded, until the stream is opened again."""
+_LATE_S = 1.0
+"""A piece that comes so late starts the pace again."""
+
+
+def open_stream(address: str, options: SourceOptions) -> Source:
+    """Open `rtsp://`, `rtmp://`, `http://`, `https://`, `tcp://` or `udp://` and wait for the first picture.
+
+    Raises:
+        SourceError: nobody answers, or what comes is not a live video.
+    """
+    refuse_options(options, without_password(address), "a live stream", ("duration_s",))
+    return LiveSource(StreamGrabber(address), options.duration_s)
+
+
+def without_password(address: str) -> str:
+    """Return an address as it may be shown."""
+    return re.sub(r"//[^/@]*@", "//***@", address)
+
+
+class StreamGrabber:
+    """Pictures of a stream, decoded one by one.
+
+    FFmpeg cannot be woken while it waits for the network, so every wait has its limit: `open_s` for an
+    answer, `read_s` between two packets.
+    """
+
+    noisy = False
+    ends_stalls = True
+
+    def __init__(self, address: str, open_s: float = OPEN_S, read_s: float = READ_S) -> None:
+        self.name = without_password(address)
+        self._address = address
+        self._limits_s = (open_s, read_s)
+        self._interrupted = threading.Event()
+        self._container: av.container.InputContainer | None = None
+        self._decoder: Decoder | None = None
+        self._pace: _Pace | None = None
+
+    def open(self) -> Granted:
+        """Connect, and find the video.
+
+        Raises:
+            SourceError: nobody answers, or there is no video.
+        """
+        self._interrupted.clear()
+        scheme = self._address.partition("://")[0].lower()
+        begun_s = time.monotonic()
+        try:
+            self._container = av.open(
+                self._address,
+                timeout=self._limits_s,
+                container_options={**_LOW_DELAY, **_OF_SCHEME.get(scheme, {})},
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, ValueError) as error:
+            late = time.monotonic() - begun_s >= self._limits_s[0]  # not every protocol tells it apart
+            why = f"no answer in {self._limits_s[0]:g} s" if late else self._why(error)
+            raise SourceError(f"cannot read {self.name}: {why}") from None
+        self._refuse_recording(scheme, self._container)
+        self._decoder = Decoder(self.name, self._container)
+        self._pace = _Pace() if self._container.format.name in _IN_PIECES else None
+        return self._decoder.granted()
+
+    def read(self) -> Rgb:
+        """Return the next picture.
+
+        Raises:
+            SourceError: the stream ended, nothing came in time, or nothing can be decoded.
+        """
+        if self._decoder is None:
+            raise SourceError(f"cannot read {self.name}: it is not open")
+        try:
+            picture = self._decoder.next_picture(self._interrupted)
+        except av.error.FFmpegError as error:
+            raise SourceError(f"cannot read {self.name}: {self._why(error)}") from None
+        if picture is None:
+            raise SourceError(f"cannot read {self.name}: the stream ended")
+        if self._pace is not None:
+            self._pace.wait(picture, self._interrupted)
+        return self._decoder.rgb(picture)
+
+    def interrupt(self) -> None:
+        """End a wait of ours, or the next step behind one of FFmpeg's."""
+        self._interrupted.set()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._container is not None:
+            self._container.close()
+        self._container = self._decoder = None
+
+    def _refuse_recording(self, scheme: str, container: av.container.InputContainer) -> None:
+        duration = container.duration or 0
+        if scheme in ("http", "https") and duration > 0:
+            raise SourceError(
+                f"cannot read {self.name}: it is a recording of {duration / av.time_base:.1f} s, not a live "
+                f"stream; download it and type the name of the file: curl -LO {self.name}"
+            )
+
+    def _why(self, error: Exception) -> str:
+        scheme = self._address.partition("://")[0]
+        if isinstance(error, av.error.ProtocolNotFoundError):
+            return f"the built-in FFmpeg has no {scheme}://; send it as rtsp://, rtmp:// or tcp://"
+        if isinstance(error, av.error.ExitError):
+            return f"nothing came for {self._limits_s[1]:g} s"
+        if isinstance(error, av.error.InvalidDataError):
+            return "what comes is not a video"
+        if isinstance(error, OSError) and error.errno == errno.EIO:
+            unknown = "there is no such server, or it does not talk this way (input/output error)"
+            return unknown if self._container is None else "the connection was lost"
+        return reason(error)
+
+
+class Decoder:
+    """The pictures of an open container, the newest one as soon as it can be had."""
+
+    def __init__(self, name: str, container: av.container.InputContainer) -> None:
+        if not container.streams.video:
+            raise SourceError(f"cannot read {name}: there is no video in it")
+        self._name = name
+        self._stream = container.streams.video[0]
+        self._stream.thread_type = "SLICE"  # threads by frames would hold frames back
+        self._packets: Iterator[av.packet.Packet[Any]] = container.demux(self._stream)
+        self._waiting: list[av.VideoFrame] = []
+        self._reformatter = VideoReformatter()
+
+    def granted(self) -> Granted:
+        """Return what is known before the first picture."""
+        codec = self._stream.codec_context.name
+        rate = rational(self._stream.average_rate) or rational(self._stream.guessed_rate)
+        words = f"{float(rate):.3g} fps, " if rate else ""
+        return Granted(f"{words}{codec}", _believable(rate))
+
+    def next_picture(self, interrupted: threading.Event) -> av.VideoFrame | None:
+        """Wait for the next whole picture; None where the stream ended.
+
+        Raises:
+            SourceError: interrupted, or nothing can be decoded.
+            av.error.FFmpegError: the network failed.
+        """
+        failures = 0
+        while not self._waiting:
+            packet = next(self._packets, None)
+            if packet is None:
+                return None
+            if interrupted.is_set():  # what FFmpeg still had when it gave up is no sign of life
+                raise SourceError(f"cannot read {self._name}: interrupted")
+            try:
+                decoded = self._stream.decode(packet)
+            except av.error.InvalidDataError as error:
+                _log.debug("%s: %s", self._name, error)
+                failures += 1
+                if failures == _MAX_FAILURES:
+                    raise SourceError(f"cannot read {self._name}: its pictures are damaged") from None
+                continue
+            self._waiting = [picture for picture in decoded if not picture.is_corrupt]
+        return self._waiting.pop(0)
+
+    def rgb(self, picture: av.VideoFrame) -> Rgb:
+        """Return a picture as uint8[H, W, 3] RGB.
+
+        Raises:
+            SourceError: its pixel format is unknown.
+        """
+        matrix = known_matrix(int(picture.colorspace), picture.height)
+        try:
+            return as_rgb(picture, self._reformatter, (picture.height, picture.width), matrix)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise SourceError(
+                f"cannot read {self._name}: its pixel format {picture.format.name} cannot be turned into RGB "
+                f"({reason(error)})"
+            ) from None
+
+
+class _Pace:
+    """Holds pictures back until they are due by their own times."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+
+    def wait(self, picture: av.VideoFrame, interrupted: threading.Event) -> None:
+        """Wait until this picture is due, or somebody interrupts."""
+        if picture.pts is None:
+            return
+        now_s = time.perf_counter()
+        if self._offset_s is None or not -_LATE_S < self._offset_s + picture.time - now_s < 60:
+            self._offset_s = now_s - picture.time
+        interrupted.wait(max(0.0, self._offset_s + picture.time - now_s))
+
+
+def _believable(rate: Fraction | None) -> Fraction | None:
+    """Return a stream's frame rate; None where it is a clock's rate and no camera's."""
+    return rate if rate is not None and 1 <= rate <= 300 else None

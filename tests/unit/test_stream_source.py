@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rt.errors import SourceError
+from rt.frame import Frame
+from rt.sources import SourceOptions, open_source
+from rt.sources.live import LiveSource
+from rt.sources.stream import StreamGrabber, _Pace
+from tests.support.media import Clip, sound_only, write_clip
+from tests.support.servers import HttpPeer, Peer, RecordingPeer, RtspPeer
+
+SOON_S = 0.6
+"""Seconds until a stream is stale or given up here: the rules are the same as at two seconds."""
+PEERS = [Peer, HttpPeer, RtspPeer]
+
+
+def watch(peer: Peer) -> LiveSource:
+    return LiveSource(StreamGrabber(peer.address, open_s=5, read_s=SOON_S), fresh_s=SOON_S)
+
+
+def next_of(frames: Iterator[Frame], level: int) -> Frame:
+    """Return the next fresh frame of about this gray."""
+    return next(frame for frame in frames if not frame.stale and abs(int(frame.rgb.mean()) - level) < 8)
+
+
+def next_stale(frames: Iterator[Frame]) -> Frame:
+    return next(frame for frame in frames if frame.stale)
+
+
+def refusal(address: str, options: SourceOptions | None = None) -> str:
+    with pytest.raises(SourceError) as caught:
+        open_source(address, options or SourceOptions())
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture(params=PEERS)
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    with request.param() as peer:
+        yield peer
+
+
+def test_the_newest_pictures_come_with_times_that_increase(peer: Peer) -> None:
+    source = watch(peer)
+    frames = iter(source)
+    assert np.abs(next(frames).rgb.astype(int) - 100).max() <= 2
+    peer.level = 200
+    later = next_of(frames, 200)
+    assert later.pts > 0
+    assert later.captured_s is not None
+    source.close()
+
+
+def test_a_stalled_server_is_seen_and_connected_to_again(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = watch(peer)
+    frames = iter(source)
+    next(frames)
+    peer.stalled = True
+    stale = next_stale(frames)
+    assert abs(int(stale.rgb.mean()) - 100) < 3
+    peer.stalled, peer.level = False, 30
+    assert next_of(frames, 30).pts > stale.pts
+    assert peer.connections >= 2
+    source.close()
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said[0].startswith(f"{peer.address}: no")
+    assert said[0].endswith("; opening it again")
+    assert said[1].startswith(f"{peer.address}: it is back after ")
+
+
+def test_a_server_that_ends_is_a_fault_and_connected_to_again(
+    peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = watch(peer)
+    frames = iter(source)
+    next(frames)
+    peer.hang_up()
+    peer.level = 30
+    assert next_of(frames, 30).rgb.shape == (48, 64, 3)
+    assert peer.connections == 2
+    source.close()
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert said[0] in (
+        f"{peer.address}: the stream ended; opening it again",
+        f"{peer.address}: the connection was lost; opening it again",
+    )
+
+
+def test_a_server_that_dies_is_waited_for_until_it_comes_back(peer: Peer) -> None:
+    source = watch(peer)
+    frames = iter(source)
+    next(frames)
+    peer.stop()
+    next_stale(frames)
+    peer.level = 30
+    peer.start()
+    next_of(frames, 30)
+    source.close()
+
+
+def test_another_size_after_a_reconnect_is_fitted_into_the_first(peer: Peer) -> None:
+    source = watch(peer)
+    frames = iter(source)
+    next(frames)
+    peer.size, peer.level = (96, 64), 200
+    peer.hang_up()
+    frame = next(frame for frame in frames if frame.rgb[:, 0].max() == 0)
+    assert frame.rgb.shape == (48, 64, 3)
+    assert np.abs(frame.rgb[:, 20:44].astype(int) - 200).max() <= 3
+    assert (frame.rgb[:, :16] == 0).all()
+    source.close()
+
+
+def test_close_ends_a_read_that_waits_for_a_stalled_server(peer: Peer) -> None:
+    source = watch(peer)
+    frames = iter(source)
+    next(frames)
+    peer.stalled = True
+    next_stale(frames)
+    source.close()
+    assert list(frames) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("capture")]
+
+
+def test_nobody_who_listens_is_refused_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for scheme in ("tcp", "http", "rtsp", "rtmp"):
+        address = f"{scheme}://127.0.0.1:{port}/live"
+        assert refusal(address) == f"cannot read {address}: connection refused"
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "http", "rtsp", "rtmp"])
+def test_a_server_that_never_answers_is_given_up(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it takes the call and says nothing
+        grabber = StreamGrabber(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live", open_s=0.5)
+        begun_s = time.monotonic()
+        with pytest.raises(SourceError, match=r"^cannot read \S+: no answer in 0.5 s$"):
+            LiveSource(grabber)
+        assert time.monotonic() - begun_s < 15
+
+
+def test_an_unknown_server_and_an_unknown_protocol_are_named() -> None:
+    assert refusal("tcp://nowhere.invalid:1").startswith(
+        "cannot read tcp://nowhere.invalid:1: there is no such server"
+    )
+    assert refusal("srt://127.0.0.1:9") == (
+        "cannot read srt://127.0.0.1:9: the built-in FFmpeg has no srt://; "
+        "send it as rtsp://, rtmp:// or tcp://"
+    )
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    class Talker(Peer):
+        content = b"hello\n" * 2000
+
+        def greeting(self, connection: socket.socket) -> bytes:
+            connection.sendall(self.content)
+            raise ConnectionError("said all")
+
+    with Talker() as peer:
+        assert refusal(peer.address) == f"cannot read {peer.address}: what comes is not a video"
+    Talker.content = sound_only(tmp_path / "song.aac").read_bytes()
+    with Talker() as peer:
+        assert refusal(peer.address) == f"cannot read {peer.address}: there is no video in it"
+
+
+def test_a_recording_on_a_web_server_is_no_live_stream(tmp_path: Path) -> None:
+    clip = Clip(frames=50, container_options={"movflags": "faststart"})
+    with RecordingPeer(write_clip(tmp_path / "clip.mp4", clip)) as peer:
+        assert refusal(peer.address) == (
+            f"cannot read {peer.address}: it is a recording of 2.0 s, not a live stream; "
+            f"download it and type the name of the file: curl -LO {peer.address}"
+        )
+
+
+def test_a_password_is_never_shown() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    message = refusal(f"rtsp://admin:secret@127.0.0.1:{port}/live")
+    assert message == f"cannot read rtsp://***@127.0.0.1:{port}/live: connection refused"
+    message = refusal("rtsp://admin:secret@camera/live", SourceOptions(loop=True))
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (SourceOptions(loop=True), "--loop"),
+        (SourceOptions(start_s=1), "--start"),
+        (SourceOptions(width=9), "--width"),
+    ],
+)
+def test_what_a_stream_cannot_do_is_refused_by_name(options: SourceOptions, flag: str) -> None:
+    assert refusal("tcp://127.0.0.1:1", options) == (
+        f"cannot use {flag} with tcp://127.0.0.1:1: it is a live stream; leave {flag} out"
+    )
+
+
+def test_what_comes_in_pieces_is_shown_at_its_own_pace() -> None:
+    class Picture:
+        pts = 0
+        time = 0.0
+
+    pace, interrupted, picture = _Pace(), threading.Event(), Picture()
+    begun_s = time.perf_counter()
+    for number in range(6):  # all of them are there at once
+        picture.time = 7 + number / 20
+        pace.wait(picture, interrupted)  # type: ignore[arg-type]
+    assert time.perf_counter() - begun_s >= 0.25
+    picture.time = 30.0
+    interrupted.set()
+    pace.wait(picture, interrupted)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
+def test_a_stream_that_ffmpeg_serves_over_rtmp_is_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"rtmp://127.0.0.1:{server.getsockname()[1]}/live/key"
+    drawn = ["-re", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=30"]
+    encoded = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "15"]
+    server_process = subprocess.Popen(
+        ["ffmpeg", "-loglevel", "quiet", *drawn, *encoded, "-f", "flv", "-listen", "1", address],
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        source = _open_when_served(address)
+        frames = iter(source)
+        seen = [next(frames) for _ in range(5)]
+        assert seen[0].rgb.shape == (120, 160, 3)
+        assert not np.array_equal(seen[0].rgb, seen[4].rgb)
+        source.close()
+    finally:
+        server_process.kill()
+        server_process.wait()
+
+
+def _open_when_served(address: str) -> LiveSource:
+    for _ in range(200):
+        try:
+            return LiveSource(StreamGrabber(address, open_s=20))
+        except SourceError as error:
+            if "connection refused" not in str(error):
+                raise
+            time.sleep(0.05)  # the server of another program says nowhere when it listens
+    raise AssertionError("ffmpeg does not listen")
