@@ -12,7 +12,7 @@ from engines.errors import CalibrationError
 from engines.quality import Network
 from rt.card import Card
 from rt.errors import DamagedSource, SourceError
-from rt.fit import network_size, shrink
+from rt.fit import shrink, style_size
 from rt.frame import Rgb
 from rt.log import LOG
 from rt.sources import open_source
@@ -104,8 +104,7 @@ def _read_folder(folder: Path, card: Card, count: int) -> Iterator[list[Rgb]]:
 def _read_clip(address: str, card: Card, count: int) -> list[Rgb]:
     """Return up to `count` evenly spread frames; the length of a clip need not be known beforehand."""
     source = open_source(address)
-    height, width = source.info.height, source.info.width
-    size = network_size(height, width, card.size_px, card.multiple, card.minimum_px)
+    size = style_size(card, source.info.height, source.info.width)
     kept: list[Rgb] = []
     stride = 1
     try:

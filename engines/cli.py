@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from rt.errors import FrameshiftError
@@ -87,6 +88,30 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Adopt:
+    """Turn somebody else's picture-to-picture ONNX into a style; what is not told is guessed, and said."""
+
+    file: Positional[Annotated[Path, arg(metavar="FILE.onnx")]]
+    """The network: one float picture in, one of the same size out."""
+    layout: Annotated[Literal["nchw", "nhwc"] | None, arg(help_behavior_hint="(default: guessed)")] = None
+    """Whether the channels stand before or behind height and width."""
+    range: Annotated[
+        Literal["0..1", "-1..1", "0..255"] | None, arg(help_behavior_hint="(default: guessed)")
+    ] = None
+    """The values of black and white, in and out."""
+    channels: Annotated[Literal["rgb", "bgr"] | None, arg(help_behavior_hint="(default: rgb)")] = None
+    """The order of the colours."""
+    name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the file's)")] = None
+    """The style's name."""
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: among your styles)")] = None
+    """The style's folder; it must not exist."""
+    title: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="(default: the file's name)")] = None
+    """What the style does, in one line."""
+    size: Annotated[int, arg(metavar="PX")] = 256
+    """Short side of the network's picture, where it takes several sizes."""
+
+
+@dataclass(frozen=True)
 class List:
     """List the engines that were built, and whether each is whole."""
 
@@ -99,7 +124,7 @@ class Inspect:
     """Name or folder of a style, or an .onnx or .engine file."""
 
 
-Command = Quantize | Verify | Build | List | Inspect
+Command = Quantize | Verify | Build | Adopt | List | Inspect
 
 
 def main() -> int:
@@ -111,6 +136,7 @@ def main() -> int:
             Command,
             prog="frameshift-engines",
             description=__doc__,
+            args=_joined(sys.argv[1:]),
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
         return _run(command)
@@ -122,6 +148,17 @@ def main() -> int:
         return 128 + signal.SIGINT
 
 
+def _joined(typed: Sequence[str]) -> list[str]:
+    """Return the arguments with `--range -1..1` as one: its value begins as an option does."""
+    joined: list[str] = []
+    for argument in typed:
+        if joined and joined[-1] == "--range":
+            joined[-1] = f"--range={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def _run(command: Command) -> int:
     if isinstance(command, Quantize):
         return _quantize(command)
@@ -129,6 +166,8 @@ def _run(command: Command) -> int:
         return _verify(command)
     if isinstance(command, Build):
         return _build(command)
+    if isinstance(command, Adopt):
+        return _adopt(command)
     return _list() if isinstance(command, List) else _inspect(command)
 
 
@@ -194,14 +233,31 @@ def _convolutions(precisions: Mapping[str, int]) -> str:
 
 
 def _read_size(text: str | None, card: Card) -> tuple[int, int]:
-    from rt.fit import network_size
+    from rt.fit import style_size
 
     if text is None:
-        return network_size(1080, 1920, card.size_px, card.multiple, card.minimum_px)
+        return style_size(card, 1080, 1920)
     height, cross, width = text.lower().partition("x")
     if not (cross and height.isdecimal() and width.isdecimal()):
         raise FrameshiftError(f"--size {text} is no height and width; type for example: --size 256x448")
     return int(height), int(width)
+
+
+def _adopt(command: Adopt) -> int:
+    from engines.adopt import Adoption, adopt
+
+    adoption = Adoption(
+        file=command.file,
+        layout=command.layout,
+        range=command.range,
+        channels=command.channels,
+        name=command.name,
+        out=command.out,
+        title=command.title,
+        size_px=_at_least_one("--size", command.size),
+    )
+    _print(f"{adopt(adoption, LOG.info)}")
+    return 0
 
 
 def _list() -> int:

@@ -84,6 +84,12 @@ def check_size(card: Card, size: tuple[int, int], batch: int) -> None:
         EngineError: height or width is no multiple of what the card says, or too small; or the batch is none.
     """
     height, width = size
+    if card.fixed_size is not None and size != card.fixed_size:
+        fixed = "x".join(map(str, card.fixed_size))
+        raise EngineError(
+            f"style {card.name} takes no pictures of {height}x{width}: its network takes {fixed} alone; "
+            f"type: --size {fixed}"
+        )
     multiple, least = card.multiple, card.minimum_px
     if min(size) < least or height % multiple or width % multiple:
         fitting = [max(-(-least // multiple) * multiple, round(side / multiple) * multiple) for side in size]

@@ -24,7 +24,9 @@ QUANTIZED_OPSET = 19
 """The first opset whose QuantizeLinear takes FP16 scales."""
 LEVELS = 127
 """Symmetric INT8 uses -127..127."""
-_ARITHMETIC = frozenset({"Add", "Cast", "Clip", "Div", "Identity", "Mul", "Round", "Sub", "Transpose"})
+_ARITHMETIC = frozenset(
+    {"Add", "Cast", "Clip", "Div", "Gather", "Identity", "Mul", "Round", "Sub", "Transpose"}
+)
 """What scaling, layout, clip and round are made of; before and after the network proper they stay in FP32."""
 _ALWAYS_FLOAT32 = {"Resize": (1, 2)}
 """Inputs that ONNX wants in float32 whatever the picture is: the region and the scales of a Resize."""

@@ -57,6 +57,8 @@ class Card:
     """Measured quality, with floor and ceiling."""
     faults: tuple[str, ...] = ()
     """Known faults, one sentence each."""
+    fixed_size: tuple[int, int] | None = None
+    """(height, width) of a network that takes no other; None where it takes every fitting size."""
     version: int = CARD_VERSION
 
 
@@ -163,7 +165,20 @@ def _card_from(facts: Any) -> Card:
     models = {precision: _model_from(precision, entry) for precision, entry in facts["models"].items()}
     if not models:
         raise ValueError("models is empty")
-    return Card(**{**facts, "models": models, "faults": tuple(faults)})
+    fixed = _fixed_size_from(facts.get("fixed_size"))
+    return Card(**{**facts, "models": models, "faults": tuple(faults), "fixed_size": fixed})
+
+
+def _fixed_size_from(entry: Any) -> tuple[int, int] | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise TypeError("fixed_size is not [height, width]")
+    for side in entry:
+        _check_type("fixed_size", side, int)
+        if not 1 <= side <= 8192:
+            raise ValueError(f"fixed_size is {entry}, not within 1..8192")
+    return entry[0], entry[1]
 
 
 def _model_from(precision: str, entry: Any) -> Model:

@@ -301,10 +301,13 @@ def _card_lines(style: Style) -> Iterator[str]:
     card = style.card
     yield f"{card.name}: {card.title}"
     yield f"folder: {style.folder}"
-    yield (
-        f"network picture: short side {card.size_px} px, sides multiples of {card.multiple}, "
-        f"at least {card.minimum_px}"
-    )
+    if card.fixed_size is None:
+        yield (
+            f"network picture: short side {card.size_px} px, sides multiples of {card.multiple}, "
+            f"at least {card.minimum_px}"
+        )
+    else:
+        yield f"network picture: {card.fixed_size[0]}x{card.fixed_size[1]} (height x width), no other"
     for precision, model in card.models.items():
         yield f"model {precision}: {model.file}, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}"
     yield f"recipe: {card.recipe}"

@@ -11,6 +11,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from rt.card import Card
+from rt.errors import StyleError
 from rt.frame import Rgb
 
 Detail = Literal["keep", "network"]
@@ -33,6 +35,31 @@ def network_size(height: int, width: int, short_px: int, multiple: int, minimum_
         return max(least, min(nearest, length // multiple * multiple))
 
     return side(height), side(width)
+
+
+def style_size(card: Card, height: int, width: int, short_px: int | None = None) -> tuple[int, int]:
+    """Return the (height, width) at which a style sees pictures of `height` x `width`.
+
+    `short_px` is the short side asked for, None the style's own. A network of one fixed size sees every
+    picture at that size, whatever its aspect.
+
+    Raises:
+        StyleError: the style cannot work at the size asked for.
+    """
+    if card.fixed_size is not None:
+        if short_px is not None:
+            raise StyleError(
+                f"style {card.name} cannot work at --size {short_px}: its network takes "
+                f"{card.fixed_size[0]}x{card.fixed_size[1]} alone; leave --size away"
+            )
+        return card.fixed_size
+    asked_px = card.size_px if short_px is None else short_px
+    if asked_px < card.minimum_px:
+        raise StyleError(
+            f"style {card.name} cannot work at --size {asked_px}: it needs at least {card.minimum_px}; "
+            f"type --size {card.size_px}"
+        )
+    return network_size(height, width, asked_px, card.multiple, card.minimum_px)
 
 
 def shrink(rgb: Rgb, size: tuple[int, int]) -> Rgb:

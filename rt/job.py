@@ -10,8 +10,8 @@ from typing import Literal
 
 from rt.backends import Backend, open_backend
 from rt.controls import Controls
-from rt.errors import SinkError, StyleError
-from rt.fit import network_size
+from rt.errors import SinkError
+from rt.fit import style_size
 from rt.frame import Frame
 from rt.log import LOG, live_status, progress
 from rt.pipeline import Stop, run_pipeline
@@ -135,13 +135,7 @@ class _Styles:
         job, info = self._job, self._source.info
         style = find_style(name)
         card = style.card
-        short_px = card.size_px if job.size_px is None else job.size_px
-        if short_px < card.minimum_px:
-            raise StyleError(
-                f"style {card.name} cannot work at --size {short_px}: it needs at least {card.minimum_px}; "
-                f"type --size {card.size_px}"
-            )
-        size = network_size(info.height, info.width, short_px, card.multiple, card.minimum_px)
+        size = style_size(card, info.height, info.width, job.size_px)
         mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
         choice = open_backend(job.backend, style, size, job.precision, mode)
         backend = choice.backend

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.cli import LIMIT_S, environment
 from tests.support.media import Clip, write_clip
-from tests.support.networks import save_residual
+from tests.support.networks import foreign, save_residual
 from tests.support.onnx_styles import make_style
 
 
@@ -89,3 +89,25 @@ def test_a_missing_extra_is_named_with_the_command(place: Path) -> None:
     )
     assert found.returncode == 1
     assert found.stderr == "error: frameshift-engines needs onnx: type pip install 'frameshift[engines]'\n"
+
+
+def test_adopt_says_what_it_guessed_and_names_the_style(place: Path) -> None:
+    foreign(place / "blur.onnx")
+    said = engines("adopt", "blur.onnx", "--range", "-1..1", "--out", "adopted", cwd=place)
+    assert (said.returncode, said.stdout) == (0, "adopted\n"), said.stderr
+    assert said.stderr.splitlines()[0] == "layout: nchw (guessed: the input is [?, 3, ?, ?])"
+    assert (place / "adopted" / "card.json").is_file()
+
+
+def test_list_without_engines_says_how_to_build_one(place: Path, tmp_path: Path) -> None:
+    said = engines("list", cwd=place)
+    assert said.returncode == 1
+    assert said.stderr.rstrip().endswith("; type: frameshift-engines build STYLE")
+
+
+def test_a_size_that_does_not_fit_is_refused(place: Path) -> None:
+    said = engines("build", "./drawn", "--size", "30x50", "--runtime", "tensorrt-rtx", cwd=place)
+    assert said.returncode == 1
+    assert said.stderr.rstrip().endswith("type: --size 32x48")
+    said = engines("build", "./drawn", "--size", "256", cwd=place)
+    assert said.stderr == "error: --size 256 is no height and width; type for example: --size 256x448\n"

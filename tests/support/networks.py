@@ -9,7 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.framing import Layout
+
 CHANNELS = 8
+KERNEL = np.random.default_rng(0).normal(0, 0.15, (3, 3, 3, 3)) + 0.6 * np.eye(3)[:, :, None, None] / 9
 
 
 class Drawing:
@@ -87,3 +90,42 @@ def _block(draw: Drawing, x: str, pads: str, number: int, spiked: bool) -> str:
     ones, zeros = (draw.constant(f"{name}{number}", np.full(CHANNELS, v)) for name, v in (("g", 1), ("b", 0)))
     inner = draw.node("InstanceNormalization", [inner, ones, zeros], f"norm{number}")
     return draw.node("Add", [x, draw.node("Relu", [inner], f"relu{number}")], f"block{number}")
+
+
+def foreign(
+    path: Path,
+    layout: Layout = "nchw",
+    end: str | None = "Tanh",
+    shape: tuple[str | int, ...] | None = None,
+    halvings: int = 0,
+    dtype: int = TensorProto.FLOAT,
+    more_in: tuple[str, ...] = (),
+    more_out: tuple[str, ...] = (),
+) -> Path:
+    """Write a blur of three channels; with `halvings` it folds and unfolds the picture on its way."""
+    numpy_type = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}.get(dtype, np.float32)
+    node = helper.make_node
+    nodes = [] if layout == "nchw" else [node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2])]
+    x = "image" if layout == "nchw" else "planes"
+    if halvings:
+        blocks = 2**halvings
+        nodes.append(node("SpaceToDepth", [x], ["folded"], blocksize=blocks))
+        nodes.append(node("DepthToSpace", ["folded"], ["unfolded"], blocksize=blocks))
+        x = "unfolded"
+    nodes.append(node("Conv", [x, "kernel"], ["blurred"], pads=[1, 1, 1, 1]))
+    x = "blurred"
+    if end is not None:
+        nodes.append(node(end, [x], ["ended"]))
+        x = "ended"
+    if layout == "nhwc":
+        nodes.append(node("Transpose", [x], ["lines"], perm=[0, 2, 3, 1]))
+        x = "lines"
+    nodes[-1].output[0] = "result"
+    lengths = shape or (("N", 3, "H", "W") if layout == "nchw" else ("N", "H", "W", 3))
+    inputs = [helper.make_tensor_value_info(name, dtype, lengths) for name in ("image", *more_in)]
+    nodes += [node("Identity", ["image"], [name]) for name in more_out]
+    outputs = [helper.make_tensor_value_info(name, dtype, lengths) for name in ("result", *more_out)]
+    kernel = numpy_helper.from_array(KERNEL.astype(numpy_type), "kernel")
+    graph = helper.make_graph(nodes, "foreign", inputs, outputs, [kernel])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
