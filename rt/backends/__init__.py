@@ -22,7 +22,6 @@ CPU_PRECISIONS = ("int8", "fp32")
 """What `auto` takes on a CPU: the first of these that the style has; INT8 ships only held to FP32."""
 Mode = Literal["latency", "throughput"]
 """latency: one picture as soon as possible. throughput: as many pictures as possible, several in flight."""
-_NO_TENSORRT = "this version does not run TensorRT engines; type --backend openvino or --backend auto"
 
 
 class Pending(Protocol):
@@ -41,7 +40,7 @@ class Backend(Protocol):
     """A style's network, loaded on one device, for pictures of one size."""
 
     name: str
-    """`openvino`, `onnxruntime`, `identity`."""
+    """`openvino`, `onnxruntime`, `tensorrt`, `identity`."""
     device: str
     """The device in words: `CPU (Intel Xeon ..., 2 threads)`."""
     precision: str
@@ -101,7 +100,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """Whether a backend works on this machine, found by translating a tiny picture with it."""
+    """Whether a backend works on this machine, found by translating a tiny picture with it.
+
+    For TensorRT the picture only goes to the GPU and back: an engine takes minutes to build.
+    """
 
     name: str
     works: bool
@@ -135,7 +137,9 @@ def open_backend(
         raise BackendError(f"no precision {precision!r}{nearest(precision, PRECISIONS)}; known: {known}")
     _check_size(style.card, size)
     if name == "tensorrt":
-        raise BackendError(_NO_TENSORRT)
+        from rt.backends.tensorrt import open_engine
+
+        return Choice(*open_engine(style.card, size, precision, mode))
     found, why = _choose_precision(style.card, precision)
     model = style.model(found)
     name, reason = _choose() if name == "auto" else (name, "asked for")
@@ -187,12 +191,11 @@ def _choose() -> tuple[str, str]:
 
 def _try(name: str) -> BackendStatus:
     """Open a backend on a tiny network and translate a tiny picture with it."""
-    if name == "tensorrt":
-        return BackendStatus(name, works=False, detail=_NO_TENSORRT)
     from rt.backends.probe import try_backend
+    from rt.backends.tensorrt import try_gpu
 
     try:
-        device, version = try_backend(name, _load)
+        device, version = try_gpu() if name == "tensorrt" else try_backend(name, _load)
     except BackendError as error:
         return BackendStatus(name, works=False, detail=str(error))
     return BackendStatus(name, works=True, detail=device, version=version)

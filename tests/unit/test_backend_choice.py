@@ -43,14 +43,6 @@ def test_an_unknown_backend_is_offered_its_nearest_name(style: Style) -> None:
     )
 
 
-def test_tensorrt_is_refused_plainly_with_what_to_type(style: Style) -> None:
-    with pytest.raises(BackendError) as error:
-        open_backend("tensorrt", style, SIZE)
-    assert str(error.value) == (
-        "this version does not run TensorRT engines; type --backend openvino or --backend auto"
-    )
-
-
 @pytest.mark.parametrize("size", [(30, 48), (32, 50), (12, 48)])
 def test_a_size_the_network_does_not_take_is_refused(name: str, style: Style, size: tuple[int, int]) -> None:
     with pytest.raises(BackendError, match="must be multiples of 4 and at least 16$"):
@@ -173,7 +165,7 @@ def test_a_package_that_does_not_load_is_not_called_missing(
 
 
 def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "onnxruntime")
+    hide(monkeypatch, "onnxruntime", "pycuda", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
     installed("openvino")
     found = {status.name: status for status in backend_status()}
     assert list(found) == [name for name in BACKENDS if name != "auto"]
@@ -182,7 +174,7 @@ def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.
     assert str(found["openvino"].version)[0].isdigit()
     assert (found["onnxruntime"].works, found["tensorrt"].works) == (False, False)
     assert found["onnxruntime"].detail.endswith("type: pip install onnxruntime")
-    assert "does not run TensorRT" in found["tensorrt"].detail
+    assert "type: pip install 'frameshift[tensorrt]'" in found["tensorrt"].detail
 
 
 def test_the_probe_is_the_negative_of_a_picture() -> None:

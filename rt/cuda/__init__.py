@@ -1,0 +1,9 @@
+"""The GPU through PyCUDA: context, streams, events, pinned memory, graphs. Nothing else touches CUDA.
+
+Device       the primary context of one GPU, pushed for as long as a thread uses it
+Buffers      the memory one batch of pictures comes and goes through
+Graph        work recorded once and sent off again with one call
+Slot         buffers and events of one batch in flight; LatencySlot and ThroughputSlot send it off
+
+PyCUDA is imported when a device is opened, so that everything else works where it is missing.
+"""

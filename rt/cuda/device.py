@@ -1,0 +1,104 @@
+"""One GPU: its facts and its primary context."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rt.cuda.driver import check, load_driver, load_library, told
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The facts of a GPU."""
+
+    name: str
+    """`NVIDIA GeForce RTX 3090`."""
+    compute_capability: str
+    """`sm86`."""
+    memory_bytes: int
+    """All of its memory; that of the whole machine where it is integrated."""
+    integrated: bool
+    """Whether it shares its memory with the CPU, as on Jetson."""
+
+
+def find_gpu(ordinal: int = 0) -> Gpu:
+    """Return the facts of GPU number `ordinal` without taking anything of it.
+
+    Raises:
+        BackendError: PyCUDA, the NVIDIA driver or the GPU is missing.
+    """
+    driver = load_driver()
+    with told(driver, f"find device {ordinal}"):
+        return _facts(driver, driver.Device(ordinal))
+
+
+class Device:
+    """The primary context of one GPU.
+
+    The primary context is the one TensorRT uses; with another one, its addresses would mean nothing to it. A
+    context is current in one thread at a time: a thread that calls CUDA does so within `current()`.
+
+    Example:
+        device = Device()
+        with device.current():
+            stream = device.stream()
+    """
+
+    def __init__(self, ordinal: int = 0) -> None:
+        """Start CUDA and take the primary context of GPU number `ordinal`.
+
+        Raises:
+            BackendError: PyCUDA, the NVIDIA driver or the GPU is missing, or it is out of memory.
+        """
+        self.driver: Any = load_driver()
+        with told(self.driver, f"open device {ordinal}"):
+            found = self.driver.Device(ordinal)
+            self.gpu = _facts(self.driver, found)
+            self._context: Any = found.retain_primary_context()
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make the context current in this thread; what was current before is current again afterwards."""
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._context.pop()
+
+    def stream(self) -> Any:
+        """Return a stream that never waits for the default stream. Call within `current()`."""
+        return self.driver.Stream(1)  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for
+
+    def event(self) -> Any:
+        """Return an event for ordering alone: without a time, it is cheaper. Call within `current()`."""
+        return self.driver.Event(self.driver.event_flags.DISABLE_TIMING)
+
+    def free_bytes(self) -> int:
+        """Return how much memory is free. Call within `current()`."""
+        free: int = self.driver.mem_get_info()[0]
+        return free
+
+    def close(self) -> None:
+        """Give the context back; works twice. What was made in it is gone."""
+        context, self._context = self._context, None
+        if context is None:
+            return
+        # PyCUDA releases a primary context correctly only when told to, in a thread where it is current, and
+        # leaves it on the driver's own stack.
+        context.push()
+        context.detach()
+        check(load_library().cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p())), "cuCtxPopCurrent", "close")
+
+
+def _facts(driver: Any, device: Any) -> Gpu:
+    major, minor = device.compute_capability()
+    return Gpu(
+        name=device.name(),
+        compute_capability=f"sm{major}{minor}",
+        memory_bytes=device.total_memory(),
+        integrated=bool(device.get_attribute(driver.device_attribute.INTEGRATED)),
+    )

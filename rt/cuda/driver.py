@@ -1,0 +1,78 @@
+"""PyCUDA, imported when it is needed, and its failures in one line."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rt.errors import BackendError
+
+
+def load_driver() -> Any:
+    """Return the module `pycuda.driver` with CUDA started.
+
+    Raises:
+        BackendError: PyCUDA, the NVIDIA driver or the GPU is missing.
+    """
+    try:
+        import pycuda.driver as driver
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise BackendError(
+            f"the GPU cannot be used: package {package} is not installed; "
+            "type: pip install 'frameshift[tensorrt]'"
+        ) from None
+    except ImportError as error:
+        raise BackendError(
+            f"the GPU cannot be used: PyCUDA does not load ({_one_line(error)}); an NVIDIA driver is needed, "
+            "and PyCUDA compiled on this machine: pip install --force-reinstall --no-cache-dir pycuda"
+        ) from None
+    try:
+        driver.init()
+    except driver.Error as error:
+        raise BackendError(
+            f"the GPU cannot be used: the NVIDIA driver does not start ({_one_line(error)}); "
+            "nvidia-smi says more"
+        ) from None
+    return driver
+
+
+@contextmanager
+def told(driver: Any, doing: str) -> Iterator[None]:
+    """Turn what PyCUDA raises within into a BackendError that begins with `the GPU failed to DOING`.
+
+    Raises:
+        BackendError: a call failed, or memory ran out.
+    """
+    try:
+        yield
+    except driver.Error as error:
+        # What the failed calls were given would live as long as the error, and end without a context.
+        traceback.clear_frames(error.__traceback__)
+        why = _one_line(error)
+        if isinstance(error, driver.MemoryError):
+            why = f"it is out of memory ({why}); type a smaller --size, or end what else uses it"
+        raise BackendError(f"the GPU failed to {doing}: {why}") from None
+
+
+def load_library() -> ctypes.CDLL:
+    """Return the driver's own library, for what PyCUDA has no call for; PyCUDA has loaded it already."""
+    return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+def check(status: int, call: str, doing: str) -> None:
+    """Refuse a status of the driver's own library other than 0.
+
+    Raises:
+        BackendError: the call failed.
+    """
+    if status:
+        raise BackendError(f"the GPU failed to {doing}: {call} returns {status}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

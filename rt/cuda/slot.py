@@ -1,0 +1,162 @@
+"""One picture in flight: its buffers, and the order of its three steps: copy in, network, copy out.
+
+For latency the steps of a picture are put on one stream and sent off as one graph. For throughput each step
+has a stream that all slots share, so that the copies of one picture run beside the network of another; events
+keep the steps of each picture in order, and the network alone is a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rt.cuda.buffers import Buffers, make_buffers
+from rt.cuda.device import Device
+from rt.cuda.driver import told
+from rt.cuda.graph import Graph
+from rt.errors import BackendError
+
+Enqueue = Callable[[Any], "str | None"]
+"""Queues the network on a stream and returns why it was refused, None where it was not.
+
+It reads `Buffers.device_in` and writes `Buffers.device_out`. It does not raise: an error's traceback would
+keep the network alive after its end.
+"""
+
+
+class Streams:
+    """The stream of each step; closed, for whoever still holds this holds no stream."""
+
+    def __init__(self, copy_in: Any, compute: Any, copy_out: Any) -> None:
+        self.copy_in, self.compute, self.copy_out = copy_in, compute, copy_out
+        self.are_one = copy_in is copy_out
+        """Whether all steps are on the same stream."""
+
+    @classmethod
+    def one(cls, device: Device) -> Streams:
+        """Put every step on the same stream. Call within `Device.current()`."""
+        stream = device.stream()
+        return cls(stream, stream, stream)
+
+    @classmethod
+    def three(cls, device: Device) -> Streams:
+        """Put every step on a stream of its own. Call within `Device.current()`."""
+        return cls(device.stream(), device.stream(), device.stream())
+
+    def close(self) -> None:
+        """Release the streams; works twice. Call within `Device.current()`."""
+        self.copy_in = self.compute = self.copy_out = None
+
+
+class Slot:
+    """Room for one picture in flight: `prepare` once, then `begin` and `finish` in turns.
+
+    All calls within `Device.current()`.
+    """
+
+    def __init__(self, device: Device, shape: tuple[int, ...], streams: Streams) -> None:
+        """Allocate for uint8 pictures of `shape` = (1, height, width, 3).
+
+        Raises:
+            BackendError: the GPU is out of memory.
+        """
+        self._driver = device.driver
+        self._streams = streams
+        self._enqueue: Enqueue | None = None
+        self._graph: Graph | None = None
+        self.graph_fault: str | None = None
+        """Why the network is launched call by call; None where it is a graph."""
+        with told(self._driver, f"take memory for pictures of {shape[1]}x{shape[2]}"):
+            self.buffers: Buffers = make_buffers(device, shape)
+            self._uploaded, self._computed, self._done = (device.event() for _ in range(3))
+
+    def prepare(self, enqueue: Enqueue, graph_fault: str | None = None) -> None:
+        """Run the network once and record it, unless `graph_fault` says why that is known not to work.
+
+        Raises:
+            BackendError: the network does not run.
+        """
+        self._enqueue = enqueue
+        self.buffers.host_in[...] = 0
+        with told(self._driver, "run the network"):
+            self._put_steps()
+        self.wait()
+        self.graph_fault = graph_fault
+        if graph_fault is None:
+            work = self._put_steps if self._streams.are_one else self._put_network
+            try:
+                with told(self._driver, "record a graph"):
+                    self._graph = Graph(self._streams.compute, work)
+            except BackendError as error:
+                self.graph_fault = str(error)
+
+    def begin(self, picture: npt.NDArray[np.uint8]) -> None:
+        """Take a copy of a picture and queue its steps; returns at once.
+
+        Raises:
+            BackendError: the GPU failed.
+        """
+        # Whatever read this memory has finished: the slot's last result was waited for.
+        np.copyto(self.buffers.host_in, picture)
+        streams = self._streams
+        with told(self._driver, "translate"):
+            if self._graph is not None and streams.are_one:
+                self._graph.launch(streams.compute)
+            else:
+                self._put_steps()
+            self._done.record(streams.copy_out)
+
+    def finish(self) -> npt.NDArray[np.uint8]:
+        """Wait for the result and return a copy of it: the slot's next picture overwrites its memory.
+
+        Raises:
+            BackendError: the GPU failed.
+        """
+        with told(self._driver, "translate"):
+            self._done.synchronize()
+        return np.array(self.buffers.host_out)
+
+    def wait(self) -> None:
+        """Wait for whatever is in flight.
+
+        Raises:
+            BackendError: the GPU failed.
+        """
+        with told(self._driver, "translate"):
+            self._streams.copy_out.synchronize()
+
+    def close(self) -> None:
+        """Release everything; nothing may be in flight. Works twice."""
+        if self._graph is not None:
+            self._graph.close()
+        # The network goes before the memory it works in, and all of it while the context is current.
+        self._graph = self._enqueue = None
+        self.buffers.free()
+        self._uploaded = self._computed = self._done = None
+
+    def _put_steps(self) -> None:
+        streams = self._streams
+        self.buffers.upload(streams.copy_in)
+        _follow(streams.compute, streams.copy_in, self._uploaded)
+        if self._graph is not None:
+            self._graph.launch(streams.compute)
+        else:
+            self._put_network()
+        _follow(streams.copy_out, streams.compute, self._computed)
+        self.buffers.download(streams.copy_out)
+
+    def _put_network(self) -> None:
+        assert self._enqueue is not None, "prepare comes first"
+        fault = self._enqueue(self._streams.compute)
+        if fault is not None:
+            raise BackendError(f"the GPU failed to run the network: {fault}")
+
+
+def _follow(later: Any, earlier: Any, event: Any) -> None:
+    """Let what is put on one stream from now on wait for what was put on another."""
+    if later is not earlier:
+        event.record(earlier)
+        later.wait_for_event(event)

@@ -1,0 +1,203 @@
+"""What the stand-in for TensorRT does: its engines are ONNX files, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto
+
+MAGIC = b"stand-in engine\n"
+_DTYPES = {
+    TensorProto.UINT8: "UINT8",
+    TensorProto.FLOAT: "FLOAT",
+    TensorProto.FLOAT16: "HALF",
+    TensorProto.INT8: "INT8",
+}
+_HOST_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_callbacks: list[Any] = []  # a graph may call one at any time
+_Bytes = npt.NDArray[np.uint8]
+
+
+def make_plan(version: str, model: bytes, shape: tuple[int, ...], compute_capability: int = 86) -> bytes:
+    """Return an engine of a TensorRT version for one GPU: an ONNX file with its shape fixed."""
+    network = onnx.load_model_from_string(model)
+    for port in (network.graph.input[0], network.graph.output[0]):
+        for dimension, length in zip(port.type.tensor_type.shape.dim, shape, strict=True):
+            dimension.dim_value = length
+    facts = {"version": version, "compute_capability": compute_capability}
+    return MAGIC + json.dumps(facts).encode() + b"\n" + bytes(network.SerializeToString())
+
+
+class Dims(tuple[int, ...]):
+    """A shape."""
+
+
+class Runtime:
+    trt: Any
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+
+    def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
+        """Return an engine; None, with the reason logged, where it is not for here."""
+        error = self.trt.ILogger.Severity.ERROR
+        plan = bytes(serialized_engine)
+        if not plan.startswith(MAGIC):
+            self._logger.log(error, "Error Code 1: Serialization\n(magicTagRead == kMAGIC_TAG)")
+            return None
+        head, _, model = plan[len(MAGIC) :].partition(b"\n")
+        facts = json.loads(head)
+        if facts["version"] != self.trt.__version__:
+            self._logger.log(
+                error, f"the engine is of version {facts['version']}, not {self.trt.__version__}"
+            )
+            return None
+        if facts["compute_capability"] != 86:
+            self._logger.log(error, f"the engine is for sm{facts['compute_capability']}, the device is sm86")
+            return None
+        engine = self.trt.ICudaEngine()
+        engine._take(model)
+        return engine
+
+    def __del__(self) -> None:
+        _needs_context(self)
+
+
+class ICudaEngine:
+    trt: Any
+
+    def _take(self, model: bytes) -> None:
+        network = onnx.load_model_from_string(model)
+        self._ports: dict[str, Any] = {
+            port.name: port for port in (*network.graph.input, *network.graph.output)
+        }
+        self._inputs = [port.name for port in network.graph.input]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self._ports)
+
+    @property
+    def device_memory_size_v2(self) -> int:
+        return 1 << 20
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self._ports)[index]
+
+    def get_tensor_mode(self, name: str) -> Any:
+        mode = self.trt.TensorIOMode
+        return mode.INPUT if name in self._inputs else mode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return getattr(self.trt.DataType, _DTYPES[self._ports[name].type.tensor_type.elem_type])
+
+    def get_tensor_shape(self, name: str) -> Any:
+        dimensions = self._ports[name].type.tensor_type.shape.dim
+        return self.trt.Dims([dimension.dim_value or -1 for dimension in dimensions])
+
+    def create_execution_context(self) -> Any:
+        """Return a context; None where its memory is not there."""
+        address = ctypes.c_void_p()
+        if _driver().cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(self.device_memory_size_v2)):
+            return None
+        context = self.trt.IExecutionContext()
+        context._take(self, address)
+        return context
+
+    def __del__(self) -> None:
+        _needs_context(self)
+
+
+class IExecutionContext:
+    trt: Any
+    _memory: ctypes.c_void_p | None = None
+
+    def _take(self, engine: Any, memory: ctypes.c_void_p) -> None:
+        self._engine = engine
+        self._memory = memory
+        self._addresses: dict[str, int] = {}
+        self._ran = False
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self._addresses[name] = int(memory)
+        return name in self._engine._ports
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return True
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        """Queue a run on the addresses there are now."""
+        if self._addresses.keys() != self._engine._ports.keys():
+            return False
+        if not self._ran and _is_capturing(stream_handle):
+            return False  # the first run sets up what cannot be recorded
+        self._ran = True
+        run = _HOST_FUNCTION(self._run(dict(self._addresses)))
+        _callbacks.append(run)
+        return not _driver().cuLaunchHostFunc(ctypes.c_void_p(int(stream_handle)), run, None)
+
+    def _run(self, addresses: dict[str, int]) -> Any:
+        alive = weakref.ref(self)
+        engine, faults = self._engine, self.trt.faults
+
+        def run(_: object) -> None:
+            if alive() is None:
+                faults.append("the network ran after its execution context had ended")
+                return
+            try:
+                given = {name: _memory(engine, name, addresses[name]).copy() for name in engine._inputs}
+                names = [name for name in engine._ports if name not in given]
+                for name, result in zip(names, engine._session.run(names, given), strict=True):
+                    _memory(engine, name, addresses[name])[...] = result
+            except Exception as error:  # nothing can be raised through the driver
+                faults.append(f"the network failed: {error}")
+
+        return run
+
+    def __del__(self) -> None:
+        _needs_context(self)
+        if self._memory is not None:
+            _driver().cuMemFree_v2(self._memory)
+
+
+BEHAVIOUR: dict[str, type] = {
+    "Dims": Dims,
+    "Runtime": Runtime,
+    "ICudaEngine": ICudaEngine,
+    "IExecutionContext": IExecutionContext,
+}
+"""The classes that do something, by name."""
+
+
+def _memory(engine: Any, name: str, address: int) -> _Bytes:
+    shape = tuple(engine.get_tensor_shape(name))
+    block = (ctypes.c_uint8 * int(np.prod(shape))).from_address(address)
+    return np.ctypeslib.as_array(block).reshape(shape)
+
+
+def _driver() -> ctypes.CDLL:
+    return ctypes.CDLL("libcuda.so.1")
+
+
+def _is_capturing(stream: int) -> bool:
+    status = ctypes.c_int()
+    _driver().cuStreamIsCapturing(ctypes.c_void_p(int(stream)), ctypes.byref(status))
+    return status.value != 0
+
+
+def _needs_context(thing: Any) -> None:
+    """Note where something of TensorRT's ends without the CUDA context that holds its memory."""
+    context = ctypes.c_void_p()
+    _driver().cuCtxGetCurrent(ctypes.byref(context))
+    if not context:
+        thing.trt.faults.append(f"{type(thing).__name__} ended without a CUDA context")

@@ -1,0 +1,30 @@
+"""The GPU's side, tested in processes of their own whose CUDA driver is a stand-in in host memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.cuda.stand_in import DRIVER, ROOT, missing
+
+FOLDER = ROOT / "tests" / "stand_in"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("test_*.py")))
+def test_everything_holds_on_the_stand_in_driver(name: str, tmp_path: Path) -> None:
+    if lacking := missing():
+        pytest.skip(lacking)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}"]
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": os.pathsep.join([str(DRIVER.parent), os.environ.get("LD_LIBRARY_PATH", "")]),
+        "FRAMESHIFT_STAND_IN_DRIVER": "1",
+    }
+    result = subprocess.run(
+        [*command, str(FOLDER / name)], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"

@@ -1,0 +1,187 @@
+"""What is said where PyCUDA, the driver or TensorRT is missing, and which engine is looked for.
+
+That engines run is tested on the stand-in driver, in tests/stand_in.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+import rt.backends.tensorrt
+from rt.backends import Mode, backend_status, open_backend
+from rt.backends.tensorrt import load_runtime, open_engine
+from rt.card import file_sha256
+from rt.cuda.device import Gpu, find_gpu
+from rt.engine_file import EngineKey, engine_path
+from rt.errors import BackendError, EngineError
+from rt.styles import Style, find_style
+from tests.support.onnx_styles import make_style
+from tests.support.tensorrt import VERSIONS, load, module_name
+
+SIZE = (32, 48)
+NVIDIA = Gpu("NVIDIA H100", "sm90", 80 << 30, integrated=False)
+RUNTIME_MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Style:
+    return find_style(make_style(tmp_path))
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_without_pycuda_the_package_to_install_is_named(
+    style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, "pycuda")
+    with pytest.raises(BackendError) as error:
+        open_backend("tensorrt", style, SIZE)
+    assert str(error.value) == (
+        "the GPU cannot be used: package pycuda is not installed; type: pip install 'frameshift[tensorrt]'"
+    )
+
+
+def test_without_a_driver_what_does_not_load_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "libcuda.so.1: cannot open shared object file: No such file or directory"
+    (tmp_path / "driver.py").write_text(f"raise ImportError({why!r})", encoding="utf-8")
+    package = ModuleType("pycuda")
+    package.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "pycuda", package)
+    with pytest.raises(BackendError) as error:
+        find_gpu()
+    assert str(error.value) == (
+        f"the GPU cannot be used: PyCUDA does not load ({why}); an NVIDIA driver is needed, "
+        "and PyCUDA compiled on this machine: pip install --force-reinstall --no-cache-dir pycuda"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "install"),
+    [
+        ("tensorrt", "tensorrt", "frameshift[tensorrt]"),
+        ("tensorrt-rtx", "tensorrt_rtx_bindings", "frameshift[rtx]"),
+    ],
+)
+def test_a_missing_runtime_is_named_with_what_to_install(
+    name: str, module: str, install: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide(monkeypatch, *RUNTIME_MODULES, "onnxruntime_ep_nv_tensorrt_rtx")
+    with pytest.raises(BackendError) as error:
+        load_runtime(name)
+    assert str(error.value) == (
+        f"backend tensorrt cannot be used: package {module} is not installed; type: pip install '{install}'"
+    )
+
+
+def test_the_doctor_names_everything_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, *RUNTIME_MODULES)
+    status = {found.name: found for found in backend_status()}["tensorrt"]
+    assert not status.works
+    assert status.detail == (
+        "backend tensorrt cannot be used: package tensorrt is not installed; "
+        "type: pip install 'frameshift[tensorrt]'; "
+        "or backend tensorrt cannot be used: package tensorrt_rtx_bindings is not installed; "
+        "type: pip install 'frameshift[rtx]'"
+    )
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A machine with an H100 and the runtimes listed; what would be loaded is noted in the list."""
+    opened: list[Any] = []
+
+    def note(trt: Any, plan: bytes, size: tuple[int, int], precision: str, mode: Mode, rebuild: str) -> Any:
+        opened.append((trt.__version__, plan, size, precision, mode))
+        return SimpleNamespace()
+
+    monkeypatch.setattr(rt.backends.tensorrt, "find_gpu", lambda: NVIDIA)
+    monkeypatch.setattr(rt.backends.tensorrt, "TensorRtBackend", note)
+    hide(monkeypatch, *RUNTIME_MODULES)
+    for version in ("10.13.3.9", VERSIONS[-1]):
+        module = load(version)
+        monkeypatch.setitem(sys.modules, module_name(module), module)
+    return opened
+
+
+def key(style: Style, runtime: str = "tensorrt", precision: str = "fp16") -> EngineKey:
+    rtx = runtime == "tensorrt-rtx"
+    return EngineKey(
+        style="drawn",
+        onnx_sha256=file_sha256(style.model("fp32")),
+        precision=precision,
+        batch=1,
+        height=32,
+        width=48,
+        runtime=runtime,
+        runtime_version=VERSIONS[-1] if rtx else "10.13.3.9",
+        compute_capability="sm90",
+        device="any" if rtx else "NVIDIA H100",
+    )
+
+
+def write(wanted: EngineKey, plan: bytes) -> None:
+    from engines.store import write_engine
+
+    write_engine(wanted, plan, source="model.onnx", build_s=1.0, precisions={})
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "tensorrt-rtx"])
+def test_the_engine_of_this_machine_is_taken_whichever_runtime_it_is_for(
+    style: Style, machine: list[Any], runtime: str
+) -> None:
+    write(key(style, runtime), b"plan of " + runtime.encode())
+    write(key(style, runtime, "fp32"), b"another")
+    _, reason = open_engine(style.card, SIZE, mode="throughput")
+    version = VERSIONS[-1] if runtime == "tensorrt-rtx" else "10.13.3.9"
+    assert machine == [(version, b"plan of " + runtime.encode(), SIZE, "fp16", "throughput")]
+    assert reason.startswith("asked for; engine of 20")
+    assert reason.endswith("; fp16: the same pictures as fp32, quicker")
+
+
+def test_a_precision_asked_for_is_taken(style: Style, machine: list[Any]) -> None:
+    write(key(style, precision="fp32"), b"plan")
+    open_engine(style.card, SIZE, "fp32")
+    assert machine == [("10.13.3.9", b"plan", SIZE, "fp32", "latency")]
+
+
+def test_a_missing_engine_is_said_with_what_was_looked_for_and_the_command_that_builds_it(
+    style: Style, machine: list[Any], own_engines: Path
+) -> None:
+    with pytest.raises(EngineError) as error:
+        open_backend("tensorrt", style, SIZE)
+    assert str(error.value) == (
+        "there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9, sm90 (NVIDIA H100) in "
+        f"{own_engines}; type: "
+        "frameshift-engines build drawn --precision fp16 --size 32x48 --runtime tensorrt"
+    )
+    assert machine == []
+
+
+def test_a_damaged_engine_is_refused_also_where_another_runtime_has_one(
+    style: Style, machine: list[Any]
+) -> None:
+    for runtime in ("tensorrt", "tensorrt-rtx"):
+        write(key(style, runtime), b"plan")
+    engine_path(key(style)).write_bytes(b"pla_")
+    with pytest.raises(EngineError, match="is damaged: its SHA-256 is not the one of its facts; type: "):
+        open_engine(style.card, SIZE)
+    assert machine == []
+
+
+def test_importing_the_backend_imports_neither_pycuda_nor_tensorrt() -> None:
+    import subprocess
+
+    code = (
+        "import sys, rt.backends.tensorrt; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'pycuda', 'tensorrt', 'tensorrt_rtx'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout == "[]\n"

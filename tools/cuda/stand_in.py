@@ -1,0 +1,99 @@
+"""Build the CUDA driver of the tests, which lives in host memory: `python tools/cuda/stand_in.py`.
+
+It becomes build/cuda/libcuda.so.1. The functions that PyCUDA asks for and the stand-in does not have are
+added as ones that answer "not supported".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "tests" / "support" / "cuda" / "driver.cpp"
+BUILD = ROOT / "build" / "cuda"
+DRIVER = BUILD / "libcuda.so.1"
+INSTALL = "python tools/cuda/install_pycuda.py"
+NOT_SUPPORTED = 801
+
+
+def missing() -> str | None:
+    """Return what the tests on the stand-in driver lack here and what to type, None for nothing."""
+    if not sys.platform.startswith("linux"):
+        return "the stand-in for the CUDA driver needs Linux"
+    if importlib.util.find_spec("pycuda") is None:
+        return f"PyCUDA is not installed; type: {INSTALL}"
+    if not DRIVER.is_file() or _stamp().read_text(encoding="utf-8") != _source_sha256():
+        return f"the stand-in for the CUDA driver is not built of {SOURCE.name} as it is; type: {INSTALL}"
+    return None
+
+
+def build_driver() -> Path:
+    """Compile the stand-in and return its path."""
+    headers = next((BUILD / "toolkit").rglob("cuda.h"), None)
+    if headers is None:
+        sys.exit(f"there is no cuda.h under {BUILD}; type: {INSTALL}")
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder) / "driver.o"
+        options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", f"-I{headers.parent}"]
+        _run("g++", *options, "-c", str(SOURCE), "-o", str(compiled))
+        absent = _driver_functions("--undefined-only", _pycuda()) - _driver_functions(
+            "--defined-only", compiled
+        )
+        compile_library(DRIVER, dict.fromkeys(sorted(absent), NOT_SUPPORTED), [compiled])
+    _stamp().write_text(_source_sha256(), encoding="utf-8")
+    return DRIVER
+
+
+def compile_library(path: Path, answers: Mapping[str, int], objects: Iterable[Path] = ()) -> None:
+    """Make a shared library with the driver's name whose functions `answers` return one number each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = "".join(f"int {name}(void) {{ return {status}; }}\n" for name, status in answers.items())
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "answers.c"
+        written.write_text(source, encoding="utf-8")
+        compiled = written.with_suffix(".o")
+        _run("gcc", "-fPIC", "-c", str(written), "-o", str(compiled))
+        everything = [str(compiled), *map(str, objects)]
+        _run("g++", "-shared", "-Wl,-soname,libcuda.so.1", "-o", str(path), *everything)
+
+
+def _pycuda() -> Path:
+    spec = importlib.util.find_spec("pycuda")
+    if spec is None or spec.origin is None:
+        sys.exit(f"PyCUDA is not installed; type: {INSTALL}")
+    return next(Path(spec.origin).parent.glob("_driver*.so"))
+
+
+def _driver_functions(which: str, library: Path) -> set[str]:
+    dynamic = [] if library.suffix == ".o" else ["--dynamic"]
+    listed = _run("nm", *dynamic, which, str(library))
+    names = {line.split()[-1] for line in listed.splitlines()}
+    return {name for name in names if name.startswith("cu")}
+
+
+def _stamp() -> Path:
+    return DRIVER.with_suffix(".sha256")
+
+
+def _source_sha256() -> str:
+    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()
+
+
+def _run(*command: str) -> str:
+    try:
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        sys.exit(f"{command[0]} is not installed; type: apt-get install g++ binutils")
+    if result.returncode:
+        sys.exit(f"{result.stdout}{result.stderr}\nfailed: {' '.join(command)}")
+    return result.stdout
+
+
+if __name__ == "__main__":
+    print(f"built {build_driver()}")
