@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -67,6 +68,31 @@ def test_shrinking_averages_areas() -> None:
     picture = noise(64, 96)
     expected = picture.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
     assert np.abs(shrink(picture, (16, 24)) - expected).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [
+        ((1080, 1920), (160, 288)),
+        ((1080, 1920), (256, 456)),
+        ((720, 1280), (160, 288)),
+        ((464, 848), (160, 296)),
+        ((1440, 1080), (216, 160)),
+        ((360, 480), (240, 320)),  # less than two rows become one
+        ((100, 9000), (99, 300)),  # a row becomes hardly more than one
+        ((257, 22000), (16, 16)),  # as many rows as can be summed
+        ((258, 22000), (17, 16)),
+        ((1079, 1919), (160, 288)),
+        ((360, 6000), (360, 300)),  # only the width shrinks
+    ],
+)
+def test_pictures_of_every_size_are_shrunk_to_the_average_of_their_areas(
+    picture: tuple[int, int], size: tuple[int, int]
+) -> None:
+    rgb = noise(*picture)
+    rgb[: picture[0] // 3] = 255  # sums at their largest
+    exact = cv2.resize(rgb.astype(np.float64), size[::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(shrink(rgb, size) - exact).max() < 0.505  # rounded to the nearest level
 
 
 def test_a_picture_of_the_right_size_is_not_touched() -> None:
