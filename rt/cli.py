@@ -9,23 +9,22 @@ import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
-from rt.commands import Command, Demo, Doctor, Run, Styles
+from rt.commands import Bench, Command, Demo, Doctor, Run, Styles
 from rt.errors import FrameshiftError
 from rt.log import LOG, open_closed_streams, set_up_log
+from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row, table
 
 if TYPE_CHECKING:
     from rt.job import Job
     from rt.pipeline import Stop
-    from rt.stats import Stats
-    from rt.styles import Listed, Style
 
 USAGE_ERROR = 2
 PIPE_CLOSED = 141
@@ -93,7 +92,7 @@ def _read(typed: Sequence[str]) -> Command:
     """Return the command that was typed; exits with status 2 on wrong usage, 0 after `--help`."""
     with _printing():
         return tyro.cli(
-            Demo | Run | Styles | Doctor,
+            Demo | Run | Styles | Bench | Doctor,
             prog="frameshift",
             description=DESCRIPTION,
             args=typed,
@@ -108,7 +107,7 @@ def _run(command: Command) -> int:
         return _translate(command)
     if isinstance(command, Styles):
         return _list_styles() if command.name is None else _show_card(command.name)
-    return _examine()
+    return _measure(command) if isinstance(command, Bench) else _examine()
 
 
 def _version() -> str:
@@ -196,7 +195,7 @@ def _translate(command: Run) -> int:
         if signals.received is not None:
             return _interrupted(signals, stats.frames, _where(command))
     where = f", {_where(command)}" if command.output else ""
-    _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *_live_lines(stats))
+    _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *live_lines(stats))
     return 0
 
 
@@ -227,13 +226,6 @@ def _job(command: Run) -> Job:
 
 def _where(command: Run) -> str | None:
     return ", ".join(filter(None, (*command.output, command.record))) or None
-
-
-def _live_lines(stats: Stats) -> Iterator[str]:
-    """Yield what is to be said of a live run beside its frame rate."""
-    if stats.latency:
-        spans = ", ".join(f"{stage} {span}" for stage, span in stats.latency.items())
-        yield f"{stats.dropped} dropped; latency p50/p95/p99: {spans}"
 
 
 def _demo(command: Demo) -> int:
@@ -268,13 +260,8 @@ def _list_styles() -> int:
     listed = list_styles()
     if not listed:
         raise FrameshiftError(f"there are no styles: put one into {styles_folder()}")
-    rows = [("name", "title", "size", "precisions", "where"), *(_row(entry) for entry in listed)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     _print(
-        *(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        *table([("name", "title", "size", "precisions", "where"), *(style_row(entry) for entry in listed)])
     )
     for entry in listed:
         if entry.fault is not None:
@@ -282,54 +269,26 @@ def _list_styles() -> int:
     return 0
 
 
-def _row(entry: Listed) -> tuple[str, str, str, str, str]:
-    if entry.style is None:
-        return entry.name, "(damaged)", "-", "-", str(entry.folder)
-    card = entry.style.card
-    size_mb = sum(path.stat().st_size for path in entry.folder.rglob("*") if path.is_file()) / 1e6
-    return entry.name, card.title, f"{size_mb:.1f} MB", ", ".join(sorted(card.models)), str(entry.folder)
-
-
 def _show_card(name: str) -> int:
     from rt.styles import find_style
 
-    _print(*_card_lines(find_style(name)))
+    _print(*card_lines(find_style(name)))
     return 0
 
 
-def _card_lines(style: Style) -> Iterator[str]:
-    card = style.card
-    yield f"{card.name}: {card.title}"
-    yield f"folder: {style.folder}"
-    if card.fixed_size is None:
-        yield (
-            f"network picture: short side {card.size_px} px, sides multiples of {card.multiple}, "
-            f"at least {card.minimum_px}"
-        )
+def _measure(command: Bench) -> int:
+    if fault := command.fault():
+        LOG.error("%s", fault)
+        return USAGE_ERROR
+    with _libraries():
+        from rt.bench import measure_speed, measure_steady
+    chosen = command.style, command.backend, command.precision, command.size
+    if command.clip is None:
+        _print(*speed_lines(measure_speed(*chosen, command.seconds), _version()))
     else:
-        yield f"network picture: {card.fixed_size[0]}x{card.fixed_size[1]} (height x width), no other"
-    for precision, model in card.models.items():
-        yield f"model {precision}: {model.file}, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}"
-    yield f"recipe: {card.recipe}"
-    for title in ("network", "data", "training", "metrics"):
-        facts: Mapping[str, Any] = getattr(card, title)
-        if facts:
-            yield f"{title}:"
-            yield from _fact_lines(facts, "  ")
-    yield "known faults:" if card.faults else "known faults: none stated"
-    for fault in card.faults:
-        yield f"  - {fault}"
-
-
-def _fact_lines(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for key, value in facts.items():
-        if isinstance(value, Mapping):
-            yield f"{indent}{key}:"
-            yield from _fact_lines(value, f"{indent}  ")
-        elif isinstance(value, list):
-            yield f"{indent}{key}: {', '.join(str(entry) for entry in value)}"
-        else:
-            yield f"{indent}{key}: {value}"
+        found = measure_steady(command.clip, *chosen, command.steady, command.seconds)
+        _print(*steady_lines(found, command, _version()))
+    return 0
 
 
 def _examine() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -84,17 +86,12 @@ class Run:
 
     def fault(self) -> str | None:
         """Return what is wrong with what was typed; None where nothing is."""
-        shares = {"strength": self.strength, "steady": 0.0 if self.steady == "off" else self.steady}
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                return f"--{name} is {share}, not within 0..1"
-        positive = {"fps": self.fps, "duration": self.duration, "width": self.width, "height": self.height}
-        for name, number in positive.items():
-            if number is not None and not 0 < number < float("inf"):
-                return f"--{name} is {number}, not above 0"
-        if not 0 <= self.start < float("inf"):
+        steady = 0.0 if self.steady == "off" else self.steady
+        if not 0 <= self.start < math.inf:
             return f"--start is {self.start}, not 0 or more"
-        return None
+        return _not_a_share({"strength": self.strength, "steady": steady}) or _not_above_0(
+            {"fps": self.fps, "duration": self.duration, "width": self.width, "height": self.height}
+        )
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,54 @@ class Styles:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Measure a style on this machine: a table, then one JSON object as the last line.
+
+    `speed`: the network alone against the whole pipeline. `steady CLIP`: how much less a style flickers with
+    --steady than without, and what sharpness that costs.
+    """
+
+    what: Positional[Annotated[Literal["speed", "steady"], arg(metavar="[speed|steady]")]] = "speed"
+    """What to measure."""
+    clip: Positional[Annotated[str | None, arg(metavar="[CLIP]", help_behavior_hint="")]] = None
+    """Video file for `steady`."""
+    style: Annotated[str, arg(metavar="NAME")] = "winter"
+    """Name or folder of a style; `frameshift styles` lists them."""
+    backend: Backend = "auto"
+    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
+    precision: Precision = "auto"
+    """Which of the style's models is computed; auto takes INT8 where the style has it."""
+    size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
+    """Short side of the network's picture in pixels."""
+    seconds: Annotated[float, arg(metavar="S")] = 10.0
+    """Seconds of measuring each side of `speed`."""
+    steady: Annotated[float, arg(metavar="0..1")] = 1.0
+    """What `steady` compares with off."""
+
+    def fault(self) -> str | None:
+        """Return what is wrong with what was typed; None where nothing is."""
+        if self.what == "steady" and self.clip is None:
+            return "bench steady needs a video file: frameshift bench steady CLIP"
+        if self.what == "speed" and self.clip is not None:
+            return f"bench speed draws its own frames: leave out {self.clip}"
+        return _not_above_0({"seconds": self.seconds}) or _not_a_share({"steady": self.steady})
+
+
+def _not_a_share(numbers: Mapping[str, float]) -> str | None:
+    """Return what is wrong with the first number that is not within 0..1."""
+    wrong = [name for name, number in numbers.items() if not 0 <= number <= 1]
+    return f"--{wrong[0]} is {numbers[wrong[0]]}, not within 0..1" if wrong else None
+
+
+def _not_above_0(numbers: Mapping[str, float | None]) -> str | None:
+    """Return what is wrong with the first number that is given and not a positive one."""
+    wrong = [name for name, number in numbers.items() if number is not None and not 0 < number < math.inf]
+    return f"--{wrong[0]} is {numbers[wrong[0]]}, not above 0" if wrong else None
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Try what the program can use on this machine: backends, encoders, display, GPU."""
 
 
-Command = Demo | Run | Styles | Doctor
+Command = Demo | Run | Styles | Bench | Doctor

@@ -3,9 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,11 +18,10 @@ from rt.cli import ENDINGS
 from rt.demo import CLIP
 from rt.styles import list_styles
 from tests.conftest import Screen
-from tests.support.cli import frameshift, loaded, start
+from tests.support.cli import LIMIT_S, frameshift, loaded, start, wait_until_it_writes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ERRORS = json.loads((GOLDEN / "errors.json").read_text(encoding="utf-8"))
-LIMIT_S = 100
 ON_UNIX = sys.platform != "win32"
 
 
@@ -254,15 +251,6 @@ def test_a_source_that_ends_early_is_finished_and_says_how_much(
     read, written = map(int, found.groups())
     assert read == written == len(video_times(tmp_path / "out.mp4"))
     assert 10 < read < 1000
-
-
-def wait_until_it_writes(running: subprocess.Popen[str], part: Path) -> None:
-    """Wait until the file being written has grown past its header."""
-    deadline = time.monotonic() + LIMIT_S
-    while not part.exists() or part.stat().st_size < 2000:
-        assert running.poll() is None, running.communicate()
-        assert time.monotonic() < deadline, "nothing was written"
-        time.sleep(0.01)
 
 
 @pytest.mark.skipif(not ON_UNIX, reason="Windows has no such signals")

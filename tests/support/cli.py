@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,3 +68,12 @@ def loaded(
     names = set(note.read_text().split())
     note.unlink()
     return said, names
+
+
+def wait_until_it_writes(running: subprocess.Popen[str], part: Path) -> None:
+    """Wait until the file being written has grown past its header."""
+    deadline = time.monotonic() + LIMIT_S
+    while not part.exists() or part.stat().st_size < 2000:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline, "nothing was written"
+        time.sleep(0.01)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -63,7 +64,7 @@ def words(text: str) -> list[str]:
     return re.sub(r"[─│╭╮╰╯├┤]", " ", text).split()
 
 
-@pytest.mark.parametrize("command", ["", "demo", "run", "styles", "doctor"])
+@pytest.mark.parametrize("command", ["", "demo", "run", "styles", "bench", "doctor"])
 def test_the_help_is_the_one_agreed_on(command: str, tmp_path: Path) -> None:
     said = frameshift(*command.split(), "--help", cwd=tmp_path)
     assert (said.returncode, said.stderr) == (0, "")
@@ -354,3 +355,56 @@ def test_a_name_the_terminal_cannot_show_is_printed_in_ascii(own_styles: Path, t
     said = shell(f"$FRAMESHIFT {typed}", tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="1")
     assert said.returncode == 0, said.stderr
     assert said.stdout.endswith(r", sch\xf6n.mp4" "\n")
+
+
+def test_bench_prints_a_table_and_its_figures_as_json_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    style = make_style(tmp_path)
+    typed = ["bench", "--style", str(style), "--backend", "onnxruntime", "--seconds", "0.05"]
+    assert main(typed) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = json.loads(lines[-1])
+    assert lines[0].startswith("style drawn, onnxruntime fp32 on CPU (")
+    assert lines[1].startswith("network picture 56x32, frames 640x360, ")
+    assert lines[-2] == f"ratio           {found['pipeline_ratio']:.3f}"
+    assert (found["benchmark"], found["style"], found["network_size"]) == ("speed", "drawn", [32, 56])
+    assert min(found["network_fps"], found["pipeline_fps"], found["pipeline_ratio"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "fault"),
+    [
+        ("bench --seconds 0", "--seconds is 0.0, not above 0"),
+        ("bench steady", "bench steady needs a video file: frameshift bench steady CLIP"),
+        ("bench speed clip.mp4", "bench speed draws its own frames: leave out clip.mp4"),
+        ("bench steady clip.mp4 --steady 2", "--steady is 2.0, not within 0..1"),
+    ],
+)
+def test_a_bench_that_makes_no_sense_is_wrong_usage(
+    typed: str, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed.split()) == 2
+    assert capsys.readouterr().err == f"error: {fault}\n"
+
+
+def test_bench_steady_compares_a_clip_steadied_and_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    style = make_style(tmp_path)
+    typed = ["bench", "steady", str(CLIP), "--style", str(style), "--seconds", "0.1", "--steady", "0.5"]
+    assert main(typed) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = json.loads(lines[-1])
+    assert lines[0] == f"style {style} on 3 frames of {CLIP}, steady off and 0.5"
+    assert re.fullmatch(r"warping error cut by -?\d+%(, -?\d+% of .+)?; sharpness kept \d+%", lines[-2])
+    assert (found["benchmark"], found["frames"], found["source"]["tof_px"]) == ("steady", 3, 0)
+    assert found["off"] != found["on"]
+
+
+def test_a_clip_too_short_to_measure_is_one_line_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["bench", "steady", str(CLIP), "--style", str(make_style(tmp_path)), "--seconds", "0.01"]
+    assert main(typed) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {CLIP} cannot be measured: ")

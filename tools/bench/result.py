@@ -20,6 +20,8 @@ from rt.backends.cpu import cpu_name, cpu_threads
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results"
+WIDTH = 120
+"""Columns of a table at least: figures are never cut."""
 PACKAGES = ("av", "numpy", "onnxruntime", "opencv-python", "openvino", "torch")
 
 
@@ -87,7 +89,7 @@ def finish(result: dict[str, Any], shown: Table, save: bool, name: str = "") -> 
 
     The file is called after the benchmark, the date and `name`.
     """
-    Console().print(shown)
+    Console(width=max(Console().width, WIDTH)).print(shown)
     if save:
         path = RESULTS / f"{'-'.join(filter(None, (result['benchmark'], result['date'], name)))}.json"
         path.parent.mkdir(exist_ok=True)

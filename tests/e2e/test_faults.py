@@ -1,0 +1,97 @@
+"""What goes wrong in the middle of a run, staged through the real parts in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rt.backends.guard import Computed
+from rt.backends.identity import IdentityBackend
+from rt.errors import BackendError
+from rt.frame import Frame
+from rt.job import Job, run_job
+from rt.pipeline import Stop
+from rt.sources import SourceOptions
+from tests.support.media import video
+
+FRAMES = SourceOptions(height=64, width=96, duration_s=1)
+UNPACED = "pattern://?unpaced"
+
+
+def failing_at(count: int, error: Exception) -> Callable[[IdentityBackend, npt.NDArray[np.uint8]], Computed]:
+    """Return a `start` that raises at its `count`-th picture."""
+    seen = 0
+
+    def start(backend: IdentityBackend, rgb: npt.NDArray[np.uint8]) -> Computed:
+        nonlocal seen
+        seen += 1
+        if seen == count:
+            raise error
+        return Computed(backend.translate(rgb))
+
+    return start
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_model_that_fails_at_some_frame_ends_the_run_at_once_with_its_error(
+    live: bool, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = BackendError("backend openvino failed to translate: out of memory")
+    monkeypatch.setattr(IdentityBackend, "start", failing_at(10, fault))
+    job = Job(
+        "pattern://" if live else UNPACED,
+        "drawn",
+        (str(tmp_path / "out.mp4"), str(tmp_path / "pictures") + "/", "null://"),
+        backend="identity",
+        source=replace(FRAMES, duration_s=60),
+    )
+    before = set(threading.enumerate())
+    with pytest.raises(BackendError) as caught:
+        run_job(job, Stop())
+    assert caught.value is fault
+    assert set(threading.enumerate()) == before
+    assert not list(tmp_path.rglob("*.part"))
+    if live:  # what a camera saw cannot be seen again: its recording is kept
+        assert 1 <= len(video(tmp_path / "out.mp4").pts) <= 9
+    else:
+        assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_a_watcher_that_fails_ends_the_run_with_its_error(style: Path, tmp_path: Path) -> None:
+    def watch(frame: Frame) -> None:
+        if frame.index == 3:
+            raise ZeroDivisionError
+
+    before = set(threading.enumerate())
+    job = Job(UNPACED, "drawn", (str(tmp_path / "out.mp4"),), backend="identity", source=FRAMES)
+    with pytest.raises(ZeroDivisionError):
+        run_job(job, Stop(), watch)
+    assert set(threading.enumerate()) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_hundred_runs_leave_no_thread_and_no_open_file(style: Path) -> None:
+    def held() -> tuple[int, int]:
+        files = len(os.listdir("/proc/self/fd")) if sys.platform.startswith("linux") else 0  # noqa: PTH208
+        return threading.active_count(), files
+
+    job = Job(
+        UNPACED,
+        "drawn",
+        ("null://",),
+        backend="identity",
+        source=SourceOptions(height=16, width=16, duration_s=0.1),
+    )
+    assert run_job(job, Stop()).frames == 3
+    before = held()
+    for _ in range(200):
+        run_job(job, Stop())
+    assert held() == before
