@@ -1,0 +1,339 @@
+"""What is wrong with a folder of training pictures, before a run is wasted on it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from rt.frame import Rgb
+from train.data import SUFFIXES, read_picture
+from train.errors import DataError
+from train.fingerprint import Fingerprint, find_near, take_fingerprint
+
+SHOWN_NAMES = 5
+"""Files named per finding; the others are counted."""
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Look for damaged, doubled, leaked and wrongly paired pictures in a data folder."""
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """Folder with trainA and trainB, with train and test of pairs, with one per class, or of pictures."""
+    pairs: Literal["auto", "yes", "no"] = "auto"
+    """Whether pictures are paired, side by side or by name in two folders; auto: where most of them fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What is known of one readable picture."""
+
+    path: Path
+    height: int
+    width: int
+    mode: str
+    """As stored: rgb, grey, alpha, 16-bit, and where a picture is stored turned, `, turned`."""
+    equal_halves: bool
+    """The left half is the right half."""
+    print: Fingerprint
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The pictures of one folder."""
+
+    name: str
+    """Relative to the data folder."""
+    split: str
+    """train, val, test, or nothing."""
+    domain: str
+    """A, B, the name of a class, or nothing."""
+    pictures: list[Picture]
+    damaged: list[str]
+    """Names of files that cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found."""
+
+    text: str
+    """A table of the folders, then faults and notes, one a line."""
+    faults: tuple[str, ...]
+    """What spoils a training run or its figures."""
+    notes: tuple[str, ...]
+    """What is worth a look."""
+
+
+def inspect_data(config: Check, show: Callable[[int, int], None] = lambda done, total: None) -> Inspection:
+    """Decode every picture of a data folder and report what is wrong.
+
+    Args:
+        config: which folder.
+        show: called with the number of pictures done and their total.
+
+    Raises:
+        DataError: there is no such folder, or no picture in it.
+    """
+    groups = read_groups(config.data, show)
+    faults, doubled = _exact(groups)
+    faults = [*_damaged(groups), *faults, *_wrong_pairs(groups, config.pairs)]
+    notes = [*_missing(groups), *doubled, *_near(groups)]
+    lines = [_table(groups), *(f"fault: {fault}" for fault in faults), *(f"note: {note}" for note in notes)]
+    lines.append("no faults" if not faults else f"{len(faults)} fault(s)")
+    return Inspection("\n".join(lines), tuple(faults), tuple(notes))
+
+
+def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
+    """Read every folder of pictures in `data`, itself included, two levels deep, in name order.
+
+    Raises:
+        DataError: there is no such folder, or no picture in it.
+    """
+    if not data.is_dir():
+        raise DataError(f"no folder {data}")
+    folders = [data, *sorted(p for p in [*data.glob("*"), *data.glob("*/*")] if p.is_dir())]
+    found = {folder: _files(folder) for folder in folders}
+    found = {folder: paths for folder, paths in found.items() if paths or _names_split(data, folder)}
+    total = sum(map(len, found.values()))
+    if total == 0:
+        raise DataError(f"no picture in {data}: needed is one of {', '.join(SUFFIXES)}")
+    groups, done = [], 0
+    for folder, paths in found.items():
+        pictures, damaged = [], []
+        for path in paths:
+            picture = _read(path)
+            if picture is None:
+                damaged.append(path.name)
+            else:
+                pictures.append(picture)
+            done += 1
+            show(done, total)
+        groups.append(Group(*_place(data, folder), pictures, damaged))
+    return groups
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _names_split(data: Path, folder: Path) -> bool:
+    """Tell whether a folder without pictures is named like one that should hold some."""
+    return folder.parent == data and re.fullmatch(r"(train|val|test)[AB]", folder.name) is not None
+
+
+def _place(data: Path, folder: Path) -> tuple[str, str, str]:
+    """Return name, split and domain of a folder: trainA, train/A and A/train are the same place."""
+    parts = folder.relative_to(data).parts
+    split = domain = ""
+    for part in parts:
+        match = re.fullmatch(r"(train|val|test)_?([AB]?)", part)
+        if match:
+            split, domain = match[1], match[2] or domain
+        else:
+            domain = part
+    return "/".join(parts) or ".", split, domain
+
+
+def _read(path: Path) -> Picture | None:
+    rgb = read_picture(path)
+    if rgb is None:
+        return None
+    height, width = rgb.shape[:2]
+    half = width // 2
+    equal_halves = width % 2 == 0 and np.array_equal(rgb[:, :half], rgb[:, half:]) and rgb.std() > 0
+    return Picture(path, height, width, _mode(path, rgb), equal_halves, take_fingerprint(rgb))
+
+
+def _mode(path: Path, rgb: Rgb) -> str:
+    """Say how a picture is stored."""
+    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        return "rgb"
+    if stored.dtype != np.uint8:
+        mode = "16-bit"
+    elif stored.ndim == 2 or (
+        np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 1], rgb[..., 2])
+    ):
+        mode = "grey"
+    else:
+        mode = "alpha" if stored.shape[2] == 4 else "rgb"
+    return mode if stored.shape[:2] == rgb.shape[:2] else f"{mode}, turned"
+
+
+Finding = tuple[list[str], list[str]]
+"""Faults and notes."""
+
+
+def _damaged(groups: Sequence[Group]) -> list[str]:
+    return [
+        f"{group.name}: {len(group.damaged)} damaged: {_names(group.damaged)}"
+        for group in groups
+        if group.damaged
+    ]
+
+
+def _missing(groups: Sequence[Group]) -> list[str]:
+    """Note what a run would do without."""
+    places = {(group.split, group.domain) for group in groups if group.pictures}
+    notes = []
+    for split in SPLITS:
+        present = [domain for domain in "AB" if (split, domain) in places]
+        if len(present) == 1:
+            lacking = "B" if present == ["A"] else "A"
+            notes.append(f"{split}{present[0]} has pictures but {split}{lacking} has none")
+    splits = {split for split, _ in places}
+    if "train" in splits and not splits & {"val", "test"}:
+        notes.append("no test or val pictures: a run would be judged by what it was trained on")
+    return notes
+
+
+Shared = dict[tuple[Group, Group], list[str]]
+"""What two folders have in common, or one folder has twice: `this.jpg = that.jpg`."""
+
+
+def _exact(groups: Sequence[Group]) -> Finding:
+    """Find equal pictures: a leak between splits, a mistake between domains, a doubling within a folder."""
+    places: dict[bytes, list[tuple[Group, Picture]]] = defaultdict(list)
+    for group in groups:
+        for picture in group.pictures:
+            places[picture.print.pixels].append((group, picture))
+    shared: Shared = defaultdict(list)
+    for same in places.values():
+        for (group, picture), (other, twin) in itertools.combinations(same, 2):
+            shared[group, other].append(f"{picture.path.name} = {twin.path.name}")
+    faults, notes = [], []
+    for (group, other), names in shared.items():
+        if group is other:
+            notes.append(f"{group.name} holds {len(names)} picture(s) twice: {_names(names)}")
+        else:
+            what = "in both domains" if group.domain != other.domain else "a leak"
+            faults.append(
+                f"{group.name} and {other.name} share {len(names)} picture(s), {what}: {_names(names)}"
+            )
+    return faults, notes
+
+
+def _near(groups: Sequence[Group]) -> list[str]:
+    """Note nearly equal pictures, which only somebody's eyes can judge."""
+    known = [(group, picture) for group in groups for picture in group.pictures]
+    shared: Shared = defaultdict(list)
+    for i, j in find_near([picture.print for _, picture in known]):
+        (group, picture), (other, twin) = known[i], known[j]
+        if picture.print.pixels == twin.print.pixels:
+            continue
+        # Both sides of a pair, which have one name, may well look alike.
+        if group.domain == other.domain or picture.path.stem != twin.path.stem:
+            shared[group, other].append(f"{picture.path.name} ~ {twin.path.name}")
+    notes = []
+    for (group, other), names in shared.items():
+        where = f"{group.name} holds" if group is other else f"{group.name} and {other.name} share"
+        notes.append(f"{where} {len(names)} nearly equal picture(s), look at them: {_names(names)}")
+    return notes
+
+
+def _wrong_pairs(groups: Sequence[Group], pairs: str) -> list[str]:
+    if pairs == "no":
+        return []
+    faults: list[str] = []
+    by_place = {(group.split, group.domain): group for group in groups}
+    for group in groups:
+        partner = by_place.get((group.split, "B"))
+        if group.domain == "A" and partner is not None:
+            faults += _two_folders(group, partner, pairs)
+        elif group.domain not in ("A", "B") and (group.split or pairs == "yes"):
+            faults += _side_by_side(group, pairs)
+    return faults
+
+
+def _two_folders(group: Group, partner: Group, pairs: str) -> list[str]:
+    """Compare names and sizes of two folders of pairs: told so, or nine names of ten have a partner."""
+    ours = {picture.path.stem: picture for picture in group.pictures}
+    theirs = {picture.path.stem: picture for picture in partner.pictures}
+    both = ours.keys() & theirs.keys()
+    if pairs == "auto" and len(both) < 0.9 * max(len(ours), len(theirs)):
+        return []
+    where, faults = f"{group.name} and {partner.name}", []
+    if alone := sorted(ours.keys() ^ theirs.keys()):
+        faults.append(f"{where}: {len(alone)} without a partner of that name: {_names(alone)}")
+    unequal = [
+        f"{name} {_size(ours[name])} and {_size(theirs[name])}"
+        for name in sorted(both)
+        if _size(ours[name]) != _size(theirs[name])
+    ]
+    if unequal:
+        faults.append(f"{where}: {len(unequal)} pairs of unequal sizes: {_names(unequal)}")
+    return faults
+
+
+def _side_by_side(group: Group, pairs: str) -> list[str]:
+    """Compare widths and halves of side-by-side pairs: told so, or most are twice as wide as high."""
+    wrong = [picture for picture in group.pictures if picture.width != 2 * picture.height]
+    if pairs == "auto" and 2 * len(wrong) >= len(group.pictures):
+        return []
+    faults = []
+    if wrong:
+        names = [f"{picture.path.name} {_size(picture)}" for picture in wrong]
+        faults.append(f"{group.name}: {len(wrong)} not twice as wide as high, so no pairs: {_names(names)}")
+    if same := [picture.path.name for picture in group.pictures if picture.equal_halves]:
+        faults.append(f"{group.name}: {len(same)} with the same picture on both sides: {_names(same)}")
+    return faults
+
+
+def _size(picture: Picture) -> str:
+    return f"{picture.height}×{picture.width}"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+
+
+def _table(groups: Sequence[Group]) -> str:
+    """Return the folders as a plain text table."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("folder", "pictures", "damaged", "height×width", "stored as"):
+        table.add_column(heading, justify="right" if heading in ("pictures", "damaged") else "left")
+    for group in groups:
+        table.add_row(
+            group.name,
+            str(len(group.pictures)),
+            str(len(group.damaged)),
+            _sizes(group.pictures),
+            _counted(picture.mode for picture in group.pictures),
+        )
+    written = io.StringIO()
+    Console(file=written, width=200).print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().rstrip().splitlines())
+
+
+def _sizes(pictures: Sequence[Picture]) -> str:
+    sizes = sorted(
+        {(picture.height, picture.width) for picture in pictures}, key=lambda size: size[0] * size[1]
+    )
+    if not sizes:
+        return "-"
+    spelled = [f"{height}×{width}" for height, width in sizes]
+    return spelled[0] if len(sizes) == 1 else f"{spelled[0]} to {spelled[-1]}, {len(sizes)} sizes"
+
+
+def _counted(modes: Iterable[str]) -> str:
+    counts: dict[str, int] = defaultdict(int)
+    for mode in modes:
+        counts[mode] += 1
+    return (
+        ", ".join(f"{count} {mode}" for mode, count in sorted(counts.items(), key=lambda item: -item[1]))
+        or "-"
+    )
