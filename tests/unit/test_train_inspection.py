@@ -106,8 +106,8 @@ def test_nearly_equal_pictures_are_notes_to_look_at(tmp_path: Path) -> None:
     assert found.faults == ()
     assert found.notes[-3:] == (
         "testA and trainA share 1 nearly equal picture(s), look at them: again.jpg ~ 002.png",
-        "trainA holds 1 nearly equal picture(s), look at them: 004.png ~ smaller.png",
         "trainA and trainB share 1 nearly equal picture(s), look at them: 003.png ~ strayed.jpg",
+        "trainA holds 1 nearly equal picture(s), look at them: 004.png ~ smaller.png",
     )
 
 
