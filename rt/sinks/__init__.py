@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 WINDOW = "window://"
 """The address of a window, which whoever runs the pipeline opens: it must stay on the main thread."""
-SHOWN_LIVE: frozenset[str] = frozenset()
+_STREAMS = ("rtmp", "rtmps", "rtsp", "tcp", "udp")
+SHOWN_LIVE = frozenset(("virtual", *_STREAMS))
 """Schemes of outputs that somebody watches as they come: late frames are worth nothing to them."""
-SCHEMES = ("null", *sorted(SHOWN_LIVE))
+SCHEMES = ("null", "virtual", "window", *_STREAMS)
 """What an address may begin with, before `://`; any other address is a file, a folder or a name pattern."""
 
 
@@ -74,7 +75,7 @@ def open_sink(
 
     Args:
         address: name of a video file, whose suffix chooses the container; a folder (`frames/`) or a pattern
-            (`img_%04d.png`) for pictures; `null://`.
+            (`img_%04d.png`) for pictures; `virtual://`, a server (`rtmp://...`), `null://`.
         like: the source whose times, colour, orientation and other streams the result keeps.
         options: what the user asks of it.
         size: (height, width) of the frames where it is not that of `like`.
@@ -96,6 +97,16 @@ def open_sink(
         from rt.sinks.null import NullSink
 
         return NullSink()
+    if scheme == "virtual":
+        from rt.sinks.virtual_camera import VirtualCamera
+
+        return VirtualCamera(address, like, size=size, frame_rate=frame_rate)
+    if scheme in _STREAMS:
+        from rt.sinks.stream import StreamSink
+
+        return StreamSink(address, like, options, size=size, frame_rate=frame_rate)
+    if scheme == "srt":
+        raise SinkError(f"cannot write {address}: PyAV comes without SRT; use udp:// or tcp:// instead")
     known = ", ".join(f"{name}://" for name in SCHEMES)
     raise SinkError(
         f"cannot write {address}: there is no output {scheme}://{nearest(scheme, SCHEMES)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvirtualcam
 
 from rt.errors import SinkError
 from rt.frame import Frame
@@ -19,6 +21,8 @@ from rt.sinks.null import NullSink
 from rt.sinks.recorder import Recorder
 from rt.sinks.several import SeveralSinks
 from tests.support.media import drawn, video
+from tests.support.receivers import frames_in, tcp_server
+from tests.support.sinks import DrawnCamera
 
 SIZE = (40, 56)
 
@@ -32,6 +36,8 @@ class Opened:
     count: Callable[[], int]
     results: int = 1
     """How many names the result has in the folder."""
+    done: Callable[[], None] = lambda: None
+    """Ends what the test needs around the sink."""
 
 
 def file_sink(suffix: str, codec: str = "h264") -> Callable[[Path], Opened]:
@@ -73,6 +79,25 @@ def lane(folder: Path) -> Opened:
     return Opened(sinks, folder, lambda: len(video(folder / "result.mp4").pts))
 
 
+def virtual_camera(folder: Path) -> Opened:
+    pyvirtualcam.register_backend("drawn", DrawnCamera)
+    sink = open_sink("virtual://drawn", None, size=SIZE)
+    camera = DrawnCamera.opened[-1]
+    return Opened(sink, folder, lambda: len(camera.pictures), results=0)
+
+
+def stream(folder: Path) -> Opened:
+    serving = contextlib.ExitStack()
+    server = serving.enter_context(tcp_server("read"))
+    sink = open_sink(f"tcp://127.0.0.1:{server.port}", None, size=SIZE)
+
+    def count() -> int:
+        serving.close()
+        return len(frames_in(server.received[0]))
+
+    return Opened(sink, folder, count, results=0, done=serving.close)
+
+
 SINKS = {
     "mp4": file_sink(".mp4"),
     "mov": file_sink(".mov"),
@@ -81,6 +106,8 @@ SINKS = {
     "webm": file_sink(".webm", "av1"),
     "pictures": picture_folder,
     "null": null_sink,
+    "virtual": virtual_camera,
+    "stream": stream,
     "recorder": recorder,
     "several": several,
     "lane": lane,
@@ -95,9 +122,11 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(params=list(SINKS.values()), ids=list(SINKS))
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     opener: Callable[[Path], Opened] = request.param
-    return opener(tmp_path)
+    found = opener(tmp_path)
+    yield found
+    found.done()
 
 
 def frame(index: int) -> Frame:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import ClassVar
 
 from rt.errors import SinkError
-from rt.frame import Frame
+from rt.frame import Frame, Rgb
 
 
 class Listed:
@@ -41,3 +42,33 @@ class Listed:
     def abort(self) -> None:
         self.ended.append("aborted")
         self.go_on.set()
+
+
+class DrawnCamera:
+    """A backend of pyvirtualcam that keeps what is sent; `register` puts it beside the real ones."""
+
+    opened: ClassVar[list[DrawnCamera]] = []
+
+    def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None) -> None:
+        if device not in (None, "drawn"):
+            raise RuntimeError(f"no camera {device}")
+        self.size = (height, width)
+        self.fps = fps
+        self.pictures: list[Rgb] = []
+        self.closed = 0
+        self.broken = False
+        DrawnCamera.opened.append(self)
+
+    def send(self, frame: Rgb) -> None:
+        if self.broken:
+            raise RuntimeError("the device is gone")
+        self.pictures.append(frame.reshape(*self.size, 3).copy())
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def device(self) -> str:
+        return "drawn"
+
+    def native_fourcc(self) -> None:
+        return None

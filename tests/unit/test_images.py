@@ -165,6 +165,8 @@ def test_an_unknown_address_is_refused_with_what_is_known() -> None:
     with pytest.raises(SinkError) as caught:
         open_sink("nul://", None)
     assert str(caught.value) == (
-        "cannot write nul://: there is no output nul://; did you mean 'null'?; "
-        "known: null://, files and folders"
+        "cannot write nul://: there is no output nul://; did you mean 'null'?; known: null://, virtual://, "
+        "window://, rtmp://, rtmps://, rtsp://, tcp://, udp://, files and folders"
     )
+    with pytest.raises(SinkError, match="^cannot write srt://host:1: PyAV comes without SRT; use udp://"):
+        open_sink("srt://host:1", None)

@@ -1,0 +1,103 @@
+"""The process that codes frames and sends them to a server: the far end of `rt.sinks.stream`.
+
+FFmpeg has no time limit for opening an output, and PyAV holds Python's lock meanwhile: a server that never
+answers would stop the whole program. So all of it happens in a process that ends itself when nothing moves.
+
+stdin: a line of JSON (`Task`), then for each picture eight bytes of `pts` and uint8[H, W, 3] RGB.
+stdout: the line `open` once the server has taken the header, or `fault WHY`.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import struct
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import av.error
+import numpy as np
+
+from rt.errors import SinkError
+from rt.frame import Frame
+from rt.media import Colour, VideoFacts, known_matrix, reason
+from rt.sinks.encoder import Encoder
+from rt.sinks.track import VideoTrack
+
+STAMP = struct.Struct("<q")
+"""Before each picture: its pts."""
+UNIT = Fraction(1, 90000)
+"""Seconds per unit of the pts."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be sent where."""
+
+    url: str
+    format: str
+    """FFmpeg's name of the muxer."""
+    options: dict[str, str]
+    """The muxer's options."""
+    height: int
+    width: int
+    rate: str
+    """Mean frames per second, a fraction."""
+    encoder: Encoder
+    limit_s: float
+    """The process ends itself where one step takes longer."""
+
+    def line(self) -> bytes:
+        """Return the task as a line of JSON."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def main() -> None:
+    """Do the task on stdin until its end."""
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    facts = json.loads(stdin.readline())
+    task = Task(**{**facts, "encoder": Encoder(**facts["encoder"])})
+    with Path(os.devnull).open("w") as nowhere:
+        try:
+            _send(task, stdin, stdout, nowhere.fileno())
+        except (av.error.FFmpegError, OSError, ValueError, SinkError) as error:
+            stdout.write(f"fault {reason(error)}\n".encode())
+            stdout.flush()
+            os._exit(1)  # without closing what is open: that would wait for the server again
+        except Exception:
+            traceback.print_exc()
+            os._exit(2)  # not to be taken for the watch, which ends with 1
+
+
+def _send(task: Task, stdin: BinaryIO, stdout: BinaryIO, nowhere: int) -> None:
+    def watch() -> None:
+        """Begin to count the time: the watch is no Python thread and needs no lock of Python's."""
+        faulthandler.dump_traceback_later(task.limit_s, exit=True, file=nowhere)
+
+    size = (task.height, task.width)
+    colour = Colour(known_matrix(0, task.height))
+    video = VideoFacts(Path(task.format), UNIT, 0, None, None, None, colour)
+    watch()
+    container = av.open(task.url, "w", format=task.format, container_options=task.options)
+    track = VideoTrack(container, video, size, Fraction(task.rate), UNIT, task.encoder)
+    container.start_encoding()
+    stdout.write(b"open\n")
+    stdout.flush()
+    while True:
+        faulthandler.cancel_dump_traceback_later()  # frames may be late: that is no fault of the server
+        stamp = stdin.read(STAMP.size)
+        data = stdin.read(task.height * task.width * 3) if len(stamp) == STAMP.size else b""
+        watch()
+        if len(data) < task.height * task.width * 3:
+            break
+        rgb = np.frombuffer(data, np.uint8).reshape(*size, 3)  # [H·W·3] → [H, W, 3]
+        track.write(Frame(rgb, STAMP.unpack(stamp)[0], UNIT, 0), Fraction(0))
+    track.finish()
+    container.close()
+    faulthandler.cancel_dump_traceback_later()
