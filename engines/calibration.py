@@ -21,11 +21,13 @@ _SAMPLES = 1 << 21
 """Values of a tensor that its percentile is taken from, at most."""
 
 
-def read_pictures(addresses: Sequence[str], card: Card, count: int) -> list[list[Rgb]]:
+def read_pictures(
+    addresses: Sequence[str], card: Card, count: int, size: tuple[int, int] | None = None
+) -> list[list[Rgb]]:
     """Return up to `count` frames of each clip, evenly spread, as the network sees them.
 
     A folder stands for the clips and pictures in it. One list for each clip, in time's order; every frame is
-    uint8[H, W, 3] RGB.
+    uint8[H, W, 3] RGB, of `size` = (height, width) or of the style's own choice.
 
     Raises:
         CalibrationError: a folder holds nothing that can be read.
@@ -34,9 +36,9 @@ def read_pictures(addresses: Sequence[str], card: Card, count: int) -> list[list
     clips: list[list[Rgb]] = []
     for address in addresses:
         if not Path(address).is_dir():
-            clips.append(_read_clip(address, card, count))
+            clips.append(_read_clip(address, card, count, size))
             continue
-        found = list(_read_folder(Path(address), card, count))
+        found = list(_read_folder(Path(address), card, count, size))
         if not found:
             raise CalibrationError(f"folder {address} holds no clip or picture that can be read")
         clips += found
@@ -91,20 +93,20 @@ def activation_ranges(
     return ranges
 
 
-def _read_folder(folder: Path, card: Card, count: int) -> Iterator[list[Rgb]]:
+def _read_folder(folder: Path, card: Card, count: int, size: tuple[int, int] | None) -> Iterator[list[Rgb]]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_file():
             continue
         try:
-            yield _read_clip(str(path), card, count)
+            yield _read_clip(str(path), card, count, size)
         except SourceError as error:
             LOG.warning("passed over: %s", error)
 
 
-def _read_clip(address: str, card: Card, count: int) -> list[Rgb]:
+def _read_clip(address: str, card: Card, count: int, size: tuple[int, int] | None) -> list[Rgb]:
     """Return up to `count` evenly spread frames; the length of a clip need not be known beforehand."""
     source = open_source(address)
-    size = style_size(card, source.info.height, source.info.width)
+    size = size or style_size(card, source.info.height, source.info.width)
     kept: list[Rgb] = []
     stride = 1
     try:

@@ -49,7 +49,7 @@ class Quantize:
 
 @dataclass(frozen=True)
 class Verify:
-    """Compare a style's INT8 or FP16 model with its FP32 one on real frames; exits 1 below the gate."""
+    """Compare a style's INT8 or FP16 model and its engines with FP32; exits 1 below the gate."""
 
     style: Positional[Annotated[str, arg(metavar="STYLE")]]
     """Name or folder of a style."""
@@ -200,15 +200,15 @@ def _table(layers: tuple[Sensitivity, ...]) -> Iterator[str]:
 
 
 def _verify(command: Verify) -> int:
-    from engines.verify import verify_onnx
+    from engines.verify import verify
     from rt.styles import find_style
 
     style = find_style(command.style)
     count = _at_least_one("--count", command.count)
-    comparison, gate_db = verify_onnx(style, command.precision, command.frames, count, command.gate)
-    holds = comparison.psnr_db >= gate_db
-    verdict = "ok" if holds else f"below the gate of {gate_db:g} dB"
-    _print(f"{style.name} {command.precision} against FP32 on ONNX Runtime: {comparison}: {verdict}")
+    holds = True
+    for verdict in verify(style, command.precision, command.frames, count, command.gate):
+        _print(f"{verdict}")
+        holds = holds and verdict.holds
     return 0 if holds else 1
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rt.backends.nvidia import installed_runtimes, load_tensorrt
-from rt.engine_file import ANY_DEVICE
-from rt.errors import EngineError, nearest
+from rt.backends.tensorrt import load_runtime
+from rt.cuda.device import Gpu, find_gpu
+from rt.engine_file import ANY_DEVICE, RUNTIMES
+from rt.errors import BackendError, EngineError, nearest
 
 AUTO = "auto"
 _PATTERN = re.compile(r"sm\d{2,3}")
-_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76  # of the CUDA driver, fixed since its beginning
 
 
 @dataclass(frozen=True)
@@ -31,32 +30,23 @@ class Target:
     """Name of the GPU, or `ANY_DEVICE` where every GPU of that compute capability will do."""
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """The first GPU of this machine."""
-
-    name: str
-    compute_capability: str
-    """`sm89`."""
-
-
 def choose_runtime(asked: str | None) -> tuple[str, Any]:
-    """Return the runtime to build with and its module: the one asked for, else the first installed.
+    """Return the runtime to build with and its module: the one asked for, else the first that loads.
 
     Raises:
-        BackendError: it is not installed or does not load.
-        EngineError: none is installed.
+        BackendError: the one asked for is not installed or does not load.
+        EngineError: none loads.
     """
     if asked is not None:
-        return asked, load_tensorrt(asked)
-    installed = installed_runtimes()
-    if not installed:
-        raise EngineError(
-            "neither TensorRT nor TensorRT for RTX is installed; type: pip install 'frameshift[rtx]' for "
-            "GeForce and RTX GPUs, whose engines are built without a GPU; pip install 'frameshift[tensorrt]' "
-            "for data-centre GPUs; Jetson's JetPack brings its own"
-        )
-    return installed[0], load_tensorrt(installed[0])
+        return asked, load_runtime(asked)
+    for runtime in RUNTIMES:
+        with suppress(BackendError):
+            return runtime, load_runtime(runtime)
+    raise EngineError(
+        "neither TensorRT nor TensorRT for RTX is installed; type: pip install 'frameshift[rtx]' for "
+        "GeForce and RTX GPUs, whose engines are built without a GPU; pip install 'frameshift[tensorrt]' "
+        "for data-centre GPUs; Jetson's JetPack brings its own"
+    )
 
 
 def find_targets(asked: str, runtime: str, trt: Any) -> list[Target]:
@@ -67,17 +57,21 @@ def find_targets(asked: str, runtime: str, trt: Any) -> list[Target]:
     """
     version = str(trt.__version__)
     names = [name.strip().lower() for name in asked.split(",") if name.strip()]
-    gpu = find_gpu()
+    gpu, why_none = _find_gpu()
     if AUTO in names or not names:
         if gpu is None:
-            raise EngineError(f"there is no GPU here to build for; {_without_gpu(runtime, trt)}")
+            raise EngineError(f"no GPU is found to build for: {why_none}; {_without_gpu(runtime, trt)}")
         names = [gpu.compute_capability]
     if runtime == "tensorrt-rtx":
         _check_rtx(names, _rtx_targets(trt))
         return [Target(runtime, version, name, ANY_DEVICE) for name in dict.fromkeys(names)]
     for name in names:
         if gpu is None or name != gpu.compute_capability:
-            here = "none is here" if gpu is None else f"here is {gpu.name} ({gpu.compute_capability})"
+            here = (
+                f"none is found ({why_none})"
+                if gpu is None
+                else f"here is {gpu.name} ({gpu.compute_capability})"
+            )
             raise EngineError(
                 f"TensorRT builds for the GPU it runs on alone, {name} is asked for and {here}: build on the "
                 "machine that will run the engine, or with --runtime tensorrt-rtx"
@@ -86,22 +80,12 @@ def find_targets(asked: str, runtime: str, trt: Any) -> list[Target]:
     return [Target(runtime, version, gpu.compute_capability, gpu.name)]
 
 
-def find_gpu() -> Gpu | None:
-    """Return the first GPU as the CUDA driver sees it, None where there is no driver or no GPU."""
+def _find_gpu() -> tuple[Gpu | None, str]:
+    """Return the GPU of this machine, or why none is found."""
     try:
-        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return None
-    device, count = ctypes.c_int(), ctypes.c_int()
-    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return None
-    name = ctypes.create_string_buffer(256)
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    cuda.cuDeviceGet(ctypes.byref(device), 0)
-    cuda.cuDeviceGetName(name, len(name), device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device)
-    cuda.cuDeviceGetAttribute(ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device)
-    return Gpu(name.value.decode(errors="replace"), f"sm{major.value}{minor.value}")
+        return find_gpu(), ""
+    except BackendError as error:
+        return None, str(error).partition("; type: ")[0]
 
 
 def _rtx_targets(trt: Any) -> list[str]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from rt.backends.nvidia import RTX_LIBRARIES, load_tensorrt
+from rt.backends.tensorrt import load_runtime
 
-PACKAGES = (RTX_LIBRARIES, "tensorrt_rtx_bindings")
+PACKAGES = ("onnxruntime_ep_nv_tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
 def load_rtx() -> Any:
     """Return the module of TensorRT for RTX; skip the test, with the command, where it is not installed."""
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         pytest.skip(f"{missing[0]} is not installed; type: pip install 'frameshift[rtx]'")
-    return load_tensorrt("tensorrt-rtx")
+    return load_runtime("tensorrt-rtx")

@@ -16,9 +16,11 @@ from engines.precision import quantizable_layers, read_onnx
 from engines.quality import EXACT_DB, Network, compare, psnr_db
 from engines.quantize import Frames, make_fp16, make_int8
 from engines.sensitivity import convolution_macs
-from engines.verify import verify_onnx
+from engines.store import write_engine
+from engines.verify import verify
 from rt.backends import open_backend
-from rt.errors import SourceError, StyleError
+from rt.engine_file import EngineKey
+from rt.errors import EngineError, SourceError
 from rt.frame import Rgb
 from rt.styles import Style, find_style
 from tests.support.media import Clip, write_clip
@@ -131,18 +133,56 @@ def test_a_style_without_an_inner_convolution_is_refused(tmp_path: Path, clips: 
         make_int8(style, Frames(clips, per_clip=6), 99.99, None)
 
 
-def test_verify_compares_the_model_of_the_card_and_casts_fp16_where_there_is_none(
+def test_verify_compares_the_model_of_the_card_and_the_network_of_the_engines(
     tmp_path: Path, clips: tuple[str, str]
 ) -> None:
     style = style_of(tmp_path)
-    with pytest.raises(StyleError, match="style drawn has no int8 model; it has: fp32"):
-        verify_onnx(style, "int8", clips, 3, None)
+    with pytest.raises(EngineError, match="style drawn has no int8 model for an engine; it has: fp32; "):
+        list(verify(style, "int8", clips, 3, None))
     made = make_int8(style, Frames(clips[:1], clips[1:], per_clip=4), 99.99, None)
-    comparison, gate_db = verify_onnx(find_style(style.folder), "int8", clips[1:], 4, None)
-    assert (comparison, gate_db) == (made.comparison, 35)
-    comparison, gate_db = verify_onnx(style, "fp16", clips, 3, None)
-    assert comparison.psnr_db >= gate_db == 50
-    assert verify_onnx(style, "fp32", clips, 3, 60.0)[0].psnr_db == EXACT_DB
+    card, typed = verify(find_style(style.folder), "int8", clips[1:], 4, None)
+    assert (card.what, card.comparison, card.gate_db) == ("drawn int8 on ONNX Runtime", made.comparison, 35)
+    assert typed.what == "drawn int8 as engines compute it, on ONNX Runtime"
+    assert typed.comparison is not None
+    assert typed.comparison != made.comparison
+    assert typed.holds
+    (cast,) = verify(style, "fp16", clips, 3, None)
+    assert cast.comparison is not None
+    assert cast.comparison.psnr_db >= cast.gate_db == 50
+    (same,) = verify(style, "fp32", clips, 3, 60.0)
+    assert same.comparison is not None
+    assert same.comparison.psnr_db == EXACT_DB
+    (below,) = verify(style, "fp16", clips, 3, 99.0)
+    assert not below.holds
+    assert str(below).endswith(": below the gate of 99 dB")
+
+
+def test_verify_says_which_engines_this_machine_cannot_run_and_fails_on_damaged_ones(
+    tmp_path: Path, clips: tuple[str, str]
+) -> None:
+    style = style_of(tmp_path)
+    key = EngineKey(
+        style="drawn",
+        onnx_sha256=style.card.models["fp32"].sha256,
+        precision="fp16",
+        batch=1,
+        height=32,
+        width=48,
+        runtime="tensorrt",
+        runtime_version="10.3.0",
+        compute_capability="sm87",
+        device="Orin",
+    )
+    path = write_engine(key, b"plan", "model.onnx", 1.0, {})
+    write_engine(replace(key, precision="fp32"), b"plan", "model.onnx", 1.0, {})
+    write_engine(replace(key, onnx_sha256="0" * 64), b"plan", "model.onnx", 1.0, {})
+    _, engine = verify(style, "fp16", clips, 3, None)
+    assert str(engine).startswith(f"{path.name}: not run: the GPU cannot be used: ")
+    assert engine.holds
+    path.write_bytes(b"pla")
+    _, engine = verify(style, "fp16", clips, 3, None)
+    assert "is damaged: 3 bytes found, its facts say 4" in str(engine)
+    assert not engine.holds
 
 
 def test_the_share_of_a_convolution_counts_where_its_kernel_is_applied(tmp_path: Path) -> None:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import enum
-import importlib.machinery
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from engines.target import Gpu, Target, choose_runtime, find_targets
-from rt.backends.nvidia import installed_runtimes, load_tensorrt
+from engines.target import Target, choose_runtime, find_targets
+from rt.cuda.device import Gpu
 from rt.errors import BackendError, EngineError
+from tests.support.tensorrt import load, module_name
 
 Capability = enum.IntEnum(
     "Capability", {"NONE": 0, "CURRENT": 1, "SM75": 75, "SM86": 86, "SM89": 89, "SM120": 120}
 )
 RTX = SimpleNamespace(__version__="1.7.1.116", ComputeCapability=Capability)
 TENSORRT = SimpleNamespace(__version__="10.3.0")
-ORIN = Gpu("Orin", "sm87")
+ORIN = Gpu("Orin", "sm87", 32 << 30, integrated=True)
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that puts a GPU, or none, into this machine."""
-    return lambda gpu: monkeypatch.setattr("engines.target.find_gpu", lambda: gpu)
+
+    def find(gpu: Gpu | None) -> Gpu:
+        if gpu is None:
+            raise BackendError("the GPU cannot be used: there is none; type: nvidia-smi")
+        return gpu
+
+    return lambda gpu: monkeypatch.setattr("engines.target.find_gpu", lambda: find(gpu))
 
 
 def test_tensorrt_builds_for_the_gpu_of_the_machine_alone(here: Any) -> None:
@@ -49,9 +55,9 @@ def test_tensorrt_for_rtx_builds_for_any_gpu_it_knows_without_one(here: Any) -> 
 
 
 def test_auto_takes_the_gpu_of_the_machine(here: Any) -> None:
-    here(Gpu("NVIDIA GeForce RTX 4090", "sm89"))
+    here(Gpu("NVIDIA GeForce RTX 4090", "sm89", 24 << 30, integrated=False))
     assert find_targets("auto", "tensorrt-rtx", RTX) == [Target("tensorrt-rtx", "1.7.1.116", "sm89", "any")]
-    here(Gpu("NVIDIA H100", "sm90"))
+    here(Gpu("NVIDIA H100", "sm90", 80 << 30, integrated=False))
     with pytest.raises(
         EngineError, match="does not build for 'sm90'.*it builds for: sm75, sm86, sm89, sm120$"
     ):
@@ -67,7 +73,9 @@ def test_auto_takes_the_gpu_of_the_machine(here: Any) -> None:
 )
 def test_auto_without_a_gpu_says_what_to_type(here: Any, runtime: str, trt: Any, said: str) -> None:
     here(None)
-    with pytest.raises(EngineError, match=f"^there is no GPU here to build for; .*{said}"):
+    with pytest.raises(
+        EngineError, match=f"^no GPU is found to build for: the GPU cannot be used: there is none; .*{said}"
+    ):
         find_targets("auto", runtime, trt)
 
 
@@ -75,65 +83,35 @@ def test_a_target_that_is_no_compute_capability_is_explained(here: Any) -> None:
     here(None)
     with pytest.raises(EngineError, match="a target is a compute capability such as sm89, or auto$"):
         find_targets("rtx4090", "tensorrt-rtx", RTX)
-    with pytest.raises(EngineError, match="sm89 is asked for and none is here"):
+    with pytest.raises(
+        EngineError, match=r"sm89 is asked for and none is found \(the GPU cannot be used: there is none\)"
+    ):
         find_targets("sm89", "tensorrt", TENSORRT)
 
 
-def module(name: str) -> ModuleType:
-    made = ModuleType(name)
-    made.__spec__ = importlib.machinery.ModuleSpec(name, None)
-    return made
+def install(monkeypatch: pytest.MonkeyPatch, *versions: str) -> list[Any]:
+    """Let the given versions be the only ones installed; return their modules."""
+    for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, name, None)
+    modules = [load(version) for version in versions]
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module_name(module), module)
+    return modules
 
 
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No TensorRT of any kind, whatever is installed."""
-    real = importlib.util.find_spec
-
-    def find(name: str, package: str | None = None) -> Any:
-        return None if "tensorrt" in name else real(name, package)
-
-    monkeypatch.setattr("rt.backends.nvidia.importlib.util.find_spec", find)
-    for name in [name for name in sys.modules if name.startswith("tensorrt")]:
-        monkeypatch.delitem(sys.modules, name)
-    return monkeypatch
-
-
-def test_what_is_missing_is_named_with_the_command(bare: pytest.MonkeyPatch) -> None:
-    assert installed_runtimes() == ()
-    with pytest.raises(BackendError) as error:
-        load_tensorrt("tensorrt-rtx")
-    assert str(error.value) == "tensorrt-rtx is not installed; type: pip install 'frameshift[rtx]'"
-    with pytest.raises(
-        BackendError, match=r"pip install 'frameshift\[tensorrt\]'; on Jetson: apt-get install"
-    ):
-        load_tensorrt("tensorrt")
-    with pytest.raises(BackendError, match="no runtime 'tensort'; did you mean 'tensorrt'"):
-        load_tensorrt("tensort")
-    with pytest.raises(EngineError, match="^neither TensorRT nor TensorRT for RTX is installed; type: pip "):
-        choose_runtime(None)
-
-
-def test_the_first_installed_runtime_is_taken_unless_another_is_asked_for(bare: pytest.MonkeyPatch) -> None:
-    rtx, trt = module("tensorrt_rtx"), module("tensorrt")
-    bare.setitem(sys.modules, "tensorrt_rtx", rtx)
+def test_the_first_installed_runtime_is_taken_unless_another_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (rtx,) = install(monkeypatch, "1.7.1.116")
     assert choose_runtime(None) == ("tensorrt-rtx", rtx)
-    bare.setitem(sys.modules, "tensorrt", trt)
-    assert installed_runtimes() == ("tensorrt", "tensorrt-rtx")
+    trt, rtx = install(monkeypatch, "10.3.0", "1.7.1.116")
     assert choose_runtime(None) == ("tensorrt", trt)
     assert choose_runtime("tensorrt-rtx") == ("tensorrt-rtx", rtx)
 
 
-def test_libraries_that_do_not_load_are_reported_in_one_line(bare: pytest.MonkeyPatch) -> None:
-    bare.setattr("rt.backends.nvidia._is_there", lambda name: name == "tensorrt_rtx_bindings")
-
-    def fail() -> None:
-        raise OSError("libcudart.so.13:\ncannot open")
-
-    bare.setattr("rt.backends.nvidia._load_rtx_libraries", fail)
-    with pytest.raises(BackendError) as error:
-        load_tensorrt("tensorrt-rtx")
-    assert str(error.value) == (
-        "tensorrt-rtx is installed but does not load: libcudart.so.13: cannot open; "
-        "type: pip install 'frameshift[rtx]'"
-    )
+def test_without_any_runtime_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    with pytest.raises(EngineError, match="^neither TensorRT nor TensorRT for RTX is installed; type: pip "):
+        choose_runtime(None)
+    with pytest.raises(BackendError, match=r"is not installed; type: pip install 'frameshift\[rtx\]'$"):
+        choose_runtime("tensorrt-rtx")

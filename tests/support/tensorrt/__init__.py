@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.support.tensorrt.behaviour import BEHAVIOUR
+from tests.support.tensorrt.building import BUILDING
 from tests.support.tensorrt.signatures import check_arguments
 
 VERSIONS = ("10.3.0", "10.9.0.34", "10.13.3.9", "10.16.1.11", "11.4.0.106", "1.7.1.116")
@@ -47,7 +48,7 @@ def _make_class(module: Any, name: str, members: dict[str, Any]) -> Any:
     if members and all(isinstance(facts, int) for facts in members.values()):
         # Members have the numbers of their version, which differ: a number written down would show.
         return enum.Enum(leaf, members, type=_Number)
-    behaviour: type = BEHAVIOUR.get(name, object)
+    behaviour: type = (BEHAVIOUR | BUILDING).get(name, object)
     content: dict[str, Any] = {"trt": module}
     for member, facts in members.items():
         done = getattr(behaviour, member, None)

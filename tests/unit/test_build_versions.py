@@ -1,0 +1,100 @@
+"""One sequence of calls builds with every version of TensorRT: the signatures are NVIDIA's own."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from engines.build import build_plan
+from engines.compile import Order, build_engines
+from engines.precision import read_onnx, to_half, with_fixed_shape
+from engines.store import timing_cache_path
+from engines.target import Target
+from rt.cuda.device import Gpu
+from rt.engine_file import read_engine
+from rt.errors import EngineError
+from rt.styles import find_style
+from tests.support.networks import save_residual
+from tests.support.onnx_styles import make_style
+from tests.support.tensorrt import VERSIONS, load, module_name
+from tests.support.tensorrt.behaviour import MAGIC
+
+RTX = VERSIONS[-1]
+
+
+@pytest.fixture
+def fixed(tmp_path: Path) -> bytes:
+    """A small network in FP16, for 1x32x48 alone."""
+    model = to_half(read_onnx(save_residual(tmp_path / "residual.onnx")))
+    return bytes(with_fixed_shape(model, 1, (32, 48)).SerializeToString())
+
+
+def target(trt: Any) -> Target:
+    name = "tensorrt-rtx" if trt.__version__ == RTX else "tensorrt"
+    return Target(name, trt.__version__, "sm86", "any")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_builds_the_network_strongly_typed_and_reports_its_progress(
+    version: str, fixed: bytes
+) -> None:
+    trt, steps = load(version), []
+    built = build_plan(trt, fixed, target(trt), b"", lambda *step: steps.append(step))
+    assert trt.faults == []
+    assert built.plan.startswith(MAGIC + f'{{"version": "{version}", "compute_capability": 86}}'.encode())
+    assert built.plan.endswith(fixed)
+    assert built.layers == len(onnx.load_model_from_string(fixed).graph.node)
+    assert steps == [("Building", 0, 2), ("Building", 1, 2), ("Building", 2, 2)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_refused_node_is_named_and_a_failed_build_gives_its_reason(version: str, fixed: bytes) -> None:
+    trt = load(version)
+    model = onnx.load_model_from_string(fixed)
+    model.graph.node[0].op_type = "Identity"
+    del model.graph.node[0].attribute[:]
+    with pytest.raises(EngineError) as error:
+        build_plan(trt, model.SerializeToString(), target(trt), b"", lambda *step: None)
+    product = "TensorRT for RTX" if version == RTX else "TensorRT"
+    assert str(error.value) == (
+        f"{product} {version} cannot build the network: node make_pixels (Identity): "
+        "first input has type UInt8 but must have type Float"
+    )
+    model = onnx.load_model_from_string(fixed)
+    model.graph.input[0].type.tensor_type.shape.dim[0].Clear()
+    with pytest.raises(EngineError) as error:
+        build_plan(trt, model.SerializeToString(), target(trt), b"", lambda *step: None)
+    assert str(error.value).endswith(
+        "cannot build the network: Network has dynamic or shape inputs, but no optimization profile"
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_order_is_built_for_this_machine_and_its_timing_cache_serves_the_next(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = load(version)
+    for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, module_name(trt), trt)
+    gpu = Gpu("NVIDIA RTX A2000", "sm86", 6 << 30, integrated=False)
+    monkeypatch.setattr("engines.target.find_gpu", lambda: gpu)
+    style = find_style(make_style(tmp_path, model=save_residual(tmp_path / "residual.onnx")))
+    report = nullcontext(lambda *step: None)
+    for precision, uses in (("fp16", 1), ("fp32", 2)):
+        (made,) = build_engines(style, Order(precision, (32, 48)), lambda what: report)
+        key = made.facts.key
+        assert (key.runtime_version, key.compute_capability) == (version, "sm86")
+        assert key.device == ("any" if version == RTX else "NVIDIA RTX A2000")
+        assert read_engine(key).plan.startswith(MAGIC)
+        cache = timing_cache_path(key)
+        if version == RTX:
+            assert not cache.exists()
+        else:
+            assert cache.read_bytes() == b"stand-in timing cache of " + version.encode() + b"+" * uses
+    assert trt.faults == []
