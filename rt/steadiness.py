@@ -9,7 +9,7 @@ al., Learning Temporal Coherence via Self-Supervision for GAN-based Video Genera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,25 +112,37 @@ def compare(
     Raises:
         ValueError: there are fewer than two frames, or no motion can be found in them.
     """
-    steady, viewer, network = Steady(amount), _Watch(), _Watch()
+    return compare_amounts(frames, translate, size, [amount], strength, detail)[0]
+
+
+def compare_amounts(
+    frames: Iterable[Rgb],
+    translate: Callable[[Rgb], Rgb],
+    size: tuple[int, int],
+    amounts: Sequence[float],
+    strength: float = 1.0,
+    detail: Detail = "keep",
+) -> list[tuple[Comparison, Comparison]]:
+    """Do what `compare` does for several amounts at once: the clip is translated and followed once."""
+    steadies = [Steady(amount) for amount in amounts]
+    viewer, network = _Watch(2 + len(amounts)), _Watch(2 + len(amounts))
     for rgb in frames:
         small_in = shrink(rgb, size)
         small_off = translate(small_in)
-        small_on = steady.steady(small_in, small_off)
-        off, on = (lay_back(rgb, small_in, small, strength, detail) for small in (small_off, small_on))
-        viewer.see(rgb, off, on)
-        network.see(small_in, small_off, small_on)
-    return viewer.comparison(), network.comparison()
+        smalls = [small_off, *(steady.steady(small_in, small_off) for steady in steadies)]
+        viewer.see(rgb, *(lay_back(rgb, small_in, small, strength, detail) for small in smalls))
+        network.see(small_in, *smalls)
+    return list(zip(viewer.comparisons(), network.comparisons(), strict=True))
 
 
 class _Watch:
-    """Watches three videos of one scene: the source, its translation, the translation steadied."""
+    """Watches videos of one scene: the source, its translation, and that steadied in one or more ways."""
 
-    def __init__(self) -> None:
+    def __init__(self, videos: int) -> None:
         self._frames = 0
         self._pixels = 0
         self._motions_px: list[float] = []
-        self._videos = (_Video(), _Video(), _Video())
+        self._videos = [_Video() for _ in range(videos)]
 
     def see(self, *pictures: Rgb) -> None:
         """Take the next frame of each video."""
@@ -148,14 +160,14 @@ class _Watch:
             video.keep(picture, gray)
         self._frames += 1
 
-    def comparison(self) -> Comparison:
+    def comparisons(self) -> list[Comparison]:
         if self._frames < 2:
             raise ValueError(f"a clip of {self._frames} frame(s) has no motion; at least two are needed")
         if not self._pixels:
             raise ValueError("no motion can be trusted anywhere in the clip")
         still = float(np.median(self._motions_px)) <= _STILL * max(self._videos[0].gray.shape)
-        source, off, on = (video.figures(self._frames, self._pixels, still) for video in self._videos)
-        return Comparison(self._frames, source, off, on)
+        figures = [video.figures(self._frames, self._pixels, still) for video in self._videos]
+        return [Comparison(self._frames, figures[0], figures[1], on) for on in figures[2:]]
 
 
 class _Video:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rt.frame import Rgb
-from rt.steadiness import Motion, compare
+from rt.steadiness import Motion, compare, compare_amounts
 from tests.support.onnx_styles import drawn_picture
 
 SIZE = (60, 80)
@@ -91,9 +91,12 @@ def test_flicker_over_a_moving_scene_is_measured_along_the_motion_and_shrinks() 
 
 
 def test_less_is_steadied_by_a_smaller_amount() -> None:
-    cuts = [compare(panning(8), noisy(6), SIZE, amount)[1].warping_cut for amount in (0.25, 0.5, 1.0)]
+    amounts = (0.25, 0.5, 1.0)
+    found = compare_amounts(panning(8), noisy(6), SIZE, amounts)
+    cuts = [network.warping_cut for _, network in found]
     assert cuts == sorted(cuts)
     assert cuts[0] > 0.05
+    assert found[2] == compare(panning(8), noisy(6), SIZE, amounts[2])
 
 
 def test_strength_scales_what_is_measured() -> None:
