@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rt.backends import backend_status
+from rt.backends.tensorrt import load_runtime
+from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_facts, read_plan
+from rt.errors import BackendError, EngineError
 from rt.sinks.display import display_fault
 
 NEEDED = {
@@ -24,7 +27,7 @@ NEEDED = {
     "tyro": "tyro",
 }
 """Packages of the base install and the module each is imported as."""
-FOR_TRAINING = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
+FOR_TRAINING = ("torch", "onnxscript", "safetensors", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def _packages() -> Iterator[Finding]:
     for package, module in NEEDED.items():
         works, detail = _load(package, module)
         yield Finding("package", package, works, detail)
+    missing = "not installed; only training and making engines need it: pip install 'frameshift[engines]'"
+    yield Finding("package", "onnx", None, version_of("onnx") or missing)
     for package in FOR_TRAINING:
         missing = "not installed; only training needs it: pip install 'frameshift[train]'"
         yield Finding("package", package, None, version_of(package) or missing)
@@ -136,9 +141,36 @@ def _display() -> Finding:
 def _nvidia() -> Iterator[Finding]:
     driver, detail = cuda_driver()
     yield Finding("nvidia", "CUDA driver", driver, detail)
-    for name, module in (("tensorrt", "tensorrt"), ("pycuda", "pycuda.driver")):
-        works, detail = _load(name, module)
-        yield Finding("nvidia", name, works, detail)
+    works, detail = _load("pycuda", "pycuda.driver")
+    yield Finding("nvidia", "pycuda", works, detail)
+    for runtime in RUNTIMES:
+        try:
+            yield Finding("nvidia", runtime, True, str(load_runtime(runtime).__version__))
+        except BackendError as error:
+            yield Finding(
+                "nvidia", runtime, False, str(error).removeprefix("backend tensorrt cannot be used: ")
+            )
+    yield _engines()
+
+
+def _engines() -> Finding:
+    """Return how many engines there are and how many of them are damaged."""
+    folder = engines_folder()
+    try:
+        plans = find_plans()
+    except EngineError as error:
+        return Finding("nvidia", "engines", False, str(error))
+    if not plans:
+        return Finding("nvidia", "engines", None, f"none in {folder}; type: frameshift-engines build STYLE")
+    faults = []
+    for plan in plans:
+        try:
+            read_plan(plan, read_facts(plan))
+        except EngineError as error:
+            faults.append(str(error))
+    if faults:
+        return Finding("nvidia", "engines", False, f"{len(faults)} of {len(plans)} damaged: {faults[0]}")
+    return Finding("nvidia", "engines", True, f"{len(plans)} in {folder}; see frameshift-engines list")
 
 
 def cuda_driver() -> tuple[bool, str]:

@@ -3,15 +3,23 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import platform
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rt.doctor
+from engines.store import write_engine
 from rt.backends import BACKENDS
 from rt.cli import main
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
+from rt.engine_file import EngineKey
 from rt.sinks.encoder import probe_encoder
+from tests.support.tensorrt import load
+
+KEY = EngineKey("winter", "ab" * 32, "fp16", 1, 32, 48, "tensorrt", "10.3.0", "sm87", "Orin")
 
 WORKS = [
     Finding("package", "opencv-python", True, "4.12"),
@@ -41,7 +49,8 @@ def test_it_tries_everything_and_says_what_was_found(monkeypatch: pytest.MonkeyP
         assert found["backend", name].detail.startswith("CPU (")
     assert found["backend", "tensorrt"].works is False
     assert found["encoder", "libx264"] == Finding("encoder", "libx264", True, "one frame encoded")
-    assert {name for group, name in found if group == "nvidia"} == {"CUDA", "tensorrt", "pycuda"}
+    nvidia = {"CUDA", "pycuda", "tensorrt", "tensorrt-rtx", "engines"}
+    assert {name for group, name in found if group == "nvidia"} == nvidia
     assert any(group == "camera" for group, _ in found)
     assert can_run(list(found.values()))
 
@@ -137,3 +146,32 @@ def test_encoders_are_tried_without_a_word_of_their_own(capfd: pytest.CaptureFix
     for name in ("libx264", "libx265", "libsvtav1"):
         assert probe_encoder(name) is None, name
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_gpu_needs_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
+        monkeypatch.setitem(sys.modules, name, None)
+    found = {finding.name: finding for finding in rt.doctor._nvidia()}
+    assert found["tensorrt"].detail == (
+        "package tensorrt is not installed; type: pip install 'frameshift[tensorrt]'"
+    )
+    assert found["tensorrt-rtx"].detail.endswith("; type: pip install 'frameshift[rtx]'")
+    version = load("10.16.1.11")
+    monkeypatch.setitem(sys.modules, "tensorrt", version)
+    assert {finding.name: finding for finding in rt.doctor._nvidia()}["tensorrt"] == Finding(
+        "nvidia", "tensorrt", True, "10.16.1.11"
+    )
+
+
+def test_engines_are_counted_and_a_damaged_one_is_named(own_engines: Path) -> None:
+    assert rt.doctor._engines() == Finding(
+        "nvidia", "engines", None, f"none in {own_engines}; type: frameshift-engines build STYLE"
+    )
+    paths = [write_engine(replace(KEY, width=width), b"plan", "model.onnx", 1.0, {}) for width in (48, 64)]
+    assert rt.doctor._engines() == Finding(
+        "nvidia", "engines", True, f"2 in {own_engines}; see frameshift-engines list"
+    )
+    paths[0].write_bytes(b"")
+    finding = rt.doctor._engines()
+    assert finding.works is False
+    assert finding.detail == (f"1 of 2 damaged: engine {paths[0]} is damaged: 0 bytes found, its facts say 4")
