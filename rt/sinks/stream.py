@@ -93,6 +93,7 @@ class StreamSink:
         self._encoder = choose_encoder(options, self._size, self._rate, live=True)
         self._lock = threading.Lock()
         self._ended = False
+        self._said = ""
         self._child: _Child | None = None
         self._first: Fraction | None = None
         self._attempts = 0
@@ -120,7 +121,7 @@ class StreamSink:
         time_s = frame.pts * frame.time_base
         if self._first is None:
             self._first = time_s
-            _log.info("%s: %s", self._name, self._encoder.said)
+            self._say_encoder()
         try:
             if (child := self._child) is not None:
                 picture = np.ascontiguousarray(frame.rgb[: size[0], : size[1]])
@@ -144,6 +145,12 @@ class StreamSink:
     def __del__(self) -> None:
         if getattr(self, "_child", None) is not None:
             self.abort()
+
+    def _say_encoder(self) -> None:
+        """Say what codes the stream, where that is news."""
+        if self._said != self._encoder.said:
+            self._said = self._encoder.said
+            _log.info("%s: %s", self._name, self._said)
 
     def _let_go(self) -> _Child | None:
         with self._lock:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -20,6 +17,7 @@ from rt.sinks.encoder import probe_encoder
 from rt.sinks.file import FileSink
 from rt.sources.file import FileSource
 from tests.support.copying import UNIT, copy, frame, refusal
+from tests.support.disk import files_limited_to
 from tests.support.media import Clip, Sound, video, write_clip
 
 
@@ -109,17 +107,6 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("rt.sinks.part.os.open", denied)
     assert f"no permission to write in the folder {tmp_path}" in refusal(tmp_path / "out.mp4")
-
-
-@contextlib.contextmanager
-def files_limited_to(size_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow past a size: to it that is a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def noise(index: int) -> Frame:

@@ -16,6 +16,7 @@ from rt.errors import SinkError
 from rt.frame import Frame, Rgb
 from rt.sinks import Sink, SinkOptions, open_sink
 from rt.sinks.picture import write_picture
+from tests.support.disk import files_limited_to
 from tests.support.media import drawn
 
 
@@ -159,6 +160,18 @@ def test_no_frame_is_no_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         opened(f"{tmp_path}/frames/").close()
     assert list(tmp_path.iterdir()) == []
     assert "no frame was written" in caplog.text
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    sink = opened(f"{tmp_path}/frames/")
+    sink.write(frame(0))
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8)
+    with files_limited_to(100_000), pytest.raises(SinkError) as caught:
+        sink.write(Frame(noise, 1, Fraction(1, 25), 1))
+    assert str(caught.value) == f"cannot write {tmp_path}/frames/000001.png: file too large"
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["000000.png"]
+    sink.abort()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_address_is_refused_with_what_is_known() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from fractions import Fraction
@@ -16,6 +15,7 @@ from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import SinkOptions
 from rt.sinks.recorder import Recorder
+from tests.support.disk import files_limited_to
 from tests.support.media import drawn, video
 
 SIZE = (32, 48)
@@ -97,15 +97,11 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(
     tmp_path: Path, controls: Controls, suffix: str
 ) -> None:
     recorder = Recorder(RATE, path=tmp_path / f"out{suffix}", size=(240, 320), controls=controls)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))
-    try:
-        written = 0
+    written = 0
+    with files_limited_to(4_000_000):
         while controls.recording and written < 500:
             recorder.write(noise(written))
             written += 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not controls.recording
     recorder.write(noise(0))  # the view goes on
     notes = controls.take_notes()
@@ -137,6 +133,7 @@ from pathlib import Path
 from rt.frame import Frame
 from rt.sinks.several import open_outputs
 from rt.sinks.null import NullSink
+from tests.support.disk import files_limited_to
 from tests.support.media import drawn
 
 sink = open_outputs([sys.argv[1]], None, live=True, size=(48, 64), frame_rate=Fraction(25), window=NullSink())

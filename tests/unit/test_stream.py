@@ -200,6 +200,45 @@ def test_a_server_that_stalls_is_given_up_and_tried_again(caplog: pytest.LogCapt
     assert frames_in(server.received[1]) == [(480, 640)] * 3
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_sending_process_may_be_killed(caplog: pytest.LogCaptureFixture) -> None:
+    with tcp_server("read") as server, caplog.at_level(logging.INFO):
+        sink = StreamSink(f"tcp://127.0.0.1:{server.port}", size=SIZE, frame_rate=RATE)
+        sink.write(frame(0))
+        assert sink._child is not None
+        sink._child._process.kill()
+        index = 1
+        while "trying again" not in caplog.text:
+            sink.write(frame(index))
+            index += 1
+        for more in range(3):
+            sink.write(frame(index + more))
+        sink.close()
+    assert "what sends the stream ended with status -9; trying again" in caplog.text
+    assert frames_in(server.received[-1])[-3:] == [SIZE] * 3
+
+
+def test_a_killed_run_leaves_no_sending_process() -> None:
+    program = (
+        "import os, sys\n"
+        "from fractions import Fraction\n"
+        "from rt.frame import Frame\n"
+        "from rt.sinks import open_sink\n"
+        "from tests.support.media import drawn\n"
+        "sink = open_sink(sys.argv[1], None, size=(48, 64))\n"
+        "for index in range(10):\n"
+        "    sink.write(Frame(drawn(index, 48, 64), index, Fraction(1, 25), index))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    with tcp_server("read") as server:
+        address = f"tcp://127.0.0.1:{server.port}"
+        root = Path(__file__).parents[2]
+        killed = subprocess.run([sys.executable, "-c", program, address], cwd=root, check=False)
+        assert killed.returncode == -9
+    # The server took everything until the other end closed: the process ended by itself, in order.
+    assert frames_in(server.received[0]) == [SIZE] * 10
+
+
 def test_a_server_that_stays_away_is_tried_after_growing_pauses(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
