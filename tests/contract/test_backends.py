@@ -14,14 +14,14 @@ from onnx import TensorProto, helper
 from rt.backends import Backend, open_backend
 from rt.errors import BackendError
 from rt.styles import Style, find_style
-from tests.support.backends import NETWORKED, installed
+from tests.support.backends import NETWORKED, OPENABLE, installed, opened
 from tests.support.onnx_styles import drawn_picture, make_style, save_generator, save_graph, save_negative
 
 SIZE = (32, 48)
 node = helper.make_node
 
 
-@pytest.fixture(params=[*NETWORKED, "identity"])
+@pytest.fixture(params=OPENABLE)
 def name(request: pytest.FixtureRequest) -> str:
     return installed(request.param)
 
@@ -38,7 +38,7 @@ def style(tmp_path: Path) -> Style:
 
 @pytest.fixture(params=["latency", "throughput"])
 def backend(request: pytest.FixtureRequest, name: str, style: Style) -> Backend:
-    return open_backend(name, style, SIZE, mode=request.param).backend
+    return opened(name, style, SIZE, request.param)
 
 
 def pictures(count: int = 1, size: tuple[int, int] = SIZE) -> npt.NDArray[np.uint8]:
@@ -53,6 +53,9 @@ def test_a_backend_says_its_name_its_device_and_its_precision(backend: Backend, 
     assert backend.name == name
     if name == "identity":
         assert (backend.device, backend.precision) == ("none (pictures are copied)", "exact")
+    elif name == "tensorrt":
+        assert backend.device.startswith("GPU (Stand-in GPU, TensorRT 10.13.3.9, ")
+        assert backend.precision == "fp32"
     else:
         assert backend.device.startswith("CPU (")
         assert backend.device.endswith((" thread)", " threads)"))
@@ -166,16 +169,16 @@ def test_close_works_twice_and_a_closed_backend_refuses_pictures(backend: Backen
 
 
 def test_two_backends_work_in_two_threads_at_once(name: str, style: Style) -> None:
-    opened = [open_backend(name, style, SIZE).backend for _ in range(2)]
+    both = [opened(name, style, SIZE) for _ in range(2)]
     inputs = [pictures(2)[:1], pictures(2)[1:]]
-    expected = [one.translate(rgb) for one, rgb in zip(opened, inputs, strict=True)]
+    expected = [one.translate(rgb) for one, rgb in zip(both, inputs, strict=True)]
     wrong: list[int] = []
     together = threading.Barrier(2)
 
     def work(which: int) -> None:
         for _ in range(20):
             together.wait(30)
-            if not np.array_equal(opened[which].translate(inputs[which]), expected[which]):
+            if not np.array_equal(both[which].translate(inputs[which]), expected[which]):
                 wrong.append(which)
 
     threads = [threading.Thread(target=work, args=(which,)) for which in range(2)]

@@ -6,7 +6,6 @@ each file here. A run of all tests passes this folder over.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,13 +20,13 @@ import pytest
 from rt.backends import Mode
 from rt.backends.tensorrt import TensorRtBackend
 from tests.support import tensorrt
-from tests.support.cuda import StandIn
+from tests.support.cuda import ON_STAND_IN, StandIn
 from tests.support.onnx_styles import save_generator
 from tests.support.tensorrt.behaviour import make_plan
 
 SIZE = (32, 48)
 
-collect_ignore_glob = [] if os.environ.get("FRAMESHIFT_STAND_IN_DRIVER") else ["test_*.py"]
+collect_ignore_glob = [] if ON_STAND_IN else ["test_*.py"]
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +91,7 @@ def opened(network: Network) -> Iterator[Callable[..., TensorRtBackend]]:
 @pytest.fixture
 def one(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """One version of TensorRT, for what does not depend on it."""
-    module = tensorrt.load("10.13.3.9")
+    module = tensorrt.load(tensorrt.TYPICAL)
     install(monkeypatch, module)
     yield module
     assert module.faults == []

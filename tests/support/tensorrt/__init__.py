@@ -20,6 +20,8 @@ from tests.support.tensorrt.signatures import check_arguments
 
 VERSIONS = ("10.3.0", "10.9.0.34", "10.13.3.9", "10.16.1.11", "11.4.0.106", "1.7.1.116")
 """Those there is a description of; the last is TensorRT for RTX."""
+TYPICAL = "10.13.3.9"
+"""The version to take where it does not matter."""
 
 
 def load(version: str) -> Any:

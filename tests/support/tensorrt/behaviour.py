@@ -13,6 +13,10 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
+from engines.store import write_engine
+from rt.engine_file import EngineKey
+from rt.styles import Style
+
 MAGIC = b"stand-in engine\n"
 _DTYPES = {
     TensorProto.UINT8: "UINT8",
@@ -33,6 +37,25 @@ def make_plan(version: str, model: bytes, shape: tuple[int, ...], compute_capabi
             dimension.dim_value = length
     facts = {"version": version, "compute_capability": compute_capability}
     return MAGIC + json.dumps(facts).encode() + b"\n" + bytes(network.SerializeToString())
+
+
+def store_engine(style: Style, size: tuple[int, int], version: str = "10.13.3.9") -> EngineKey:
+    """Build the engine of a style in fp32 for the stand-in GPU and put it where the runtime looks."""
+    key = EngineKey(
+        style=style.card.name,
+        onnx_sha256=style.card.models["fp32"].sha256,
+        precision="fp32",
+        batch=1,
+        height=size[0],
+        width=size[1],
+        runtime="tensorrt",
+        runtime_version=version,
+        compute_capability="sm86",
+        device="Stand-in GPU",
+    )
+    plan = make_plan(version, style.model("fp32").read_bytes(), (1, *size, 3))
+    write_engine(key, plan, source="model.onnx", build_s=1.0, precisions={})
+    return key
 
 
 class Dims(tuple[int, ...]):

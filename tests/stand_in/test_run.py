@@ -1,0 +1,76 @@
+"""The whole program on the stand-in GPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rt.styles import find_style
+from tests.e2e.conftest import draw_clip
+from tests.support.cli import ROOT, frameshift
+from tests.support.onnx_styles import make_style
+from tests.support.tensorrt import TYPICAL
+from tests.support.tensorrt.behaviour import store_engine
+
+SIZE = (32, 44)
+
+
+def pictures(path: Path) -> npt.NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> str:
+    """A search path on which TensorRT is found."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    stand_in = (
+        f"import sys, tests.support.tensorrt as found; sys.modules[__name__] = found.load({TYPICAL!r})\n"
+    )
+    (folder / "tensorrt.py").write_text(stand_in, encoding="utf-8")
+    return os.pathsep.join([str(ROOT), str(folder)])
+
+
+def test_a_clip_translated_with_tensorrt_equals_one_translated_with_onnxruntime(
+    own_styles: Path, tmp_path: Path, packages: str
+) -> None:
+    style = find_style(make_style(own_styles))
+    clip = draw_clip(tmp_path / "clip.mp4", frames=12)
+    store_engine(style, SIZE)
+    command = ["run", clip, "--style", "drawn", "--precision", "fp32"]
+    said = {}
+    for backend in ("tensorrt", "onnxruntime"):
+        said[backend] = frameshift(
+            *command, f"{backend}.mp4", "--backend", backend, cwd=tmp_path, PYTHONPATH=packages
+        )
+        assert said[backend].returncode == 0, said[backend].stderr
+    assert said["tensorrt"].stderr.startswith(
+        "style drawn: tensorrt on GPU (Stand-in GPU, TensorRT 10.13.3.9, 3 pictures in flight, CUDA graph), "
+    )
+    found = {backend: pictures(tmp_path / f"{backend}.mp4") for backend in said}
+    assert len(found["tensorrt"]) == 12
+    assert np.array_equal(found["tensorrt"], found["onnxruntime"])
+    assert np.abs(found["tensorrt"].astype(int) - pictures(clip)).mean() > 10
+
+
+def test_a_missing_engine_ends_the_program_with_the_command_that_builds_it(
+    own_styles: Path, own_engines: Path, tmp_path: Path, packages: str
+) -> None:
+    make_style(own_styles)
+    clip = draw_clip(tmp_path / "clip.mp4", frames=2)
+    said = frameshift(
+        "run", clip, "out.mp4", "--style", "drawn", "--backend", "tensorrt", cwd=tmp_path, PYTHONPATH=packages
+    )
+    assert said.returncode == 1
+    assert said.stderr == (
+        "error: there is no engine for style drawn, fp16, 1x32x44, tensorrt 10.13.3.9, sm86 (Stand-in GPU) "
+        f"in {own_engines}; type: "
+        "frameshift-engines build drawn --precision fp16 --size 32x44 --runtime tensorrt\n"
+    )
+    assert not (tmp_path / "out.mp4").exists()
