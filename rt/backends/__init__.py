@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.card import Card
+from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
 
 BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt", "identity")
@@ -122,9 +123,10 @@ def open_backend(
 ) -> Choice:
     """Load a style for pictures of `size` = (height, width) on the backend asked for.
 
-    `auto` takes the first of `CPU_ORDER` that works here, and the first of `CPU_PRECISIONS` that the style
-    has, and says in the reason why others were passed over; a style that cannot be loaded by the one taken is
-    an error, never a reason to try the next.
+    `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
+    first of `CPU_ORDER` that works here and the first of `CPU_PRECISIONS` that the style has. It says in the
+    reason why others were passed over; on a CPU, a style that cannot be loaded by the one taken is an error,
+    never a reason to try the next.
 
     Raises:
         BackendError: a name is unknown, the backend does not work here, or it cannot load the style.
@@ -136,13 +138,18 @@ def open_backend(
         known = ", ".join(PRECISIONS)
         raise BackendError(f"no precision {precision!r}{nearest(precision, PRECISIONS)}; known: {known}")
     _check_size(style.card, size)
+    passed_over: list[str] = []
     if name == "tensorrt":
-        from rt.backends.tensorrt import open_engine
-
-        return Choice(*open_engine(style.card, size, precision, mode))
+        return _open_engine(style.card, size, precision, mode, "asked for")
+    if name == "auto":
+        try:
+            if _has_engines(style.card):
+                return _open_engine(style.card, size, precision, mode, "auto")
+        except BackendError as error:
+            passed_over.append(str(error))
     found, why = _choose_precision(style.card, precision)
     model = style.model(found)
-    name, reason = _choose() if name == "auto" else (name, "asked for")
+    name, reason = _choose(passed_over) if name == "auto" else (name, "asked for")
     if name != "identity" and precision == "auto":
         reason = f"{reason}; {why}"
     return Choice(_load(name, model, size, found, mode), reason)
@@ -177,9 +184,21 @@ def _choose_precision(card: Card, asked: str) -> tuple[str, str]:
     )
 
 
-def _choose() -> tuple[str, str]:
-    """Return the backend `auto` takes and the reason."""
-    passed_over: list[str] = []
+def _has_engines(card: Card) -> bool:
+    """Return whether an engine of a style was ever built here, for whatever machine, size or precision."""
+    return any(path.name.startswith(f"{card.name}-") for path in find_plans())
+
+
+def _open_engine(card: Card, size: tuple[int, int], precision: str, mode: Mode, why: str) -> Choice:
+    from rt.backends.tensorrt import find_engine, load_engine
+
+    engine = find_engine(card, size, precision)
+    facts = engine.facts
+    return Choice(load_engine(engine, mode), f"{why}: the {facts.key.precision} engine built {facts.built}")
+
+
+def _choose(passed_over: list[str]) -> tuple[str, str]:
+    """Return the backend `auto` takes on a CPU, and the reason, beginning with what was passed over."""
     for name in CPU_ORDER:
         status = _try(name)
         if status.works:
@@ -191,14 +210,16 @@ def _choose() -> tuple[str, str]:
 
 def _try(name: str) -> BackendStatus:
     """Open a backend on a tiny network and translate a tiny picture with it."""
-    from rt.backends.probe import try_backend
-    from rt.backends.tensorrt import try_gpu
-
     try:
-        device, version = try_gpu() if name == "tensorrt" else try_backend(name, _load)
+        if name == "tensorrt":
+            from rt.backends.tensorrt import try_gpu
+
+            return BackendStatus(name, True, *try_gpu())
+        from rt.backends.probe import try_backend
+
+        return BackendStatus(name, True, *try_backend(name, _load))
     except BackendError as error:
         return BackendStatus(name, works=False, detail=str(error))
-    return BackendStatus(name, works=True, detail=device, version=version)
 
 
 def _load(

@@ -21,6 +21,7 @@ from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.engine_file import (
     ANY_DEVICE,
     RUNTIMES,
+    Engine,
     EngineKey,
     build_command,
     engine_path,
@@ -32,8 +33,11 @@ from rt.errors import BackendError
 if TYPE_CHECKING:
     from rt.backends import Mode
 
-AUTO_PRECISION = "fp16"
-"""What `auto` takes: half the memory traffic of fp32 for the same pictures; int8 is to be measured first."""
+PRECISIONS = ("fp16", "int8", "fp32")
+"""What `auto` takes: the first of these that there is an engine of.
+
+FP16 gives the pictures of FP32 at half the memory traffic; whether INT8 is quicker depends on the GPU.
+"""
 THROUGHPUT_SLOTS = 3
 """One picture for each step: copied in, computed, copied out."""
 _RTX_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
@@ -43,27 +47,35 @@ _INSTALL = {
 }
 
 
-def open_engine(
-    card: Card, size: tuple[int, int], precision: str = "auto", mode: Mode = "latency"
-) -> tuple[TensorRtBackend, str]:
-    """Load the engine that was built for a style, a size = (height, width), a precision and this machine.
+def find_engine(card: Card, size: tuple[int, int], precision: str = "auto") -> Engine:
+    """Read the engine that was built for a style, a size = (height, width), a precision and this machine.
 
-    Of the runtimes installed, the first that has one is taken. Returns the backend and the reason for it.
+    For `auto` the first of `PRECISIONS` is taken that there is an engine of; of the runtimes installed, the
+    first that has one.
 
     Raises:
-        BackendError: PyCUDA, the driver, the GPU or TensorRT is missing, or the GPU refuses the engine.
+        BackendError: PyCUDA, the driver, the GPU or TensorRT is missing.
         EngineError: there is no such engine, or it is damaged; the message has the command that builds it.
     """
-    found = AUTO_PRECISION if precision == "auto" else precision
     gpu = find_gpu()
     runtimes = _installed_runtimes()
-    keys = [_key(card, size, found, runtime, trt.__version__, gpu) for runtime, trt in runtimes.items()]
-    key = next((key for key in keys if engine_path(key).is_file()), keys[0])
-    engine = read_engine(key)
-    trt = runtimes[key.runtime]
-    backend = TensorRtBackend(trt, engine.plan, size, found, mode, build_command(key))
-    why = f"; {found}: the same pictures as fp32, quicker" if precision == "auto" else ""
-    return backend, f"asked for; engine of {engine.facts.built}{why}"
+    keys = [
+        _key(card, size, found, runtime, trt.__version__, gpu)
+        for found in (_possible(card) if precision == "auto" else (precision,))
+        for runtime, trt in runtimes.items()
+    ]
+    return read_engine(next((key for key in keys if engine_path(key).is_file()), keys[0]))
+
+
+def load_engine(engine: Engine, mode: Mode = "latency") -> TensorRtBackend:
+    """Load an engine onto the GPU.
+
+    Raises:
+        BackendError: the GPU refuses it or is out of memory.
+    """
+    key = engine.facts.key
+    trt = load_runtime(key.runtime)
+    return TensorRtBackend(trt, engine.plan, (key.height, key.width), key.precision, mode, build_command(key))
 
 
 def load_runtime(name: str) -> Any:
@@ -216,9 +228,10 @@ class TensorRtBackend:
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
+            why = self._logger.last() + _diagnosis(trt, self._runtime, plan)
             raise BackendError(
                 f"backend tensorrt cannot load the engine with {runtime_name(trt)} on {gpu.name} "
-                f"({gpu.compute_capability}): {self._logger.last()}; type: {self._rebuild}"
+                f"({gpu.compute_capability}): {why}; type: {self._rebuild}"
             )
         self._input, self._output = _ports(trt, self._engine, (1, *self.size, 3), self._rebuild)
 
@@ -268,6 +281,15 @@ class _InFlight:
     def result(self) -> npt.NDArray[np.uint8]:
         """Wait, and copy the picture out of memory that the next one will overwrite."""
         return self._backend.finish(self._slot)
+
+
+def _possible(card: Card) -> list[str]:
+    """Return the `PRECISIONS` that a style can have an engine of; FP16 is cast from FP32 at the build."""
+    return [
+        precision
+        for precision in PRECISIONS
+        if precision in card.models or (precision == "fp16" and "fp32" in card.models)
+    ]
 
 
 def _installed_runtimes() -> dict[str, Any]:
@@ -333,6 +355,16 @@ def _in_words(trt: Any, gpu: Gpu, slots: list[Slot]) -> str:
 def runtime_name(trt: Any) -> str:
     """Return product and version: `TensorRT 10.13.3.9`, `TensorRT for RTX 1.7.1.116`."""
     return f"TensorRT{' for RTX' if hasattr(trt, 'ComputeCapability') else ''} {trt.__version__}"
+
+
+def _diagnosis(trt: Any, runtime: Any, plan: bytes) -> str:
+    """Return why an engine is not valid here, ` (UNSUPPORTED_CC)`; TensorRT for RTX alone can tell."""
+    if not hasattr(runtime, "get_engine_validity"):
+        return ""
+    _, bits = runtime.get_engine_validity(plan)
+    reasons = trt.EngineInvalidityDiagnostics.__members__.items()
+    names = [name for name, reason in reasons if int(bits) & int(reason)]
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _ports(trt: Any, engine: Any, wanted: tuple[int, ...], rebuild: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from rt.backends.tensorrt import TensorRtBackend, try_gpu
 from rt.cuda.device import find_gpu
 from rt.errors import BackendError
 from tests.stand_in.conftest import SIZE, Network
+from tests.support import tensorrt
 from tests.support.cuda import SCHEDULES, StandIn
 from tests.support.tensorrt.behaviour import make_plan
 
@@ -258,6 +259,16 @@ def test_an_engine_for_something_else_is_refused_with_the_command_that_builds_it
         "type: BUILD AGAIN"
     )
     assert gpu.held() == {}
+
+
+def test_tensorrt_for_rtx_says_in_a_word_what_is_wrong_with_an_engine(gpu: StandIn, network: Network) -> None:
+    rtx = tensorrt.load(tensorrt.VERSIONS[-1])
+    plan = make_plan(rtx.__version__, network.model, (1, *SIZE, 3), compute_capability=120)
+    with pytest.raises(
+        BackendError, match=r"the engine is for sm120, the device is sm86 \(UNSUPPORTED_CC\); "
+    ):
+        TensorRtBackend(rtx, plan, SIZE, "fp32")
+    assert rtx.faults == []
 
 
 def test_a_file_that_is_no_engine_is_refused(gpu: StandIn, one: Any) -> None:

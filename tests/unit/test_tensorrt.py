@@ -6,6 +6,7 @@ That engines run is tested on the stand-in driver, in tests/stand_in.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,12 +15,13 @@ import pytest
 
 import rt.backends.tensorrt
 from rt.backends import Mode, backend_status, open_backend
-from rt.backends.tensorrt import load_runtime, open_engine
+from rt.backends.tensorrt import load_runtime
 from rt.card import file_sha256
 from rt.cuda.device import Gpu, find_gpu
 from rt.engine_file import EngineKey, engine_path
 from rt.errors import BackendError, EngineError
 from rt.styles import Style, find_style
+from tests.support.backends import installed
 from tests.support.onnx_styles import make_style
 from tests.support.tensorrt import VERSIONS, load, module_name
 
@@ -139,17 +141,46 @@ def test_the_engine_of_this_machine_is_taken_whichever_runtime_it_is_for(
 ) -> None:
     write(key(style, runtime), b"plan of " + runtime.encode())
     write(key(style, runtime, "fp32"), b"another")
-    _, reason = open_engine(style.card, SIZE, mode="throughput")
+    reason = open_backend("tensorrt", style, SIZE, mode="throughput").reason
     version = VERSIONS[-1] if runtime == "tensorrt-rtx" else "10.13.3.9"
     assert machine == [(version, b"plan of " + runtime.encode(), SIZE, "fp16", "throughput")]
-    assert reason.startswith("asked for; engine of 20")
-    assert reason.endswith("; fp16: the same pictures as fp32, quicker")
+    assert reason.startswith("asked for: the fp16 engine built 20")
 
 
 def test_a_precision_asked_for_is_taken(style: Style, machine: list[Any]) -> None:
     write(key(style, precision="fp32"), b"plan")
-    open_engine(style.card, SIZE, "fp32")
+    open_backend("tensorrt", style, SIZE, "fp32")
     assert machine == [("10.13.3.9", b"plan", SIZE, "fp32", "latency")]
+
+
+def test_auto_takes_the_engine_of_this_machine(style: Style, machine: list[Any]) -> None:
+    write(key(style, precision="fp32"), b"plan")
+    reason = open_backend("auto", style, SIZE, mode="throughput").reason
+    assert machine == [("10.13.3.9", b"plan", SIZE, "fp32", "throughput")]
+    assert reason.startswith("auto: the fp32 engine built 20")
+
+
+def test_auto_says_why_it_takes_none_of_the_engines(style: Style, machine: list[Any]) -> None:
+    installed("openvino")
+    write(replace(key(style), device="NVIDIA A100"), b"plan")
+    choice = open_backend("auto", style, SIZE)
+    assert (choice.backend.name, machine) == ("openvino", [])
+    assert choice.reason.startswith(
+        "auto: there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9"
+    )
+    assert "has device NVIDIA A100 instead of NVIDIA H100; type: frameshift-engines build" in choice.reason
+
+
+def test_auto_without_engines_does_not_ask_for_a_gpu(
+    style: Style, machine: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("openvino")
+
+    def fail() -> Gpu:
+        raise AssertionError("nobody needs a GPU")
+
+    monkeypatch.setattr(rt.backends.tensorrt, "find_gpu", fail)
+    assert open_backend("auto", style, SIZE).reason == "auto: first choice on a CPU; fp32: there is no int8"
 
 
 def test_a_missing_engine_is_said_with_what_was_looked_for_and_the_command_that_builds_it(
@@ -172,7 +203,7 @@ def test_a_damaged_engine_is_refused_also_where_another_runtime_has_one(
         write(key(style, runtime), b"plan")
     engine_path(key(style)).write_bytes(b"pla_")
     with pytest.raises(EngineError, match="is damaged: its SHA-256 is not the one of its facts; type: "):
-        open_engine(style.card, SIZE)
+        open_backend("tensorrt", style, SIZE)
     assert machine == []
 
 

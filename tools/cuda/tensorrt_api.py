@@ -51,6 +51,15 @@ USED: dict[str, tuple[str, ...]] = {
     "ILogger.Severity": ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"),
     "Runtime": ("__init__", "deserialize_cuda_engine", "get_engine_validity"),
     "EngineValidity": ("VALID", "SUBOPTIMAL", "INVALID"),
+    "EngineInvalidityDiagnostics": (
+        "VERSION_MISMATCH",
+        "UNSUPPORTED_CC",
+        "OLD_CUDA_DRIVER",
+        "OLD_CUDA_RUNTIME",
+        "INSUFFICIENT_GPU_MEMORY",
+        "MALFORMED_ENGINE",
+        "CUDA_ERROR",
+    ),
     "ICudaEngine": (
         "num_io_tensors",
         "get_tensor_name",

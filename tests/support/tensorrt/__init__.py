@@ -50,16 +50,28 @@ def _make_class(module: Any, name: str, members: dict[str, Any]) -> Any:
     if members and all(isinstance(facts, int) for facts in members.values()):
         # Members have the numbers of their version, which differ: a number written down would show.
         return enum.Enum(leaf, members, type=_Number)
-    behaviour: type = (BEHAVIOUR | BUILDING).get(name, object)
-    content: dict[str, Any] = {"trt": module}
+    behaviour: type = (BEHAVIOUR | BUILDING).get(name, _Nothing)
+    # Not inherited: what the behaviour can do and this version does not have must not be there.
+    content = {
+        name: own for name, own in vars(behaviour).items() if name.startswith("_") and name not in _MADE
+    }
+    content["trt"] = module
     for member, facts in members.items():
         done = getattr(behaviour, member, None)
         if isinstance(facts, str):
             content[member] = _attribute(member, facts, done)
         elif member not in ("__getitem__", "__len__"):
             content[member] = _method(module, name, member, facts, done)
-    kind = type(leaf, (_Strict, *(() if behaviour is object else (behaviour,))), content)
-    return kind
+    bases = [base for base in behaviour.__bases__ if base is not object]
+    return type(leaf, (_Strict, *bases), content)
+
+
+class _Nothing:
+    """The behaviour of a class that only has to be there."""
+
+
+_MADE = ("__dict__", "__weakref__")
+"""What a class has that Python makes for it."""
 
 
 class _Number:

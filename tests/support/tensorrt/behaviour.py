@@ -89,6 +89,18 @@ class Runtime:
         engine._take(model)
         return engine
 
+    def get_engine_validity(self, buffer: bytes) -> tuple[Any, int]:
+        """Return a verdict and the reasons for it, as bits; TensorRT for RTX alone has this."""
+        head, _, _ = bytes(buffer)[len(MAGIC) :].partition(b"\n")
+        facts, reasons = json.loads(head), self.trt.EngineInvalidityDiagnostics
+        found = 0
+        if facts["version"] != self.trt.__version__:
+            found |= int(reasons.VERSION_MISMATCH)
+        if facts["compute_capability"] != 86:
+            found |= int(reasons.UNSUPPORTED_CC)
+        validity = self.trt.EngineValidity
+        return validity.INVALID if found else validity.VALID, found
+
     def __del__(self) -> None:
         _needs_context(self)
 
