@@ -37,9 +37,11 @@ class Comparison:
     frames: int
 
     def __str__(self) -> str:
+        frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
+        largest = f"{self.largest} level{'' if self.largest == 1 else 's'}"
         return (
-            f"PSNR {self.psnr_db:.1f} dB on {self.frames} frames "
-            f"(worst frame {self.worst_db:.1f} dB, largest difference {self.largest} levels)"
+            f"PSNR {self.psnr_db:.1f} dB on {frames} "
+            f"(worst frame {self.worst_db:.1f} dB, largest difference {largest})"
         )
 
 

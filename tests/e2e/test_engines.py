@@ -12,6 +12,7 @@ from tests.support.cli import LIMIT_S, environment
 from tests.support.media import Clip, write_clip
 from tests.support.networks import foreign, save_residual
 from tests.support.onnx_styles import make_style
+from tests.support.rtx import load_rtx
 
 
 def engines(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -111,3 +112,36 @@ def test_a_size_that_does_not_fit_is_refused(place: Path) -> None:
     assert said.stderr.rstrip().endswith("type: --size 32x48")
     said = engines("build", "./drawn", "--size", "256", cwd=place)
     assert said.stderr == "error: --size 256 is no height and width; type for example: --size 256x448\n"
+
+
+def test_build_names_the_engine_that_list_and_inspect_know(place: Path) -> None:
+    load_rtx()
+    ordered = ("build", "./drawn", "--size", "32x48", "--target", "sm89", "--runtime", "tensorrt-rtx")
+    said = engines(*ordered, cwd=place)
+    assert said.returncode == 0, said.stderr
+    path, _, facts = said.stdout.rstrip().partition(": ")
+    assert Path(path).is_file()
+    assert "MB, built in " in facts
+    assert facts.endswith(", convolutions: 6 fp16")
+    assert said.stderr.startswith("building style drawn, fp16, 1x32x48, tensorrt-rtx ")
+    again = engines(*ordered, cwd=place)
+    assert again.stdout.startswith(f"{path}: ")
+    assert ", was there already, " in again.stdout
+    assert again.stderr == ""
+    listed = engines("list", cwd=place)
+    assert listed.stdout.splitlines()[0].split()[:2] == ["style", "precision"]
+    assert listed.stdout.splitlines()[1].split()[:3] == ["drawn", "fp16", "1x32x48"]
+    assert listed.stdout.rstrip().endswith("ok")
+    inspected = engines("inspect", path, cwd=place)
+    assert inspected.stdout.splitlines()[0] == path
+    assert "  convolutions, as the plan reads: 6 in fp16" in inspected.stdout.splitlines()
+    verified = engines("verify", "./drawn", "--frames", "clip.mp4", "--precision", "fp16", cwd=place)
+    assert verified.returncode == 0
+    assert f"{Path(path).name}: not run: " in verified.stdout
+
+
+def test_help_names_every_command(place: Path) -> None:
+    said = engines("--help", cwd=place)
+    assert said.returncode == 0
+    for command in ("quantize", "verify", "build", "adopt", "list", "inspect"):
+        assert f"• {command} " in said.stdout
