@@ -19,6 +19,9 @@ _HOLD = 0.75
 """Share of the earlier change that is held, where the motion is followed well."""
 _CALM, _SPAN = 0.02 * 255, 0.05 * 255
 """Levels by which the followed picture may be wrong before the share falls, and over which it falls to 0."""
+_FLICKER, _FLICKER_SPAN = 12, 16
+"""Levels by which the change may differ from the one before and count as flicker, and over which the share
+falls to 0: a change that is really another, as behind an object that is gone, would show as its ghost."""
 _CUT = 0.15 * 255
 """Mean difference of two frames, in levels, above which another scene begins."""
 _LOST = 0.5
@@ -99,11 +102,12 @@ class _Scene:
         x, y = self._motion(gray)
         held = cv2.remap(self.delta, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         followed = cv2.remap(self.gray, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        wrong = cv2.blur(cv2.absdiff(gray, followed).astype(np.float32), (_BLUR_PX, _BLUR_PX))
-        trust = np.clip(1 - (wrong - _CALM) / _SPAN, 0, 1)
+        trust = _trust(cv2.absdiff(gray, followed).astype(np.float32), _CALM, _SPAN)
         self.gray, self.delta = gray, delta
         if trust.mean() > _LOST:
-            self.delta = np.asarray(delta + (amount * _HOLD * trust)[..., None] * (held - delta), np.float32)
+            other = held - delta
+            trust *= _trust(np.abs(other).mean(axis=2), _FLICKER, _FLICKER_SPAN)
+            self.delta = np.asarray(delta + (amount * _HOLD * trust)[..., None] * other, np.float32)
         return self.delta
 
     def _motion(self, gray: _Gray) -> tuple[_Floats, _Floats]:
@@ -114,6 +118,12 @@ class _Scene:
             return x, y
         flow = np.asarray(self.flow.calc(gray, self.gray, None), np.float32)  # type: ignore[call-overload]
         return x + flow[..., 0], y + flow[..., 1]
+
+
+def _trust(difference: _Floats, good: float, span: float) -> _Floats:
+    """Return 1 where the mean difference around is up to `good`, 0 from `good + span` on: float32[h, w]."""
+    around = cv2.blur(difference, (_BLUR_PX, _BLUR_PX))
+    return np.asarray(np.clip(1 - (around - good) / span, 0, 1), np.float32)
 
 
 def _flow_for(gray: _Gray) -> cv2.DISOpticalFlow | None:

@@ -146,7 +146,7 @@ def test_black_pictures_are_steadied_like_others() -> None:
     steady, black = Steady(1), flat(0)
     for number in range(4):
         assert np.array_equal(steady.steady(black, flat(0)), black), number
-    assert np.array_equal(steady.steady(black, flat(40)), flat(10))
+    assert np.array_equal(steady.steady(black, flat(8)), flat(2))
 
 
 def test_a_fade_from_black_shows_the_picture_not_the_black_before() -> None:
@@ -167,10 +167,25 @@ def test_only_what_cannot_be_followed_is_shown_as_the_network_made_it() -> None:
     before, after = scene(), scene()
     before[20:40, 20:50], after[20:40, 20:50] = 0, 200  # a lamp goes on
     steady = Steady(1)
-    steady.steady(before, before + 20)
-    held = differences(steady.steady(after, after - 20), after - 20)
+    steady.steady(before, before + 16)
+    held = differences(steady.steady(after, after + 4), after + 4)
     assert held[23:37, 23:47].max() == 0
-    assert held[4:14, 76:].min() == 30  # three quarters of the change before, a quarter of this one
+    assert held[4:14, 76:].min() == 9  # three quarters of the change before, a quarter of this one
+
+
+def test_another_change_of_the_same_scene_is_no_flicker_and_leaves_no_ghost() -> None:
+    steady, picture = Steady(1), scene()
+    halo = np.asarray(picture + 20, np.uint8)
+    halo[20:44, 30:60] -= 60  # what a network makes dark around an object
+    for _ in range(8):
+        steady.steady(picture, halo)
+    found = differences(steady.steady(picture, picture + 20), picture + 20)
+    assert found[23:41, 33:57].max() == 0
+    for levels, held in ((10, 7.5), (20, 7.5), (27, 1.3), (28, 0)):  # all, half, hardly any, none of it
+        steady = Steady(1)
+        steady.steady(flat(100), flat(150))
+        shown = differences(steady.steady(flat(100), flat(150 - levels)), flat(150 - levels))
+        assert abs(shown - held).max() <= 0.5, levels
 
 
 def test_the_result_never_leaves_the_levels() -> None:
@@ -187,7 +202,7 @@ def test_the_result_never_leaves_the_levels() -> None:
 def test_the_smallest_pictures_are_steadied_too(size: tuple[int, int]) -> None:
     steady, picture = Steady(1), flat(100, size)
     assert np.array_equal(steady.steady(picture, flat(140, size)), flat(140, size))
-    assert np.array_equal(steady.steady(picture, flat(120, size)), flat(135, size))
+    assert np.array_equal(steady.steady(picture, flat(132, size)), flat(138, size))
 
 
 def test_the_amount_changes_without_a_jump() -> None:
@@ -201,7 +216,7 @@ def test_the_amount_changes_without_a_jump() -> None:
     flickers = Steady(0.4)
     before = flickers.steady(picture, flat(140))
     flickers.amount = 1
-    assert differences(flickers.steady(picture, flat(160)), before).max() == 5  # a quarter of 20, at once
+    assert differences(flickers.steady(picture, flat(148)), before).max() == 2  # a quarter of 8, at once
     flickers.amount = 0
     flickers.steady(picture, flat(200))
     flickers.amount = 1
