@@ -58,7 +58,7 @@ def measure_translation(
     metrics = _measure_distances(translated[:count], held_back, inputs[:count], reference)
     shares = [share_called_target(classifier, pictures) for pictures in (translated, reals, inputs)]
     metrics["called_target"] = Measured(*shares)
-    return {**_rounded(metrics), "compared": count}
+    return {**rounded(metrics), "compared": count}
 
 
 def measure_drawn(drawn: Pictures, reals: Pictures) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def measure_drawn(drawn: Pictures, reals: Pictures) -> dict[str, Any]:
     reference, held_back = reals[0::2][:count], reals[1::2][:count]
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, rgb.shape, dtype=np.uint8) for rgb in drawn[:count]]
-    return {**_rounded(_measure_distances(drawn[:count], held_back, noise, reference)), "compared": count}
+    return {**rounded(_measure_distances(drawn[:count], held_back, noise, reference)), "compared": count}
 
 
 def measure_pairs(inputs: Pictures, translated: Pictures, wanted: Pictures) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def measure_pairs(inputs: Pictures, translated: Pictures, wanted: Pictures) -> d
         _compare_all(found, wanted) for found in (translated, wanted, inputs)
     ]  # in the order of the fields of Measured
     return {
-        **_rounded({name: Measured(*(column[name] for column in columns)) for name in columns[0]}),
+        **rounded({name: Measured(*(column[name] for column in columns)) for name in columns[0]}),
         "compared": len(wanted),
     }
 
@@ -133,7 +133,7 @@ def measure_steadiness(
                 _levels(found, fake, mask),
             ]
         )
-    return _rounded({"warping": Measured(*np.mean(errors, axis=0).tolist())})
+    return rounded({"warping": Measured(*np.mean(errors, axis=0).tolist())})
 
 
 def train_domain_classifier(domain_A: Pictures, domain_B: Pictures, steps: int = 300) -> nn.Module:
@@ -143,6 +143,14 @@ def train_domain_classifier(domain_A: Pictures, domain_B: Pictures, steps: int =
     with torch.random.fork_rng(devices=()):  # a run that validates in its middle goes on as if it had not
         torch.manual_seed(0)
         return _train_classifier(_classifier(), set_A, set_B, rng, steps)
+
+
+def rounded(metrics: dict[str, Measured]) -> dict[str, Any]:
+    """Return the metrics as a JSON object, to four digits behind the point."""
+    return {
+        name: {key: round(value, 4) for key, value in asdict(found).items()}
+        for name, found in metrics.items()
+    }
 
 
 def _train_classifier(
@@ -213,10 +221,3 @@ def _levels(found: Tensor, wanted: Tensor, mask: Tensor) -> float:
     """Return the mean absolute difference in levels where the mask is 1."""
     difference = (found.float() - wanted.float()).abs() * mask
     return 127.5 * (difference.sum() / (mask.sum() * found.shape[1]).clamp_min(1.0)).item()
-
-
-def _rounded(metrics: dict[str, Measured]) -> dict[str, Any]:
-    return {
-        name: {key: round(value, 4) for key, value in asdict(found).items()}
-        for name, found in metrics.items()
-    }
