@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +13,29 @@ Rgb = npt.NDArray[np.uint8]
 """uint8[H, W, 3] RGB, C-contiguous unless said otherwise."""
 
 
+class Stored(Protocol):
+    """A picture in the form that a file stores, cheaper to carry than RGB; see `rt.planes.Planes`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        ...
+
+    @property
+    def rgb(self) -> Rgb:
+        """The picture as uint8[H, W, 3] RGB; converted when asked for the first time."""
+        ...
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
     """One upright picture of a stream.
 
-    The receiver of a frame may read `rgb` for as long as it likes and never writes to it.
+    The receiver of a frame may read it for as long as it likes and never writes to it.
     """
 
-    rgb: Rgb
-    """uint8[H, W, 3] RGB, upright (any rotation of the file is already applied)."""
+    picture: Rgb | Stored
+    """The picture, upright (any rotation of the file is already applied); `rgb` gives it as RGB."""
     pts: int
     """Presentation time in units of `time_base`, exactly as the source gave it."""
     time_base: Fraction
@@ -29,10 +44,27 @@ class Frame:
     """Number of this frame in its source, from 0."""
     captured_s: float | None = None
     """`time.perf_counter()` at the moment a live source had the picture; None for recorded ones."""
-    before: Rgb | None = None
-    """The picture as it came, where `rgb` is a translation of it: the same size, never written to."""
+    origin: Frame | None = None
+    """The frame as it came, where this one is a translation of it."""
     stale: bool = False
     """True where a live source shows its last picture again, because no new one comes."""
+
+    @property
+    def rgb(self) -> Rgb:
+        """uint8[H, W, 3] RGB. Asking for it costs a conversion where the picture is stored otherwise."""
+        return self.picture if isinstance(self.picture, np.ndarray) else self.picture.rgb
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        if isinstance(self.picture, np.ndarray):
+            return self.picture.shape[0], self.picture.shape[1]
+        return self.picture.size
+
+    @property
+    def before(self) -> Rgb | None:
+        """The picture as it came, uint8[H, W, 3] RGB, where this frame is a translation of it."""
+        return None if self.origin is None else self.origin.rgb
 
     @property
     def time_s(self) -> float:

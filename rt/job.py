@@ -96,7 +96,7 @@ def describe(status: Status) -> str:
 def _controls(job: Job) -> Controls:
     """Return the knobs; a viewer can switch to the style asked for and to all that are listed."""
     styles = [job.style]
-    if not job.outputs:
+    if not job.outputs or WINDOW in job.outputs:
         listed = [entry.name for entry in list_styles() if entry.style is not None]
         styles = listed if job.style in listed else [job.style, *listed]
     return Controls(styles, job.style, job.strength, job.steady, job.compare)

@@ -22,7 +22,7 @@ UNSPECIFIED = 2
 RANGE_LIMITED, RANGE_FULL = 1, 2
 """Colour codes of ISO/IEC 23091-2, as FFmpeg and H.264 write them."""
 
-BILINEAR, FULL_CHROMA_OUT, ACCURATE_ROUNDING = 1 << 1, 1 << 13, 1 << 18
+BILINEAR, AREA, FULL_CHROMA_OUT, ACCURATE_ROUNDING = 1 << 1, 1 << 5, 1 << 13, 1 << 18
 """Flags of libswscale; PyAV 17 has no names for the last two."""
 
 _KNOWN_MATRICES = frozenset({MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M, MATRIX_2020})

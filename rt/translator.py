@@ -6,11 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from rt.backends import Backend, Pending
 from rt.controls import Controls
 from rt.errors import SourceError
 from rt.fit import DETAILS, Detail, lay_back, shrink
-from rt.frame import Frame, Rgb
+from rt.frame import Frame, Rgb, Stored
+from rt.planes import Planes
 from rt.steady import Steady
 
 
@@ -83,19 +86,30 @@ class Translator:
             self._steady.reset()
 
     def _start(self, frame: Frame) -> _Flight:
-        small_in = shrink(frame.rgb, self._backend.size)
+        small_in = _shrunk(frame.picture, self._backend.size)
         return _Flight(frame, small_in, self._backend.start(small_in[None]))
 
     def _finish(self, flight: _Flight) -> Frame:
         frame, small_in = flight.frame, flight.small_in
         self._steady.amount = self._controls.steady
         small_out = self._steady.steady(small_in, flight.pending.result()[0])
-        rgb = lay_back(frame.rgb, small_in, small_out, self._controls.strength, self._detail)
-        return replace(frame, rgb=rgb, before=frame.rgb)
+        strength, picture = self._controls.strength, frame.picture
+        if isinstance(picture, Planes) and self._detail == "keep":
+            laid: Rgb | Stored = picture.changed(small_in, small_out, strength)
+        else:
+            laid = lay_back(frame.rgb, small_in, small_out, strength, self._detail)
+        return replace(frame, picture=laid, origin=frame)
 
     def _land(self, flying: deque[_Flight]) -> Iterator[Frame]:
         while flying:
             yield self._finish(flying.popleft())
+
+
+def _shrunk(picture: Rgb | Stored, size: tuple[int, int]) -> Rgb:
+    """Return the network's picture, uint8[h, w, 3] RGB of `size` = (height, width)."""
+    if isinstance(picture, Planes) and size[0] <= picture.size[0] and size[1] <= picture.size[1]:
+        return picture.shrink(size)
+    return shrink(picture if isinstance(picture, np.ndarray) else picture.rgb, size)
 
 
 @dataclass(frozen=True)

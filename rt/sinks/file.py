@@ -98,8 +98,8 @@ class FileSink:
         with self._lock:
             if self._part is None:
                 raise SinkError(f"cannot write {self._path}: it is closed")
-            if frame.rgb.shape[:2] != self._size:
-                found, wanted = frame.rgb.shape, self._size
+            if frame.size != self._size:
+                found, wanted = frame.size, self._size
                 raise SinkError(
                     f"cannot write {self._path}: a frame of {found[1]}x{found[0]} came, "
                     f"the file was opened for {wanted[1]}x{wanted[0]}"

@@ -107,7 +107,7 @@ class Recorder:
             self._sink.abort()
 
     def _record(self, frame: Frame) -> None:
-        size = (frame.rgb.shape[0], frame.rgb.shape[1])
+        size = frame.size
         if self._sink is not None and size != self._size:
             self._finish()
         if self._sink is None:

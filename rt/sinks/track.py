@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from rt.frame import Frame
 from rt.media import ACCURATE_ROUNDING, BILINEAR, RANGE_LIMITED, Orientation, VideoFacts, rational
+from rt.planes import FORMAT, Planes
 from rt.sinks.encoder import Encoder
 
 _log = logging.getLogger(__name__)
@@ -72,14 +73,7 @@ class VideoTrack:
 
     def write(self, frame: Frame, shift_s: Fraction) -> Fraction | None:
         """Encode a frame, `shift_s` later than it says; return up to what time the file is written."""
-        picture = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
-        picture.colorspace = self._colour.matrix  # what the conversion is to compute with
-        picture = self._reformatter.reformat(
-            picture,
-            format=self.stream.pix_fmt,
-            dst_color_range=RANGE_LIMITED,
-            interpolation=_SCALING,
-        )
+        picture = self._stored(frame)
         picture.color_range = RANGE_LIMITED
         picture.color_primaries, picture.color_trc = self._colour.primaries, self._colour.transfer
         picture.pts, picture.time_base = self._place(frame, shift_s), self._unit
@@ -95,6 +89,20 @@ class VideoTrack:
         """Say in the log how many frames could not keep their time."""
         if self._moved:
             _log.warning("%s: %d frames were closer than its clock and were moved", path, self._moved)
+
+    def _stored(self, frame: Frame) -> av.VideoFrame:
+        """Return the picture in the encoder's pixel format: as it came where it came so."""
+        plain = self._orientation == Orientation() and self.stream.pix_fmt == FORMAT
+        if plain and isinstance(frame.picture, Planes) and frame.picture.matrix == self._colour.matrix:
+            return frame.picture.encodable()
+        picture = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
+        picture.colorspace = self._colour.matrix  # what the conversion is to compute with
+        return self._reformatter.reformat(
+            picture,
+            format=self.stream.pix_fmt,
+            dst_color_range=RANGE_LIMITED,
+            interpolation=_SCALING,
+        )
 
     def _describe(self, video: VideoFacts, size: tuple[int, int]) -> None:
         height, width = self._orientation.stored_size(*size)

@@ -14,10 +14,9 @@ import av.error
 import av.packet
 import av.stream
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from rt.errors import DamagedSource, SourceError, nearest
-from rt.frame import Frame, Rgb
+from rt.frame import Frame, Rgb, Stored
 from rt.media import (
     Chapter,
     Colour,
@@ -30,10 +29,10 @@ from rt.media import (
     rational,
     reason,
 )
+from rt.planes import Converter, Planes
 from rt.sources import SourceInfo
 from rt.sources.continuity import Continuity
 from rt.sources.excerpt import Excerpt
-from rt.sources.pixels import as_rgb
 from rt.sources.timeline import Timeline
 
 _log = logging.getLogger(__name__)
@@ -79,7 +78,7 @@ class FileSource:
             raise
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield every frame in order; uint8[H, W, 3] RGB, upright, all of the first frame's size.
+        """Yield every frame in order, upright, all of the first frame's size.
 
         Raises:
             DamagedSource: after the last frame, where the file ends early or is damaged.
@@ -103,7 +102,7 @@ class FileSource:
         chapters = self._excerpt.chapters(_chapters(self._container))
         self.companions = Companions(others, chapters, self._container.metadata, self._stream.metadata)
         self._stream.thread_type = "AUTO"
-        self._reformatter = VideoReformatter()
+        self._converter = Converter()
         self._timeline = Timeline(self._path, self._container, self._stream)
         self._continuity = Continuity(self._container)
         self._excerpt.seek(self._container, self._stream)
@@ -162,8 +161,8 @@ class FileSource:
                     placed = next(self._pictures, None)
                 if placed is None:
                     break
-                rgb = self._rgb(placed[0])
-            yield Frame(rgb=rgb, pts=placed[1] - shift, time_base=unit, index=index)
+                picture = self._picture(placed[0])
+            yield Frame(picture, pts=placed[1] - shift, time_base=unit, index=index)
             index += 1
         self.companions.ended = True
         self._timeline.warn()
@@ -174,13 +173,17 @@ class FileSource:
         if damage := self._timeline.damage(self._excerpt.end_s if self._cut else None):
             raise DamagedSource(f"{self._path} {damage}")
 
-    def _rgb(self, picture: av.VideoFrame) -> Rgb:
-        matrix = known_matrix(int(picture.colorspace), picture.height)
+    def _picture(self, decoded: av.VideoFrame) -> Rgb | Stored:
+        """Return the picture as it is stored where it can stay so, else upright and as RGB."""
+        matrix, size = known_matrix(int(decoded.colorspace), decoded.height), self._coded_size
+        as_first = self._orientation == Orientation() and (decoded.height, decoded.width) == size
+        if as_first and Planes.can_hold(decoded):
+            return Planes(decoded, matrix, self._converter)
         try:
-            rgb = as_rgb(picture, self._reformatter, self._coded_size, matrix)
+            rgb = self._converter.convert(decoded, size, matrix)
         except (av.error.FFmpegError, ValueError) as error:
             raise SourceError(
-                f"cannot read {self._path}: its pixel format {picture.format.name} cannot be turned into RGB "
+                f"cannot read {self._path}: its pixel format {decoded.format.name} cannot be turned into RGB "
                 f"({reason(error)})"
             ) from None
         return self._orientation.upright(rgb)

@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import MATRIX_601, UNSPECIFIED, Orientation, known_matrix, reason
-from rt.sources.pixels import as_rgb
+from rt.planes import as_rgb
 
 _UPRIGHT = {
     2: Orientation(flip_columns=True),

@@ -1,39 +1,14 @@
-"""Decoded pictures as RGB arrays, and pictures of another size fitted into the first one's."""
+"""Pictures of another size fitted into the first one's."""
 
 from __future__ import annotations
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from rt.frame import Rgb
-from rt.media import ACCURATE_ROUNDING, BILINEAR, FULL_CHROMA_OUT, RANGE_FULL
+from rt.media import ACCURATE_ROUNDING, BILINEAR
 
-_SCALING = BILINEAR | ACCURATE_ROUNDING | FULL_CHROMA_OUT
-"""Exact to half a level. The faster defaults darken every picture by one level and miss by up to three."""
-
-
-def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], matrix: int) -> Rgb:
-    """Return a decoded picture as uint8[height, width, 3] RGB of `size` = (height, width).
-
-    `matrix` is the code of its RGB to YUV matrix, see `rt.media`. Transparency is left out: the colours
-    come as they are stored.
-
-    Raises:
-        av.error.FFmpegError, ValueError: libswscale cannot read its pixel format.
-    """
-    if not picture.format.is_rgb and not picture.format.has_palette:
-        picture.colorspace = matrix
-    converted = reformatter.reformat(
-        picture,
-        width=size[1],
-        height=size[0],
-        format="rgb24",
-        src_color_range=int(picture.color_range) or None,
-        dst_color_range=RANGE_FULL,
-        interpolation=_SCALING,
-    )
-    return np.asarray(converted.to_ndarray(), dtype=np.uint8)
+_SCALING = BILINEAR | ACCURATE_ROUNDING
 
 
 def letterboxed(rgb: Rgb, size: tuple[int, int]) -> Rgb:

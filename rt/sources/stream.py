@@ -20,9 +20,9 @@ from av.video.reformatter import VideoReformatter
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import known_matrix, rational, reason
+from rt.planes import as_rgb
 from rt.sources import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource
-from rt.sources.pixels import as_rgb
 
 _log = logging.getLogger(__name__)
 

@@ -272,7 +272,7 @@ def test_compared_outputs_are_twice_as_wide_and_recordings_of_the_view_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = 255 - drawn(0, *SIZE)
-    both = replace(frame(0), before=before)
+    both = replace(frame(0), origin=replace(frame(0), picture=before))
     for live in (False, True):
         names = [f"{tmp_path}/{name}" for name in ("out.mp4", "frames/")]
         several = open_outputs(names, None, SinkOptions(overwrite=True), live=live, size=SIZE, compare=True)

@@ -158,7 +158,8 @@ SIZE = (240, 320)
 
 def picture(index: int = 0, stale: bool = False) -> Frame:
     rgb = drawn(index, *SIZE)
-    return Frame(rgb, index, Fraction(1, 25), index, before=255 - rgb, stale=stale)
+    origin = Frame(255 - rgb, index, Fraction(1, 25), index)
+    return Frame(rgb, index, Fraction(1, 25), index, origin=origin, stale=stale)
 
 
 def status() -> Status:
@@ -396,7 +397,8 @@ def state(): return f"{controls.style} {controls.strength} {controls.compare} {c
 said, until, index = "", time.monotonic() + 5, 0
 try:
     while time.monotonic() < until:
-        sink.write(Frame(rgb, index, Fraction(1, 25), index, before=rgb))
+        plain = Frame(rgb, index, Fraction(1, 25), index)
+        sink.write(Frame(rgb, index, Fraction(1, 25), index, origin=plain))
         index += 1
         if index > 10 and said != state():
             said, until = state(), time.monotonic() + 5

@@ -1,0 +1,168 @@
+"""Pictures as most video files store them, changed without a detour through RGB.
+
+At 1080p turning every frame into RGB and back costs more than a small network does. The change that a network
+makes is a difference, and differences of RGB are differences of YUV times a matrix; so the change is turned
+into YUV at the network's size and laid over the stored planes. What is not changed keeps its exact bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
+
+from rt.frame import Rgb
+from rt.media import (
+    ACCURATE_ROUNDING,
+    AREA,
+    BILINEAR,
+    FULL_CHROMA_OUT,
+    MATRIX_240M,
+    MATRIX_709,
+    MATRIX_2020,
+    MATRIX_FCC,
+    RANGE_FULL,
+)
+
+FORMAT = "yuv420p"
+_SCALING = BILINEAR | ACCURATE_ROUNDING | FULL_CHROMA_OUT
+"""Exact to half a level. The faster defaults darken every picture by one level and miss by up to three."""
+_SHRINKING = AREA | ACCURATE_ROUNDING | FULL_CHROMA_OUT
+_WEIGHTS = {
+    MATRIX_709: (0.2126, 0.0722),
+    MATRIX_FCC: (0.30, 0.11),
+    MATRIX_240M: (0.212, 0.087),
+    MATRIX_2020: (0.2627, 0.0593),
+}
+"""Matrix → shares of red and blue in the brightness; the others have those of BT.601."""
+_WEIGHTS_601 = (0.299, 0.114)
+
+Plane = npt.NDArray[np.uint8]
+"""uint8[H, W], rows may lie apart."""
+
+
+def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], matrix: int) -> Rgb:
+    """Return a decoded picture as uint8[height, width, 3] RGB of `size` = (height, width).
+
+    `matrix` is the code of its RGB to YUV matrix, see `rt.media`. Transparency is left out: the colours
+    come as they are stored.
+
+    Raises:
+        av.error.FFmpegError, ValueError: libswscale cannot read its pixel format.
+    """
+    if not picture.format.is_rgb and not picture.format.has_palette:
+        picture.colorspace = matrix
+    converted = reformatter.reformat(
+        picture,
+        width=size[1],
+        height=size[0],
+        format="rgb24",
+        src_color_range=int(picture.color_range) or None,
+        dst_color_range=RANGE_FULL,
+        interpolation=_SHRINKING if size[0] < picture.height else _SCALING,
+    )
+    return np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
+
+
+class Converter:
+    """Turns planes into RGB; shared by the pictures of one stream, because setting it up is dear."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_size: dict[tuple[int, int], VideoReformatter] = {}
+
+    def convert(self, frame: av.VideoFrame, size: tuple[int, int], matrix: int) -> Rgb:
+        """Return uint8[height, width, 3] RGB of `size` = (height, width)."""
+        with self._lock:
+            reformatter = self._by_size.setdefault(size, VideoReformatter())
+            return as_rgb(frame, reformatter, size, matrix)
+
+
+class Planes:
+    """One picture as 8-bit 4:2:0 of limited range: brightness at full size, colour at half of it."""
+
+    def __init__(self, frame: av.VideoFrame, matrix: int, converter: Converter) -> None:
+        """Take a decoded frame for which `can_hold` is true; `matrix` is its RGB to YUV matrix."""
+        self.matrix = matrix
+        """Code of the RGB to YUV matrix, one of the known ones."""
+        self._frame = frame
+        self._converter = converter
+        self._packed: Plane | None = None
+
+    @staticmethod
+    def can_hold(frame: av.VideoFrame) -> bool:
+        """Say whether a decoded frame is stored this way, with an even height and width."""
+        even = frame.width % 2 == 0 and frame.height % 2 == 0
+        return frame.format.name == FORMAT and frame.color_range != RANGE_FULL and even
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self._frame.height, self._frame.width
+
+    @cached_property
+    def rgb(self) -> Rgb:
+        """The picture as uint8[H, W, 3] RGB, exact to half a level."""
+        return self._converter.convert(self._frame, self.size, self.matrix)
+
+    def shrink(self, size: tuple[int, int]) -> Rgb:
+        """Return the picture at `size` = (height, width), no larger than its own, as uint8[h, w, 3] RGB."""
+        if size == self.size:
+            return self.rgb
+        return self._converter.convert(self._frame, size, self.matrix)
+
+    def changed(self, small_in: Rgb, small_out: Rgb, strength: float) -> Planes:
+        """Return the picture with the network's change `small_out - small_in`, enlarged, laid over it.
+
+        `strength` in [0, 1] goes from this picture itself to the full change. Sums saturate at 0 and 255.
+        """
+        if strength == 0:
+            return self
+        change = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_32F)
+        change = np.rint(cv2.transform(change, _difference_matrix(self.matrix))).astype(np.int16)
+        laid, packed = _new_frame(*self.size)
+        for number, (before, after) in enumerate(zip(_views(self._frame), _views(laid), strict=True)):
+            enlarged = cv2.resize(change[..., number], before.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            cv2.add(before, enlarged, dst=after, dtype=cv2.CV_8U)
+        found = Planes(laid, self.matrix, self._converter)
+        found._packed = packed
+        return found
+
+    def encodable(self) -> av.VideoFrame:
+        """Return a new frame for one encoder, which writes its times on it."""
+        if self._packed is not None:
+            return av.VideoFrame.from_numpy_buffer(self._packed, FORMAT)
+        made = _new_frame(*self.size)[0]
+        for before, after in zip(_views(self._frame), _views(made), strict=True):
+            after[:] = before
+        return made
+
+
+def _new_frame(height: int, width: int) -> tuple[av.VideoFrame, Plane]:
+    """Return a frame and its memory, uint8[1.5 H, W]: several frames can be made of that without a copy."""
+    packed = np.empty((height * 3 // 2, width), np.uint8)
+    return av.VideoFrame.from_numpy_buffer(packed, FORMAT), packed
+
+
+def _views(frame: av.VideoFrame) -> list[Plane]:
+    """Return brightness, blue and red difference as uint8[H, W] each, the memory of the frame."""
+    views = []
+    for plane in frame.planes:
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)  # [H, W and padding]
+        views.append(rows[: plane.height, : plane.width])
+    return views
+
+
+def _difference_matrix(matrix: int) -> npt.NDArray[np.float32]:
+    """Return float32[3, 3] that turns a difference of full-range RGB into one of limited-range YUV."""
+    red, blue = _WEIGHTS.get(matrix, _WEIGHTS_601)
+    brightness = np.array([red, 1 - red - blue, blue])
+    to_blue = (np.array([0, 0, 1]) - brightness) / (2 * (1 - blue))
+    to_red = (np.array([1, 0, 0]) - brightness) / (2 * (1 - red))
+    rows = [brightness * 219 / 255, to_blue * 224 / 255, to_red * 224 / 255]
+    return np.asarray(np.stack(rows), np.float32)
