@@ -30,7 +30,7 @@ def read_pictures(
     uint8[H, W, 3] RGB, of `size` = (height, width) or of the style's own choice.
 
     Raises:
-        CalibrationError: a folder holds nothing that can be read.
+        CalibrationError: a folder holds nothing that can be read, or a source is live.
         SourceError: a clip that was named cannot be read.
     """
     clips: list[list[Rgb]] = []
@@ -106,6 +106,11 @@ def _read_folder(folder: Path, card: Card, count: int, size: tuple[int, int] | N
 def _read_clip(address: str, card: Card, count: int, size: tuple[int, int] | None) -> list[Rgb]:
     """Return up to `count` evenly spread frames; the length of a clip need not be known beforehand."""
     source = open_source(address)
+    if source.live:
+        source.close()
+        raise CalibrationError(
+            f"{address} is live: it has no length to spread frames over; record it and give --frames the file"
+        )
     size = size or style_size(card, source.info.height, source.info.width)
     kept: list[Rgb] = []
     stride = 1

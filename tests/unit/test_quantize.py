@@ -232,6 +232,13 @@ def test_a_folder_stands_for_its_clips_and_what_is_none_is_passed_over(
         read_pictures([str(folder / "notes.txt")], card, 3)
 
 
+def test_a_live_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        CalibrationError, match="^pattern://.* is live: it has no length to spread frames over"
+    ):
+        read_pictures(["pattern://?seed=7"], style_of(tmp_path).card, 3)
+
+
 def pictures(count: int, first: int) -> list[Rgb]:
     return [np.full((2, 2, 3), first + number, np.uint8) for number in range(count)]
 
