@@ -23,8 +23,7 @@ def load_driver() -> Any:
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         raise BackendError(
-            f"the GPU cannot be used: package {package} is not installed; "
-            "type: pip install 'frameshift[tensorrt]'"
+            f"the GPU cannot be used: package {package} is not installed; type: pip install {package}"
         ) from None
     except ImportError as error:
         raise BackendError(

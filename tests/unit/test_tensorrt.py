@@ -47,7 +47,7 @@ def test_without_pycuda_the_package_to_install_is_named(
     with pytest.raises(BackendError) as error:
         open_backend("tensorrt", style, SIZE)
     assert str(error.value) == (
-        "the GPU cannot be used: package pycuda is not installed; type: pip install 'frameshift[tensorrt]'"
+        "the GPU cannot be used: package pycuda is not installed; type: pip install pycuda"
     )
 
 
