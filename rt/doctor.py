@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.metadata
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -118,19 +119,31 @@ def _encoders() -> Iterator[Finding]:
         yield Finding("encoder", name, fault is None, fault or "one frame encoded")
 
 
-def _cameras() -> Iterator[Finding]:
+def _cameras(devices: Path = Path("/dev")) -> Iterator[Finding]:
     """Name the cameras without opening one: it may be in use."""
-    if not sys.platform.startswith("linux"):
-        yield Finding("camera", "cameras", None, "can be listed on Linux only")
+    if not _load("opencv-python", "cv2")[0]:
+        yield Finding("camera", "cameras", False, "OpenCV does not work here; see above")
         return
-    devices = sorted(Path("/dev").glob("video*"))
-    for device in devices:
+    from rt.sources.camera import lasting_name
+    from rt.sources.csi import has_gstreamer
+
+    found = sorted(devices.glob("video*"))
+    for device in found:
         label = Path("/sys/class/video4linux") / device.name / "name"
-        yield Finding(
-            "camera", str(device), None, label.read_text().strip() if label.is_file() else "no name"
-        )
-    if not devices:
-        yield Finding("camera", "cameras", None, "none: there is no /dev/video*")
+        words = label.read_text().strip() if label.is_file() else "no name"
+        lasting = lasting_name(device, devices)
+        words += f", for good {lasting}" if lasting != device else ""
+        allowed = os.access(device, os.R_OK | os.W_OK)
+        words += "" if allowed else "; you may not open it, type: sudo usermod -aG video $USER"
+        yield Finding("camera", str(device), None if allowed else False, words)
+    if not found:
+        on_linux = sys.platform.startswith("linux")
+        none = f"none: there is no {devices}/video*" if on_linux else "can be listed on Linux only"
+        yield Finding("camera", "cameras", None, none)
+    gstreamer = "OpenCV has GStreamer" if has_gstreamer() else "only with JetPack's OpenCV: no GStreamer"
+    yield Finding("camera", "csi://", None, gstreamer)
+    screen = version_of("mss") or "not installed; only screen:// needs it: pip install 'frameshift[screen]'"
+    yield Finding("package", "mss", None, screen)
 
 
 def _display() -> Finding:

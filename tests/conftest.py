@@ -27,7 +27,7 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
     told, tells = os.pipe()
     arguments = ["-displayfd", str(tells), "-screen", "0", "640x480x24", "-fbdir", str(folder)]
     server = subprocess.Popen(
-        ["Xvfb", *arguments, "-nolisten", "tcp"], pass_fds=[tells], stderr=subprocess.DEVNULL
+        ["Xvfb", *arguments, "-nolisten", "tcp", "-noreset"], pass_fds=[tells], stderr=subprocess.DEVNULL
     )
     os.close(tells)
     with os.fdopen(told) as number:

@@ -18,6 +18,9 @@ ADDRESSES = """\
 clip.mp4                     a video file
 photos/  img_%04d.png        a folder of pictures, or pictures with a number in their names
 photo.jpg                    one picture; with --loop a still camera
+0  /dev/video0               a camera; /dev/v4l/by-id/... names it for good
+csi://0                      the camera of a Jetson board
+screen://  screen://2        what a monitor shows; screen://0 is all of them
 fifo  /dev/stdin             a pipe that a program writes video into, read as it comes
 rtsp:// rtmp:// http(s)://   a live stream; opened again whenever it ends or stalls
 tcp:// udp://                the same, without a protocol of its own
@@ -27,6 +30,7 @@ pattern://                   drawn and moving like a camera; pattern://?unpaced 
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "srt")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+CAMERA = re.compile(r"\d+|/dev/video\d+|/dev/v4l/.+")
 NUMBER = re.compile(r"%(0(\d+))?d")
 """The place of the number in the names of numbered pictures."""
 _FLAGS = {"start_s": "--start", "duration_s": "--duration"}
@@ -108,6 +112,10 @@ def open_source(address: str, options: SourceOptions = SourceOptions()) -> Sourc
     scheme, separator, _ = address.partition("://")
     if separator:
         return _open_scheme(scheme.lower(), address, options)
+    if CAMERA.fullmatch(address):
+        from rt.sources.camera import open_camera
+
+        return open_camera(address, options)
     if is_pictures(address):
         from rt.sources.images import ImageSource
 
@@ -116,14 +124,9 @@ def open_source(address: str, options: SourceOptions = SourceOptions()) -> Sourc
         from rt.sources.pipe import open_pipe
 
         return open_pipe(address, options)
-    refuse_options(options, address, "a video file", ("loop", "start_s", "duration_s"))
-    if options.loop:
-        from rt.sources.loop import LoopSource
+    from rt.sources.loop import open_file
 
-        return LoopSource(address, options.start_s, options.duration_s)
-    from rt.sources.file import FileSource
-
-    return FileSource(address, options.start_s, options.duration_s)
+    return open_file(address, options)
 
 
 def _open_scheme(scheme: str, address: str, options: SourceOptions) -> Source:
@@ -131,11 +134,19 @@ def _open_scheme(scheme: str, address: str, options: SourceOptions) -> Source:
         from rt.sources.pattern import open_pattern
 
         return open_pattern(address, options)
+    if scheme == "csi":
+        from rt.sources.csi import open_csi
+
+        return open_csi(address, options)
+    if scheme == "screen":
+        from rt.sources.screen import open_screen
+
+        return open_screen(address, options)
     if scheme in STREAM_SCHEMES:
         from rt.sources.stream import open_stream
 
         return open_stream(address, options)
-    known = ("pattern", *STREAM_SCHEMES)
+    known = ("pattern", "csi", "screen", *STREAM_SCHEMES)
     raise SourceError(
         f"cannot read {address}: {scheme}:// is not known{nearest(scheme, known)}; "
         f"known: {', '.join(f'{name}://' for name in known)}"

@@ -1,4 +1,4 @@
-"""A video file that begins again at its end."""
+"""A video file once, or again from its end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from pathlib import Path
 
 from rt.frame import Frame
 from rt.media import Companions
-from rt.sources import SourceInfo, exact_s, frames_before
+from rt.sources import Source, SourceInfo, SourceOptions, exact_s, frames_before, refuse_options
 from rt.sources.file import FileSource
 
 _log = logging.getLogger(__name__)
+
+
+def open_file(address: str, options: SourceOptions) -> Source:
+    """Open a video file.
+
+    Raises:
+        SourceError: see `FileSource`.
+    """
+    refuse_options(options, address, "a video file", ("loop", "start_s", "duration_s"))
+    if options.loop:
+        return LoopSource(address, options.start_s, options.duration_s)
+    return FileSource(address, options.start_s, options.duration_s)
 
 
 class LoopSource:

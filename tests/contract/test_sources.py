@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from rt.errors import DamagedSource, SourceError
 from rt.sources import Source, SourceOptions, open_source
+from rt.sources.camera import CameraGrabber, Mode
+from rt.sources.live import LiveSource
+from tests.support.captures import FakeCapture, make_devices
 from tests.support.media import Clip, cut_short, drawn, write_clip
 from tests.support.servers import Peer, PipeWriter
 from train.data import write_picture
@@ -76,6 +80,15 @@ def stream(folder: Path, opened: ExitStack) -> Source:
     return source
 
 
+def camera(folder: Path, opened: ExitStack) -> Source:
+    FakeCapture.reset()
+    opened.enter_context(mock.patch("cv2.VideoCapture", FakeCapture))
+    grabber = CameraGrabber("0", Mode(40, 56, Fraction(30)), devices=make_devices(folder / "dev"))
+    source = LiveSource(grabber, duration_s=0.3)
+    opened.callback(source.close)
+    return source
+
+
 def pipe(folder: Path, opened: ExitStack) -> Source:
     writer = opened.enter_context(PipeWriter(folder / "pipe"))
     source = open_source(str(writer.path), SourceOptions(duration_s=0.3))
@@ -91,6 +104,7 @@ WHOLE = {
     "looped pictures": looped_pictures,
     "pattern": pattern,
     "unpaced pattern": unpaced_pattern,
+    "camera": camera,
     "stream": stream,
     "pipe": pipe,
 }

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import os
 import platform
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 import rt.doctor
@@ -17,6 +19,7 @@ from rt.cli import main
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
 from rt.engine_file import EngineKey
 from rt.sinks.encoder import probe_encoder
+from tests.support.captures import make_devices
 from tests.support.tensorrt import load
 
 KEY = EngineKey("winter", "ab" * 32, "fp16", 1, 32, 48, "tensorrt", "10.3.0", "sm87", "Orin")
@@ -53,6 +56,21 @@ def test_it_tries_everything_and_says_what_was_found(monkeypatch: pytest.MonkeyP
     assert {name for group, name in found if group == "nvidia"} == nvidia
     assert any(group == "camera" for group, _ in found)
     assert can_run(list(found.values()))
+
+
+def test_cameras_are_named_without_opening_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", None)
+    devices = make_devices(tmp_path)
+    link = devices / "v4l" / "by-id" / "usb-Camera-index0"
+    camera = next(iter(rt.doctor._cameras(devices)))
+    assert camera == Finding("camera", str(devices / "video0"), None, f"no name, for good {link}")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    camera = next(iter(rt.doctor._cameras(devices)))
+    assert camera.works is False
+    assert camera.detail.endswith("; you may not open it, type: sudo usermod -aG video $USER")
+    (devices / "video0").unlink()
+    none = next(iter(rt.doctor._cameras(devices)))
+    assert (none.name, none.detail) == ("cameras", f"none: there is no {devices}/video*")
 
 
 def test_an_encoder_that_cannot_encode_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
