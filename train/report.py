@@ -193,6 +193,7 @@ def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | 
     """Return a table of the best validation, or of the last where none is the best, and curves of all."""
     if not metrics:
         return ""
+    metrics = [(step, _flat(found)) for step, found in metrics]
     step, chosen = next(((s, found) for s, found in metrics if s == best_step), metrics[-1])
     which = "best" if step == best_step else "last"
     bounded = {name: value for name, value in chosen.items() if _is_bounded(value)}
@@ -212,6 +213,17 @@ def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | 
         for name, points in curves
     ]
     return note + (f'<div class="wide">{table}</div>' if bounded else "") + others + _charts(charts)
+
+
+def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return groups of metrics, such as those against a teacher, as metrics of a longer name."""
+    flat: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Mapping) and any(map(_is_bounded, value.values())):
+            flat |= {f"{name} {inner}": metric for inner, metric in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _history(metrics: Sequence[tuple[int, Mapping[str, Any]]], name: str) -> list[tuple[int, float]]:

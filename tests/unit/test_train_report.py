@@ -151,6 +151,13 @@ def test_metrics_stand_between_ceiling_and_floor_and_name_their_step() -> None:
     assert "<dt>compared<dd>28" in last
 
 
+def test_groups_of_metrics_are_shown_under_their_name() -> None:
+    grouped = {"teacher": {"ssim": {"translated": 0.9, "floor": 1.0, "ceiling": 0.5}, "compared": 3}}
+    text = render(Report("run", "done", metrics=[(1, grouped)]))
+    assert "<th>teacher ssim<td>0.5<td><strong>0.9</strong><td>1" in text
+    assert "<dt>teacher compared<dd>3" in text
+
+
 def test_an_empty_report_has_no_empty_sections(tmp_path: Path) -> None:
     text = write_report(Report("run", "just started"), tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<section>" not in text
