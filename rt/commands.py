@@ -24,7 +24,7 @@ class Demo:
     style: Annotated[str, arg(metavar="NAME")] = "winter"
     """Name or folder of a style; `frameshift styles` lists them."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
+    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels."""
     overwrite: bool = False
@@ -48,9 +48,9 @@ class Run:
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Beside a live view, write what is shown to this video file."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
+    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
     precision: Precision = "auto"
-    """Which of the style's models is computed; auto takes INT8 where the style has it."""
+    """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels; more is finer and slower."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
@@ -117,9 +117,9 @@ class Bench:
     style: Annotated[str, arg(metavar="NAME")] = "winter"
     """Name or folder of a style; `frameshift styles` lists them."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes OpenVINO, else ONNX Runtime."""
+    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
     precision: Precision = "auto"
-    """Which of the style's models is computed; auto takes INT8 where the style has it."""
+    """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels."""
     seconds: Annotated[float, arg(metavar="S")] = 10.0

@@ -21,7 +21,7 @@ class Translator:
     """Translates the frames of one stream, by one thread; owns its backend.
 
     Example:
-        size = network_size(info.height, info.width, card.size_px, card.multiple, card.minimum_px)
+        size = style_size(style.card, info.height, info.width)
         translator = Translator(open_backend("auto", style, size).backend, Controls(strength=0.5))
     """
 

@@ -19,8 +19,8 @@ CPU_ORDER = ("openvino", "onnxruntime")
 """What `auto` tries, in this order: the one that was faster where both were measured comes first."""
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 """What `--precision` takes."""
-CPU_PRECISIONS = ("int8", "fp32")
-"""What `auto` takes on a CPU: the first of these that the style has; INT8 ships only held to FP32."""
+CPU_PRECISIONS = {"openvino": ("int8", "fp32"), "onnxruntime": ("fp32", "int8"), "identity": ("fp32", "int8")}
+"""What `--precision auto` takes: the first that the style has, the quickest on this backend first."""
 Mode = Literal["latency", "throughput"]
 """latency: one picture as soon as possible. throughput: as many pictures as possible, several in flight."""
 
@@ -124,9 +124,9 @@ def open_backend(
     """Load a style for pictures of `size` = (height, width) on the backend asked for.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
-    first of `CPU_ORDER` that works here and the first of `CPU_PRECISIONS` that the style has. It says in the
-    reason why others were passed over; on a CPU, a style that cannot be loaded by the one taken is an error,
-    never a reason to try the next.
+    first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has. It says in
+    the reason why others were passed over; on a CPU, a style that the one taken cannot load is an error, and
+    no reason to try the next.
 
     Raises:
         BackendError: a name is unknown, the backend does not work here, or it cannot load the style.
@@ -147,9 +147,14 @@ def open_backend(
                 return _open_engine(style.card, size, precision, mode, "auto")
         except BackendError as error:
             passed_over.append(str(error))
-    found, why = _choose_precision(style.card, precision)
+    # What is wrong with the style is found before a package is loaded: as if the first choice were taken.
+    found, why = _choose_precision(style.card, precision, CPU_ORDER[0] if name == "auto" else name)
     model = style.model(found)
-    name, reason = _choose(passed_over) if name == "auto" else (name, "asked for")
+    reason = "asked for"
+    if name == "auto":
+        name, reason = _choose(passed_over)
+        found, why = _choose_precision(style.card, precision, name)
+        model = style.model(found)
     if name != "identity" and precision == "auto":
         reason = f"{reason}; {why}"
     return Choice(_load(name, model, size, found, mode), reason)
@@ -169,17 +174,17 @@ def _check_size(card: Card, size: tuple[int, int]) -> None:
         )
 
 
-def _choose_precision(card: Card, asked: str) -> tuple[str, str]:
+def _choose_precision(card: Card, asked: str, backend: str) -> tuple[str, str]:
     """Return the precision to open, and why it is the one that `auto` takes."""
     if asked != "auto":
         return asked, ""
-    for precision in CPU_PRECISIONS:
+    order = CPU_PRECISIONS[backend]
+    for precision in order:
         if precision in card.models:
-            return precision, f"{precision}: " + (
-                "the quickest" if precision == "int8" else "there is no int8"
-            )
+            why = "the quickest" if precision == order[0] else f"there is no {order[0]}"
+            return precision, f"{precision}: {why}"
     raise BackendError(
-        f"style {card.name} has no model for a CPU: {' or '.join(CPU_PRECISIONS)} needed, "
+        f"style {card.name} has no model for a CPU: {' or '.join(order)} needed, "
         f"{', '.join(card.models)} found"
     )
 

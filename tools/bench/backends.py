@@ -18,7 +18,7 @@ from rich.table import Table
 
 from rt.backends import CPU_ORDER, CPU_PRECISIONS, Backend, backend_status, open_backend
 from rt.errors import FrameshiftError
-from rt.fit import network_size
+from rt.fit import style_size
 from rt.styles import Style, find_style
 from tools.bench.result import facts, finish, parser, table
 
@@ -51,12 +51,12 @@ def parse() -> argparse.Namespace:
 
 def measure(style: Style, short_px: int, seconds: float) -> dict[str, Any]:
     """Let every CPU backend and precision translate a 16:9 picture in turns; return all there is to say."""
-    size = network_size(1080, 1920, short_px, style.card.multiple, style.card.minimum_px)
+    size = style_size(style.card, 1080, 1920, short_px)
     working = [status.name for status in backend_status() if status.works and status.name in CPU_ORDER]
     contenders = {
         f"{name} {precision}": open_backend(name, style, size, precision).backend
         for name in working
-        for precision in reversed(CPU_PRECISIONS)
+        for precision in sorted(CPU_PRECISIONS[name])
         if precision in style.card.models
     }
     picture = drawn(size)

@@ -22,7 +22,7 @@ from typing import Any
 
 from rt.backends import Backend, open_backend
 from rt.controls import Controls
-from rt.fit import network_size
+from rt.fit import style_size
 from rt.frame import Frame
 from rt.pipeline import run_pipeline
 from rt.sinks.null import NullSink
@@ -75,7 +75,7 @@ def run(options: SourceOptions, steady: float, styles: list[Style], switch_s: fl
 
     def load(name: str) -> Backend:
         card = by_name[name].card
-        size = network_size(*frame_size, card.size_px, card.multiple, card.minimum_px)
+        size = style_size(card, *frame_size)
         return open_backend("auto", by_name[name], size).backend
 
     first = load(controls.style)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rt.backends import open_backend
-from rt.fit import network_size
+from rt.fit import style_size
 from rt.frame import Frame
 from rt.pipeline import run_pipeline
 from rt.sinks.null import NullSink
@@ -59,7 +59,7 @@ def main() -> int:
 def carry(style: Style, frames: int, side: int) -> list[dict[str, Any]]:
     """Carry small frames; return what was seen at each tenth of them."""
     card = style.card
-    size = network_size(side, side, card.size_px, card.multiple, card.minimum_px)
+    size = style_size(card, side, side)
     translator = Translator(open_backend("auto", style, size, mode="throughput").backend)
     options = SourceOptions(Fraction(FPS), side, side, duration_s=frames / FPS)
     looks: list[dict[str, Any]] = []

@@ -30,7 +30,7 @@ import onnxruntime
 import torch
 
 from rt.backends.cpu import cpu_threads
-from rt.fit import network_size
+from rt.fit import style_size
 from rt.frame import Rgb
 from rt.job import Job, run_job
 from rt.pipeline import Stop
@@ -69,7 +69,7 @@ def measure(style: Style, clip: Path, folder: Path, turns: int) -> dict[str, Any
     out = folder / "out.mp4"
     height, width = _size(clip)
     card = style.card
-    size = network_size(height, width, card.size_px, card.multiple, card.minimum_px)
+    size = style_size(card, height, width)
     contenders: dict[str, Contender] = {
         "identity": lambda: frameshift(style, clip, str(out), backend="identity"),
         "frameshift fp32": lambda: frameshift(style, clip, str(out), precision="fp32"),
