@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import av
 
 LIMIT_S = 60
+GOODBYE = b"goodbye"
 
 
 @dataclass
@@ -32,20 +33,23 @@ class TcpServer:
     go_on: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, listener: socket.socket) -> None:
-        for number in range(1000):
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            behaviour = self.behaviours[min(number, len(self.behaviours) - 1)]
-            data = bytearray()
-            self.received.append(data)
-            with connection, contextlib.suppress(OSError):
-                self._take(connection, behaviour, data)
+        """Serve until a connection says goodbye; those before it are taken to their ends."""
+        going_on = True
+        while going_on:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(LIMIT_S)
+                data = bytearray()
+                with contextlib.suppress(OSError):
+                    data += connection.recv(4096)
+                    going_on = data != GOODBYE
+                    self._take(connection, data)
 
-    def _take(self, connection: socket.socket, behaviour: str, data: bytearray) -> None:
-        connection.settimeout(LIMIT_S)
-        data += connection.recv(4096)
+    def _take(self, connection: socket.socket, data: bytearray) -> None:
+        if data in (b"", GOODBYE):
+            return
+        behaviour = self.behaviours[min(len(self.received), len(self.behaviours) - 1)]
+        self.received.append(data)
         self.taken.release()
         if behaviour == "once":
             return
@@ -69,7 +73,8 @@ def tcp_server(*behaviours: str) -> Iterator[TcpServer]:
             yield server
         finally:
             server.go_on.set()
-            listener.shutdown(socket.SHUT_RDWR)
+            with socket.create_connection(("127.0.0.1", server.port), LIMIT_S) as last:
+                last.sendall(GOODBYE)
             thread.join(LIMIT_S)
 
 
