@@ -39,6 +39,12 @@ _log = logging.getLogger(__name__)
 
 _NOT_VIDEO = frozenset({"tty", "lavfi", "ffmetadata", "hls", "concat", "dash", "sdp", "rtsp"})
 """What FFmpeg opens as a stream of pictures but is text or a list of addresses."""
+_TURNS = {
+    270: (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30),
+    180: (-1 << 16, 0, 0, 0, -1 << 16, 0, 0, 0, 1 << 30),
+    90: (0, -1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30),
+}
+"""Display matrices by the counter-clockwise degrees that FFmpeg reads from them."""
 _MAX_FAILED_READS = 8
 """Unreadable places in a row after which the rest of a file is given up."""
 
@@ -350,7 +356,11 @@ def _chapters(container: av.container.InputContainer) -> list[Chapter]:
 
 
 def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
-    for entry in picture.side_data:
+    try:
+        entries = list(picture.side_data)
+    except ValueError:  # it holds a kind that PyAV has no name for, such as the EXIF tags of a JPEG
+        return _TURNS.get(picture.rotation % 360)
+    for entry in entries:
         data: Any = entry
         if data.type.name == "DISPLAYMATRIX":
             return tuple(int(value) for value in np.frombuffer(data, dtype=np.int32, count=9))

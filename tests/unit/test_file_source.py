@@ -17,6 +17,7 @@ from rt.frame import Frame, Rgb
 from rt.media import packet_time
 from rt.sources import open_source
 from rt.sources.file import FileSource
+from tests.support.exif import with_exif
 from tests.support.media import (
     TURNS,
     Clip,
@@ -29,6 +30,7 @@ from tests.support.media import (
     write_changing_size,
     write_clip,
 )
+from train.data import write_picture
 
 
 def read(path: Path) -> list[Frame]:
@@ -147,6 +149,33 @@ def test_frames_stand_upright(tmp_path: Path, turn: int, suffix: str) -> None:
     assert frames[0].rgb.shape == wanted.shape
     assert np.abs(frames[0].rgb.astype(int) - wanted).mean() < 8
     source.close()
+
+
+@pytest.mark.parametrize(("turn", "quarters"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_a_stream_of_jpegs_stands_upright_as_their_exif_tags_say(
+    tmp_path: Path, turn: int, quarters: int
+) -> None:
+    write_picture(tmp_path / "one.jpg", drawn(0, 48, 64))
+    jpeg = (tmp_path / "one.jpg").read_bytes()
+    (tmp_path / "many.mjpeg").write_bytes(with_exif(jpeg, turn) * 3)
+    frames = read(tmp_path / "many.mjpeg")
+    wanted = np.rot90(drawn(0, 48, 64), quarters)
+    assert [frame.rgb.shape for frame in frames] == [wanted.shape] * 3
+    assert np.abs(frames[0].rgb.astype(int) - wanted).mean() < 8
+
+
+@pytest.mark.slow
+def test_a_picture_of_8k_is_read(tmp_path: Path) -> None:
+    def halves(index: int, height: int, width: int) -> Rgb:
+        picture = np.full((height, width, 3), 40, np.uint8)
+        picture[:, width // 2 :] = 200
+        return picture
+
+    clip = Clip(size=(4320, 7680), frames=1, codec="mjpeg", pixels="yuvj420p", picture=halves)
+    (frame,) = read(write_clip(tmp_path / "huge.mkv", clip))
+    assert frame.rgb.shape == (4320, 7680, 3)
+    assert frame.rgb[2000, 100].tolist() == pytest.approx([40] * 3, abs=2)
+    assert frame.rgb[2000, 7000].tolist() == pytest.approx([200] * 3, abs=2)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from rt.errors import DamagedSource, SourceError
 from rt.frame import Frame, Rgb
 from rt.sources import SourceOptions, open_source
 from rt.sources.picture import orientation, read_picture
+from tests.support.exif import exif, with_exif
 from tests.support.media import Clip, drawn, write_clip
 
 NOTHING_ASKED = SourceOptions()
@@ -195,22 +196,6 @@ def palette_png(indices: npt.NDArray[np.uint8]) -> bytes:
     head = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = (chunk(b"IHDR", head), chunk(b"PLTE", PALETTE.tobytes()), chunk(b"IDAT", zlib.compress(rows)))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
-
-
-def exif(turn: int, order: str) -> bytes:
-    """Return a TIFF structure with one tag, the orientation."""
-    little = order == "little"
-
-    def number(value: int, length: int) -> bytes:
-        return value.to_bytes(length, "little" if little else "big")
-
-    entry = number(274, 2) + number(3, 2) + number(1, 4) + number(turn, 2) + bytes(2)
-    return (b"II*\0" if little else b"MM\0*") + number(8, 4) + number(1, 2) + entry + bytes(4)
-
-
-def with_exif(jpeg: bytes, turn: int, order: str = "little") -> bytes:
-    block = b"Exif\0\0" + exif(turn, order)
-    return jpeg[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + jpeg[2:]
 
 
 STORED = np.repeat(np.repeat(np.arange(1, 7, dtype=np.uint8).reshape(2, 3) * 40, 16, 0), 16, 1)
