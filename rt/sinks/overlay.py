@@ -89,9 +89,10 @@ def _write(
 
 def _draw_mark(bgr: Bgr, scale: float, line: int) -> None:
     x = bgr.shape[1] - _length("REC", scale) - line // 2
-    _darken(bgr, x - line, line - round(26 * scale), x, line + round(10 * scale))
+    edge = round(10 * scale)
+    _darken(bgr, x - line, line - round(26 * scale), bgr.shape[1] - line // 2 + edge, line + edge)
     cv2.circle(bgr, (x - line // 2, round(line * 0.8)), round(line * 0.25), RED, -1, cv2.LINE_AA)
-    _write(bgr, "REC", (x, line), scale, RED)
+    cv2.putText(bgr, "REC", (x, line), _FONT, scale, RED, _thickness(scale), cv2.LINE_AA)
 
 
 def _draw_banner(bgr: Bgr, text: str, scale: float) -> None:
