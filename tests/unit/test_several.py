@@ -239,9 +239,13 @@ def test_one_file_and_several_are_written_whole_from_a_file(tmp_path: Path) -> N
 
 def test_every_file_gets_the_whole_sound(tmp_path: Path) -> None:
     clip = Clip(
-        frames=50,
+        codec="mjpeg",
+        pixels="yuvj420p",
+        unit=Fraction(1, 1000),
+        pts=range(-80, 2000, 40),  # from before zero: each writer shifts the times of its packets
         sounds=[Sound(seconds=2.0), Sound("libopus", 2.0, rate=48000)],
         subtitles=[(0.2, "hello")],
+        container_options={"avoid_negative_ts": "disabled"},
     )
     source = FileSource(write_clip(tmp_path / "in.mkv", clip))
     targets = [tmp_path / "a.mkv", tmp_path / "b.mkv"]
