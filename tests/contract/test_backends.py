@@ -306,6 +306,25 @@ def test_a_network_that_fails_while_it_runs_is_one_line_and_nothing_else_is_prin
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_network_that_computes_no_numbers_still_gives_pictures(networked: str, tmp_path: Path) -> None:
+    low, high = (
+        helper.make_tensor(name, TensorProto.FLOAT, (), [at]) for name, at in (("low", 0), ("high", 255))
+    )
+    nodes = [
+        node("Cast", ["frame"], ["x"], to=TensorProto.FLOAT),
+        node("Sub", ["x", "x"], ["nought"]),
+        node("Div", ["nought", "nought"], ["nan"]),
+        node("Clip", ["nan", "low", "high"], ["clipped"]),
+        node("Round", ["clipped"], ["rounded"]),
+        node("Cast", ["rounded"], ["out"], to=TensorProto.UINT8),
+    ]
+    style = around(tmp_path, save_graph(tmp_path / "nan.onnx", nodes, [low, high]))
+    found = open_backend(networked, style, SIZE).backend.translate(pictures(2))
+    assert found.dtype == np.uint8
+    assert found.shape == (2, *SIZE, 3)
+    assert len(np.unique(found)) == 1
+
+
 def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
     from rt.backends.openvino import OpenVinoBackend
 
