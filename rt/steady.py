@@ -27,6 +27,8 @@ _CUT = 0.15 * 255
 _LOST = 0.5
 """Part of the picture that must be followed, or else another scene begins."""
 _BLUR_PX = 5
+_MEAN = np.full((1, 3), 1 / 3)
+"""Of the three colours, for `cv2.transform`: many times as quick as NumPy's mean along so short an axis."""
 _FLOW_MINIMUM_PX = 12
 """The shorter side of the smallest picture in which OpenCV can search for motion."""
 
@@ -106,7 +108,8 @@ class _Scene:
         self.gray, self.delta = gray, delta
         if trust.mean() > _LOST:
             other = held - delta
-            trust *= _trust(np.abs(other).mean(axis=2), _FLICKER, _FLICKER_SPAN)
+            apart = np.asarray(cv2.transform(np.abs(other), _MEAN), np.float32)
+            trust *= _trust(apart, _FLICKER, _FLICKER_SPAN)
             self.delta = np.asarray(delta + (amount * _HOLD * trust)[..., None] * other, np.float32)
         return self.delta
 
