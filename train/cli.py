@@ -21,19 +21,20 @@ def main() -> None:
         import tyro
     except ModuleNotFoundError as error:
         sys.exit(f"error: frameshift-train needs {error.name}: type pip install 'frameshift[train]'")
-    from train import config as configs
+    from train.config import RECIPES
     from train.export import Export
+    from train.reference import Import
     from train.sample import Sample
 
-    named = {
-        **{recipe.recipe: recipe for recipe in configs.RECIPES},
-        "export": Export,
-        "sample": Sample,
+    kinds = {
+        **{recipe.recipe: recipe for recipe in RECIPES},
+        **{"export": Export, "sample": Sample, "import": Import},
     }
-    commands: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items())]  # noqa: UP007
+    commands: Any = Union[  # noqa: UP007  tyro reads the annotations of a Union
+        tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
+    ]
     try:
-        config = tyro.cli(commands, prog="frameshift-train", description=__doc__)
-        _run(config)
+        _run(tyro.cli(commands, prog="frameshift-train", description=__doc__))
     except FrameshiftError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -43,15 +44,25 @@ def main() -> None:
 def _run(config: Any) -> None:
     from train.config import Training
     from train.export import Export, export_style
+    from train.imported import import_generator
+    from train.reference import Import
     from train.sample import Sample, write_samples
 
-    if isinstance(config, Training):
-        _train(config)
-    elif isinstance(config, Export):
-        style = export_style(config, lambda text: print(text, file=sys.stderr, flush=True))
-        print(f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}")
-    elif isinstance(config, Sample):
-        print(f"sheet {write_samples(config)}")
+    match config:
+        case Training():
+            _train(config)
+        case Export():
+            style = export_style(config, _tell)
+            print(f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}")
+        case Sample():
+            print(f"sheet {write_samples(config)}")
+        case Import():
+            found = import_generator(config)
+            print(f"{found}; next: frameshift-train export {config.out} --name NAME --data DIR")
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _train(config: Training) -> None:

@@ -1,8 +1,8 @@
 """What happened in a run: history.jsonl, TensorBoard events, sample sheets, and the report made of them.
 
 A line of history.jsonl is one JSON object with `step` and `elapsed_s`, and either `images_per_s` and
-`losses`, or `validation` and `best`. Steps ascend; a continued run first drops the lines after the step it
-goes on from.
+`losses`, or `validation` and `best`, or `sheet` with its `rows` and `columns`. Steps ascend; a continued run
+first drops the lines after the step it goes on from.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from train.data import write_picture
+from train import report
+from train.data import read_picture, write_picture
 from train.recipes.base import Sheet
+from train.report import Report, write_report
 
 HISTORY = "history.jsonl"
+REPORT = "report.html"
 
 
 class History:
@@ -44,12 +47,35 @@ class History:
                 self._board.add_scalar(f"validation/{name}", found["translated"], step)
         self._note(step, elapsed_s, validation=metrics, best=best)
 
-    def sheet(self, step: int, sheet: Sheet) -> Path:
+    def sheet(self, step: int, elapsed_s: float, sheet: Sheet) -> Path:
         """Write a sample sheet and return its path."""
         path = self.run / f"sample-{step:07d}.jpg"
         write_picture(path, sheet.rgb)
+        self._note(step, elapsed_s, sheet=path.name, rows=sheet.rows, columns=sheet.columns)
         self._board.add_image("sample", sheet.rgb, step, dataformats="HWC")
         return path
+
+    def report(self, state: str, settings: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        """Write report.html of everything noted so far.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        losses: dict[str, list[tuple[int, float]]] = {}
+        metrics, best = list[tuple[int, Mapping[str, Any]]](), None
+        sheets = list[report.Sheet]()
+        for entry in read_history(self.run):
+            for name, loss in entry.get("losses", {}).items():
+                losses.setdefault(name, []).append((entry["step"], loss))
+            if "validation" in entry:
+                metrics.append((entry["step"], entry["validation"]))
+                best = entry["step"] if entry["best"] else best
+            if "sheet" in entry and (picture := read_picture(self.run / entry["sheet"])) is not None:
+                sheets.append(report.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], picture))
+        title = f"{settings['recipe']}, {self.run.name}"
+        write_report(
+            Report(title, state, losses, sheets, metrics, settings, environment, best), self.run / REPORT
+        )
 
     def close(self) -> None:
         """Close the files."""

@@ -144,8 +144,13 @@ class _Loop:
                 self._save_when_due()
             if self.progress >= 1.0:
                 self._look()
+                self._report("finished")
             else:  # whoever interrupts a run does not want to wait for a validation
                 self._save()
+                self._report(f"stopped at {self.progress:.0%}")
+        except RunError as error:
+            self._report(f"stopped: {error}")
+            raise
         finally:
             if self.history is not None:
                 self.history.close()
@@ -258,7 +263,13 @@ class _Loop:
         if metrics is not None:
             self.history.validation(self.step, self.elapsed_s, metrics, better)
             self.say(describe_validation(self.step, self.recipe.aim.metric, metrics, better))
-        self.say(f"sample sheet {self.history.sheet(self.step, self.recipe.sheet())}")
+        self.say(f"sample sheet {self.history.sheet(self.step, self.elapsed_s, self.recipe.sheet())}")
+        self._report(f"running, {self.progress:.0%}")
+
+    def _report(self, state: str) -> None:
+        if self.history is not None:
+            settings = {"recipe": self.config.recipe, **settings_json(self.config)}
+            self.history.report(state, settings, self.environment)
 
     def _restore(self) -> None:
         facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe, self._pool_suffix)

@@ -1,0 +1,167 @@
+"""The training loop: budgets, checkpoints kept, what a run leaves, full disks, kills, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.support.cli import ROOT
+from tests.support.training import make_classes, tiny, train_tiny
+from train import checkpoint
+from train.checkpoint import BEST, CHECKPOINT, Checkpoints, read_facts
+from train.config import Cgan, CycleGan, Gan, check_same_settings, settings_json
+from train.errors import RunError
+from train.history import HISTORY, History, read_history
+from train.loop import train
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Threads that wait for each other on a busy machine cost a test more than they give it."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_classes(tmp_path_factory.mktemp("data") / "classes", 8, side=20)
+
+
+def test_the_newest_checkpoints_and_the_best_are_kept(classes: Path, tmp_path: Path) -> None:
+    config = tiny(Gan, classes / "disc", tmp_path / "run", steps=10, checkpoint_steps=2, keep=2)
+    train_tiny(config)
+    names = [path.name for path in sorted(config.run.glob("*.safetensors"))]
+    assert names == [BEST, "checkpoint-0000008.safetensors", "checkpoint-0000010.safetensors", CHECKPOINT]
+    assert read_facts(config.run / CHECKPOINT)["step"] == 10
+    best = read_facts(config.run / BEST)
+    found = [entry for entry in read_history(config.run) if "validation" in entry]
+    assert best["best"] == found[-1]["validation"]["swd"]["translated"]
+    # One file under three names: the best costs no further room.
+    assert (config.run / BEST).stat().st_nlink == 3
+
+
+def test_a_worse_validation_leaves_the_best_checkpoint_alone(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, keep=1)
+    for step, best in ((1, True), (2, False), (3, False)):
+        kept.save(step, {"G/weight": torch.full((2,), float(step))}, {"step": step}, best)
+    assert read_facts(tmp_path / BEST)["step"] == 1
+    assert read_facts(tmp_path / CHECKPOINT)["step"] == 3
+    assert [path.name for path in kept.numbered()] == ["checkpoint-0000003.safetensors"]
+
+
+def test_a_file_system_without_hard_links_keeps_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    Checkpoints(tmp_path, keep=1).save(1, {"G/weight": torch.ones(2)}, {"step": 1}, best=True)
+    assert {load_file(tmp_path / name)["G/weight"].sum().item() for name in (BEST, CHECKPOINT)} == {2.0}
+
+
+def test_epochs_are_counted_in_pictures(classes: Path, tmp_path: Path) -> None:
+    # 8 pictures, 4 a step: 2.5 epochs are 5 steps
+    train_tiny(tiny(Gan, classes / "disc", tmp_path / "run", epochs=2.5))
+    assert read_facts(tmp_path / "run" / CHECKPOINT)["step"] == 5
+
+
+def test_a_run_leaves_its_settings_history_sheet_and_report(classes: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    config = tiny(Cgan, classes, tmp_path / "run", steps=20)
+    assert train(config, lambda where: None, said.append)
+    settings = json.loads((config.run / "settings.json").read_text())
+    assert (settings["recipe"], settings["batch"], settings["data"]) == ("cgan", 4, str(classes))
+    losses, validation, sheet = read_history(config.run)
+    assert losses["losses"].keys() == {"D", "G"}
+    assert validation["validation"]["swd"].keys() == {"translated", "floor", "ceiling"}
+    assert sheet["rows"] == ["cross", "disc", "square"]
+    report = (config.run / "report.html").read_text(encoding="utf-8")
+    for text in ("cgan, run", "finished", "cross", "swd", "learning_rate"):
+        assert text in report
+    assert said[0].startswith("device: cpu, ")
+    assert said[1] == "pictures: 8 in cross, 8 in disc, 8 in square, short side 18 px"
+    assert said[2].startswith("validation at step 20: swd ")
+    assert "(floor " in said[2]
+    assert said[2].endswith(", the best so far")
+
+
+def test_a_history_goes_on_from_its_step_and_forgets_what_came_after(tmp_path: Path) -> None:
+    history = History(tmp_path, 0)
+    for step in (20, 40, 60):
+        history.losses(step, step / 10, 5.0, {"G": step / 100})
+    history.close()
+    with (tmp_path / HISTORY).open("a") as lines:
+        lines.write('{"step": 80, "elap')  # cut off by a kill
+    History(tmp_path, 40).close()
+    assert [entry["step"] for entry in read_history(tmp_path)] == [20, 40]
+
+
+def test_a_disk_too_full_is_refused_before_the_first_step(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 1000))
+    config = tiny(Gan, classes / "disc", tmp_path / "run")
+    with pytest.raises(RunError, match=r"disk too full: .*run needs \d MB for checkpoints, 0 MB are free"):
+        train_tiny(config)
+    assert not config.run.exists()
+
+
+def test_a_disk_that_fills_up_later_leaves_the_last_good_checkpoint(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, times = save_file, [0]
+
+    def fill_up(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+        times[0] += 1
+        if times[0] == 2:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", fill_up)
+    config = tiny(Gan, classes / "disc", tmp_path / "run", checkpoint_steps=2)
+    with pytest.raises(RunError, match=r"cannot be written: .*No space left on device; the ones before are"):
+        train_tiny(config)
+    assert read_facts(config.run / CHECKPOINT)["step"] == 2
+    assert list(config.run.glob("*.part")) == []
+    assert "stopped: checkpoint" in (config.run / "report.html").read_text(encoding="utf-8")
+
+
+def test_settings_younger_than_a_run_count_as_their_defaults(tmp_path: Path) -> None:
+    config = CycleGan(data=tmp_path, run=tmp_path, steps=1)
+    recorded = settings_json(config)
+    for name in ("device", "equivariance_weight", "patch", "augment", "generator_width"):
+        del recorded[name]
+    check_same_settings(config, recorded)
+    with pytest.raises(RunError, match=r"--patch is \"16\", the run was started with \"70\""):
+        check_same_settings(CycleGan(data=tmp_path, run=tmp_path, steps=1, patch="16"), recorded)
+
+
+def test_a_run_of_another_recipe_is_not_continued(classes: Path, tmp_path: Path) -> None:
+    train_tiny(tiny(Gan, classes / "disc", tmp_path / "run", steps=1))
+    with pytest.raises(RunError, match="cannot resume .*run: it is a run of gan"):
+        train_tiny(tiny(Cgan, classes, tmp_path / "run", steps=2, resume=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_run_killed_at_any_file_operation_continues_to_the_same_end(
+    classes: Path, tmp_path: Path, first: int
+) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.support.killing", str(classes), str(tmp_path), str(first), "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["different"] == []
+    assert found["places"] >= 26
