@@ -12,6 +12,8 @@ from rt.errors import FrameshiftError
 
 if TYPE_CHECKING:
     from train.config import Training
+    from train.frames import Frames
+    from train.inspection import Check
 
 
 def main() -> None:
@@ -23,12 +25,14 @@ def main() -> None:
         sys.exit(f"error: frameshift-train needs {error.name}: type pip install 'frameshift[train]'")
     from train.config import RECIPES
     from train.export import Export
+    from train.frames import Frames
+    from train.inspection import Check
     from train.reference import Import
     from train.sample import Sample
 
     kinds = {
         **{recipe.recipe: recipe for recipe in RECIPES},
-        **{"export": Export, "sample": Sample, "import": Import},
+        **{"export": Export, "sample": Sample, "import": Import, "check": Check, "frames": Frames},
     }
     commands: Any = Union[  # noqa: UP007  tyro reads the annotations of a Union
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
@@ -44,7 +48,9 @@ def main() -> None:
 def _run(config: Any) -> None:
     from train.config import Training
     from train.export import Export, export_style
+    from train.frames import Frames
     from train.imported import import_generator
+    from train.inspection import Check
     from train.reference import Import
     from train.sample import Sample, write_samples
 
@@ -57,8 +63,30 @@ def _run(config: Any) -> None:
         case Sample():
             print(f"sheet {write_samples(config)}")
         case Import():
-            found = import_generator(config)
-            print(f"{found}; next: frameshift-train export {config.out} --name NAME --data DIR")
+            what = import_generator(config)
+            print(f"{what}; next: frameshift-train export {config.out} --name NAME --data DIR")
+
+        case Check():
+            _check(config)
+        case Frames():
+            _extract(config)
+
+
+def _check(config: Check) -> None:
+    from train.inspection import inspect_data
+
+    found = inspect_data(config)
+    print(found.text)
+    sys.exit(1 if found.faults else 0)
+
+
+def _extract(config: Frames) -> None:
+    from rt.log import progress
+    from train.frames import extract_frames
+
+    with progress("reading", None) as show:
+        extracted = extract_frames(config, show)
+    print(extracted.text)
 
 
 def _tell(text: str) -> None:
