@@ -32,7 +32,7 @@ from train.recipes import Recipe, make_recipe
 
 SETTINGS = "settings.json"
 NOTED_EVERY = 20
-"""Steps between lines of the history."""
+"""Steps between lines of the history, beside the first step's."""
 LOOKED_AT_EVERY = 10
 """Steps between looks at the losses on a GPU, which each wait for it."""
 DIVERGED = 1e6
@@ -183,7 +183,7 @@ class _Loop:
             parts = ", ".join(f"{name} {loss:.4g}" for name, loss in found.items())
             raise self._diverged(f"loss {bad[0]} is {found[bad[0]]:.4g} ({parts})")
         self.show(Progress(self.step, self.done, images_per_s, found))
-        if self.history is not None and self.step % NOTED_EVERY == 0:
+        if self.history is not None and (self.step == 1 or self.step % NOTED_EVERY == 0):
             self.history.losses(self.step, self.elapsed_s, images_per_s, found)
 
     def _diverged(self, what: str) -> RunError:

@@ -15,8 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.cli import ROOT
-from tests.support.pictures import make_domains
-from tests.support.training import differing, make_classes, tiny, train_tiny
+from tests.support.training import make_classes, tiny, train_tiny
 from train import checkpoint
 from train.checkpoint import BEST, CHECKPOINT, Checkpoints, read_facts
 from train.config import Cgan, CycleGan, Gan, check_same_settings, settings_json
@@ -81,7 +80,8 @@ def test_a_run_leaves_its_settings_history_sheet_and_report(classes: Path, tmp_p
     assert train(config, lambda where: None, said.append)
     settings = json.loads((config.run / "settings.json").read_text())
     assert (settings["recipe"], settings["batch"], settings["data"]) == ("cgan", 4, str(classes))
-    losses, validation, sheet = read_history(config.run)
+    _, losses, validation, sheet = read_history(config.run)
+    assert losses["step"] == 20
     assert losses["losses"].keys() == {"D", "G"}
     assert validation["validation"]["swd"].keys() == {"translated", "floor", "ceiling"}
     assert sheet["rows"] == ["cross", "disc", "square"]
@@ -166,51 +166,3 @@ def test_a_run_killed_at_any_file_operation_continues_to_the_same_end(
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["different"] == []
     assert found["places"] >= 26
-
-
-TWO = (
-    *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-    *("-m", "--", "train.cli"),
-)
-
-
-def train_with_two(*arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [*TWO, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_learns_from_the_doubled_batch_and_resume_exactly(
-    tmp_path: Path,
-) -> None:
-    data = make_domains(tmp_path / "data", size=(36, 40))
-    single = tiny(CycleGan, data, tmp_path / "single", steps=20, batch=2, pool=0, schedule="constant")
-    tensors = train_tiny(single)
-    given = (
-        *("cyclegan", "--data", data, "--generator", "hg48", "--generator-width", 4, "--patch", 16),
-        *("--discriminator-width", 4, "--load-size", 36, "--crop-size", 32, "--threads", 1, "--pool", 0),
-        *("--batch", 1, "--schedule", "constant", "--device", "cpu"),
-    )
-    both = train_with_two(*given, "--run", tmp_path / "both", "--steps", 20)
-    assert both.returncode == 0, both.stderr
-    assert both.stderr.count("device: cpu") == 1  # one of the two speaks
-    assert ", 2 processes" in both.stderr
-    alone, shared = (read_history(tmp_path / name)[0] for name in ("single", "both"))
-    assert shared["losses"] == pytest.approx(alone["losses"], rel=1e-3)
-    found = load_file(tmp_path / "both" / CHECKPOINT)
-    assert found.keys() == tensors.keys()
-    for name in tensors:
-        torch.testing.assert_close(found[name], tensors[name], rtol=1e-3, atol=2e-4, msg=name)
-    pooled = (*given[:-8], "--pool", 2, *given[-6:])
-    for name, steps in (("straight", 4), ("resumed", 2), ("resumed", 4)):
-        resume = ["--resume"] if (tmp_path / name).exists() else []
-        done = train_with_two(*pooled, "--run", tmp_path / name, "--steps", steps, *resume)
-        assert done.returncode == 0, done.stderr
-    straight, resumed = (load_file(tmp_path / name / CHECKPOINT) for name in ("straight", "resumed"))
-    assert "pool_A@1/1" in straight
-    assert differing(resumed, straight) == []
-    with pytest.raises(RunError, match=r"with 1 process\(es\): the run was started with 2"):
-        train_tiny(
-            tiny(CycleGan, data, tmp_path / "both", steps=30, pool=0, schedule="constant", resume=True)
-        )
