@@ -225,7 +225,11 @@ def _job(command: Run) -> Job:
 
 
 def _where(command: Run) -> str | None:
-    return ", ".join(filter(None, (*command.output, command.record))) or None
+    """Return what was written to, without the stream keys that addresses hold."""
+    from rt.sinks.stream import shown
+
+    outputs = [shown(output) if "://" in output else output for output in command.output]
+    return ", ".join(filter(None, (*outputs, command.record))) or None
 
 
 def _demo(command: Demo) -> int:

@@ -104,6 +104,12 @@ def test_run_takes_everything_typed(run: FakeRun, capsys: pytest.CaptureFixture[
     )
 
 
+def test_a_stream_key_is_not_printed(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = "run 0 rtmp://me:secret@live.example/app/key null:// --style winter"
+    assert main(typed.split()) == 0
+    assert capsys.readouterr().out == "120 frames, 30.0 fps, rtmp://live.example, null://\n"
+
+
 def test_run_has_defaults_for_all_but_input_and_style(
     run: FakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
