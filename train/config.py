@@ -66,7 +66,7 @@ class Training:
     amp: bool = False
     """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with AMX)."""
     channels_last: bool = True
-    """Lay pictures and weights out as [N, H, W, C] in memory; the results are the same, the speed is not."""
+    """Lay pictures and weights out as [N, H, W, C] in memory where --batch is above 1: the same, faster."""
     compile: bool = False
     """Compile the networks with torch.compile: minutes at the start, worth it on GPUs in long runs."""
     seed: int = 0
@@ -95,6 +95,14 @@ class Training:
         if not 0 <= self.ema < 1:
             raise RunError(f"--ema is {self.ema}: needed is 0 or more and less than 1")
         self.need_positive("batch", "accumulate", "crop_size", "keep")
+
+    @property
+    def lays_channels_last(self) -> bool:
+        """Whether memory is laid out as [N, H, W, C]; never for single pictures.
+
+        PyTorch 2.13 on the CPU gives a ResNet wrong gradients in that layout where N is 1.
+        """
+        return self.channels_last and self.batch > 1
 
     def need_positive(self, *names: str) -> None:
         """Raise RunError where one of the settings is not at least 1."""

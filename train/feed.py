@@ -206,6 +206,7 @@ class Batches:
 
     def __init__(self, feed: Feed, config: Training, world: World) -> None:
         self.feed, self.seed, self.world = feed, config.seed, world
+        self.channels_last = config.lays_channels_last
         self.size = config.batch * config.accumulate
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._next: tuple[int, Future[dict[str, Tensor]]] | None = None
@@ -238,7 +239,8 @@ class Batches:
         if placed.dtype != torch.uint8:
             return placed
         # [N, H, W, 3] -> [N, 3, H, W], which is channels_last as it lies
-        return placed.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+        pictures = placed.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+        return pictures if self.channels_last else pictures.contiguous()
 
 
 def _noise(z: int, rng: torch.Generator) -> Sample:

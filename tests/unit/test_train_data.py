@@ -154,6 +154,7 @@ def test_processes_share_a_batch_without_overlap(tmp_path: Path) -> None:
         for name in ("A", "B"):
             assert torch.equal(torch.cat([part[name] for part in parts]), wanted[name])
             assert wanted[name].is_contiguous(memory_format=torch.channels_last)
+            assert all(part[name].is_contiguous() for part in parts)  # single pictures
     for reader in (*readers, whole):
         reader.close()
 

@@ -120,10 +120,26 @@ def test_accumulated_batches_learn_what_one_batch_of_their_size_learns(
         assert parts == pytest.approx(whole, rel=1e-3, abs=1e-5)
 
 
+def test_single_pictures_give_the_gradients_of_a_batch_of_them(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    moments = []
+    for batch, accumulate in ((1, 2), (2, 1)):
+        changes = {"batch": batch, "accumulate": accumulate, "generator": "resnet6", "pool": 0}
+        config = tiny(CycleGan, folders["domains"], tmp_path, **changes)
+        recipe = make_recipe(config, CPU)
+        losses_of(recipe, config, 1)
+        # After one step Adam's first moment is half of the gradient.
+        states = recipe.optimizers["optimizer_G"].state_dict()["state"].values()
+        moments.append([state["exp_avg"] for state in states])
+    for parts, whole in zip(*moments, strict=True):
+        assert (parts - whole).norm() <= 1e-3 * whole.norm() + 1e-5
+
+
 def test_layout_in_memory_changes_no_loss(folders: dict[str, Path], tmp_path: Path) -> None:
     found = []
     for channels_last in (True, False):
-        config = tiny(CycleGan, folders["domains"], tmp_path, channels_last=channels_last)
+        config = tiny(CycleGan, folders["domains"], tmp_path, batch=2, channels_last=channels_last)
         recipe = make_recipe(config, CPU)
         weight = next(weight for weight in recipe.nets["D_A"].parameters() if weight.dim() == 4)
         assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last

@@ -106,7 +106,7 @@ class Base:
     def add(self, name: str, net: nn.Module) -> nn.Module:
         """Take a network in: onto the device, laid out and compiled as asked."""
         net.to(self.device)
-        if self.base.channels_last:
+        if self.base.lays_channels_last:
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.base.compile:
             net.compile()
