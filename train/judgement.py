@@ -15,12 +15,14 @@ from train.data import load_pictures
 from train.errors import DataError
 from train.folders import first_folder, held_split, read_pairs
 from train.graph import crop_to_multiple, translate_pictures
-from train.metrics import measure_pairs, measure_translation, train_domain_classifier
+from train.metrics import measure_pairs, measure_steadiness, measure_translation, train_domain_classifier
 from train.trained import best_checkpoint, load_generator
 
 HELD_BACK = "held-back pictures"
 CLASSIFIER_PX = 72
 """Short side of the pictures the two-domain classifier learns from."""
+STEADINESS_PICTURES = 12
+"""Pictures the warping error is measured on."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def measure_style(net: nn.Module, material: Material) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "mean_change_levels": round(float(np.mean(changed)), 2),
         "pictures": {"translated": len(inputs), "real": len(material.reals or material.wanted)},
+        **measure_steadiness(net, inputs[:STEADINESS_PICTURES]),
     }
     if material.wanted:
         metrics |= measure_pairs(inputs, translated, material.wanted)
