@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rt.errors import BackendError
+
+if TYPE_CHECKING:
+    from rt.backends import Backend, Pending
 
 
 class Computed:
@@ -21,6 +25,18 @@ class Computed:
     def result(self) -> npt.NDArray[np.uint8]:
         """Return the translation, uint8[1, H, W, 3] RGB."""
         return self._rgb
+
+
+def translate_each(backend: Backend, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Translate uint8[N, H, W, 3] one by one, as many in flight as the backend can hold."""
+    result = np.empty(rgb.shape, np.uint8)
+    flying: deque[Pending] = deque()
+    for begun in range(len(rgb) + backend.slots):
+        if begun >= backend.slots:
+            result[begun - backend.slots] = flying.popleft().result()[0]
+        if begun < len(rgb):
+            flying.append(backend.start(rgb[begun : begun + 1]))
+    return result
 
 
 def check_input(name: str, rgb: npt.NDArray[np.uint8], size: tuple[int, int]) -> None:

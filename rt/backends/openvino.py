@@ -12,7 +12,15 @@ import openvino as ov
 from openvino import frontend
 
 from rt.backends.cpu import cpu_device, cpu_threads
-from rt.backends.guard import check_fixed_size, check_input, check_ports, check_result, describe, one_line
+from rt.backends.guard import (
+    check_fixed_size,
+    check_input,
+    check_ports,
+    check_result,
+    describe,
+    one_line,
+    translate_each,
+)
 from rt.errors import BackendError
 
 if TYPE_CHECKING:
@@ -63,14 +71,7 @@ class OpenVinoBackend:
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB; memory of any layout is taken."""
         self._check(rgb)
-        result = np.empty(rgb.shape, np.uint8)
-        flying: deque[_InFlight] = deque()
-        for begun in range(len(rgb) + self.slots):
-            if begun >= self.slots:
-                result[begun - self.slots] = flying.popleft().result()[0]
-            if begun < len(rgb):
-                flying.append(self.start(rgb[begun : begun + 1]))
-        return result
+        return translate_each(self, rgb)
 
     def start(self, rgb: npt.NDArray[np.uint8]) -> _InFlight:
         """Begin to translate uint8[1, H, W, 3] RGB; memory of any layout is taken."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rt.backends.guard import check_input, describe
+from rt.backends.guard import check_input, describe, translate_each
 from rt.card import Card
 from rt.cuda.device import Device, Gpu, find_gpu
 from rt.cuda.slot import Enqueue, Slot, Streams
@@ -180,14 +180,7 @@ class TensorRtBackend:
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB, as many at once as there are slots; any memory layout is taken."""
         self._check(rgb)
-        result = np.empty(rgb.shape, np.uint8)
-        flying: deque[_InFlight] = deque()
-        for begun in range(len(rgb) + self.slots):
-            if begun >= self.slots:
-                result[begun - self.slots] = flying.popleft().result()[0]
-            if begun < len(rgb):
-                flying.append(self.start(rgb[begun : begun + 1]))
-        return result
+        return translate_each(self, rgb)
 
     def start(self, rgb: npt.NDArray[np.uint8]) -> _InFlight:
         """Begin to translate uint8[1, H, W, 3] RGB, which may be written to again at once."""
