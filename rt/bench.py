@@ -22,7 +22,7 @@ from rt.fit import shrink, style_size
 from rt.pipeline import run_pipeline
 from rt.sinks.null import NullSink
 from rt.sources import SourceOptions, open_source
-from rt.steadiness import Comparison, compare
+from rt.steadiness import Comparison, Unmeasurable, compare
 from rt.styles import find_style
 from rt.translator import Translator
 
@@ -131,7 +131,7 @@ def measure_steady(
         try:
             frames = (frame.rgb for frame in source)
             viewer, _ = compare(frames, lambda rgb: backend.translate(rgb[None])[0], size, amount)
-        except ValueError as error:
+        except Unmeasurable as error:
             raise SourceError(f"{clip} cannot be measured: {error}") from None
         finally:
             backend.close()

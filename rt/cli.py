@@ -154,6 +154,13 @@ def _is_left_to_run(number: signal.Signals) -> bool:
     return ENDINGS[number] == TERMINAL_CLOSED and signal.getsignal(number) == signal.SIG_IGN
 
 
+def _given_up(signals: _Signals) -> int:
+    """Say what becomes of a run that a second signal ended at once; return the exit status."""
+    number = signal.Signals(signals.received or signal.SIGINT)
+    LOG.warning("%s again: given up; unfinished files are removed", ENDINGS[number])
+    return 128 + number
+
+
 def _interrupted(signals: _Signals, frames: int, output: str | None) -> int:
     """Say what is left of a run that a signal ended; return the exit status."""
     number = signal.Signals(signals.received or signal.SIGINT)
@@ -191,7 +198,7 @@ def _translate(command: Run) -> int:
         try:
             stats = run_job(_job(command), stop)
         except KeyboardInterrupt:
-            return _interrupted(signals, 0, None)
+            return _given_up(signals)
         if signals.received is not None:
             return _interrupted(signals, stats.frames, _where(command))
     where = f", {_where(command)}" if command.output else ""
@@ -243,7 +250,7 @@ def _demo(command: Demo) -> int:
                 command.out_dir, command.style, command.backend, command.size, command.overwrite, stop
             )
         except KeyboardInterrupt:
-            return _interrupted(signals, 0, None)
+            return _given_up(signals)
         if signals.received is not None:
             return _interrupted(signals, made.stats.frames, str(made.video))
     _print(

@@ -133,6 +133,8 @@ class Bench:
             return "bench steady needs a video file: frameshift bench steady CLIP"
         if self.what == "speed" and self.clip is not None:
             return f"bench speed draws its own frames: leave out {self.clip}"
+        if self.what == "speed" and self.steady != 1:
+            return "--steady belongs to bench steady CLIP"
         return _not_above_0({"seconds": self.seconds}) or _not_a_share({"steady": self.steady})
 
 

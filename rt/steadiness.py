@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rt.errors import FrameshiftError
 from rt.fit import Detail, lay_back, shrink
 from rt.frame import Rgb
 from rt.steady import Steady
@@ -27,6 +28,10 @@ _MINIMUM_PX = 12
 """The shorter side of the smallest picture in which OpenCV can search for motion."""
 _STILL = 1 / 4000
 """Median motion from frame to frame, over the longer side, up to which a camera counts as standing still."""
+
+
+class Unmeasurable(FrameshiftError):
+    """A clip in which no motion can be found: too short, too small, or nothing in it can be followed."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def compare(
         What a viewer sees, at the size of the frames, and the network's own pictures.
 
     Raises:
-        ValueError: there are fewer than two frames, or no motion can be found in them.
+        Unmeasurable: there are fewer than two frames, or no motion can be found in them.
     """
     return compare_amounts(frames, translate, size, [amount], strength, detail)[0]
 
@@ -148,7 +153,7 @@ class _Watch:
         """Take the next frame of each video."""
         if min(pictures[0].shape[:2]) < _MINIMUM_PX:
             height, width = pictures[0].shape[:2]
-            raise ValueError(f"pictures of {height}x{width} are too small to find motion in them")
+            raise Unmeasurable(f"pictures of {height}x{width} are too small to find motion in them")
         grays = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
         if self._frames:
             motion = Motion(self._videos[0].gray, grays[0])
@@ -162,9 +167,9 @@ class _Watch:
 
     def comparisons(self) -> list[Comparison]:
         if self._frames < 2:
-            raise ValueError(f"a clip of {self._frames} frame(s) has no motion; at least two are needed")
+            raise Unmeasurable(f"a clip of {self._frames} frame(s) has no motion; at least two are needed")
         if not self._pixels:
-            raise ValueError("no motion can be trusted anywhere in the clip")
+            raise Unmeasurable("no motion can be trusted anywhere in the clip")
         still = float(np.median(self._motions_px)) <= _STILL * max(self._videos[0].gray.shape)
         figures = [video.figures(self._frames, self._pixels, still) for video in self._videos]
         return [Comparison(self._frames, figures[0], figures[1], on) for on in figures[2:]]

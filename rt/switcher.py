@@ -47,14 +47,16 @@ class Switcher:
 
     def close(self) -> None:
         """Close the translator, and what is being loaded as soon as it is; works twice."""
-        if self._loading is not None:
-            loaded = self._loading.wait()
-            self._loading = None
-            if isinstance(loaded, FrameshiftError):
-                _log.warning("style not loaded: %s", loaded)
-            else:
-                loaded.close()
-        self._translator.close()
+        loading, self._loading = self._loading, None
+        try:
+            if loading is not None:
+                loaded = loading.wait()
+                if isinstance(loaded, FrameshiftError):
+                    _log.warning("style not loaded: %s", loaded)
+                else:
+                    loaded.close()
+        finally:
+            self._translator.close()
 
     def _watched(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:

@@ -201,7 +201,7 @@ def test_a_second_signal_aborts_the_run(
 
     monkeypatch.setattr(rt.job, "run_job", press_twice)
     assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 143
-    assert capsys.readouterr().err == "warning: terminated: nothing is written\n"
+    assert capsys.readouterr().err == "warning: terminated again: given up; unfinished files are removed\n"
 
 
 def test_a_signal_behind_the_end_of_a_run_changes_nothing(
@@ -384,6 +384,7 @@ def test_bench_prints_a_table_and_its_figures_as_json_last(
         ("bench --seconds 0", "--seconds is 0.0, not above 0"),
         ("bench steady", "bench steady needs a video file: frameshift bench steady CLIP"),
         ("bench speed clip.mp4", "bench speed draws its own frames: leave out clip.mp4"),
+        ("bench --steady 0.5", "--steady belongs to bench steady CLIP"),
         ("bench steady clip.mp4 --steady 2", "--steady is 2.0, not within 0..1"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rt.frame import Rgb
-from rt.steadiness import Motion, compare, compare_amounts
+from rt.steadiness import Motion, Unmeasurable, compare, compare_amounts
 from tests.support.onnx_styles import drawn_picture
 
 SIZE = (60, 80)
@@ -128,10 +128,10 @@ def test_what_comes_into_view_is_not_trusted() -> None:
 
 
 def test_a_clip_without_motion_to_judge_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a clip of 1 frame\(s\) has no motion; at least two are needed"):
+    with pytest.raises(Unmeasurable, match=r"a clip of 1 frame\(s\) has no motion; at least two are needed"):
         compare(panning(1), noisy(6), SIZE)
-    with pytest.raises(ValueError, match="a clip of 0 frame"):
+    with pytest.raises(Unmeasurable, match="a clip of 0 frame"):
         compare([], noisy(6), SIZE)
     tiny = np.zeros((11, 40, 3), np.uint8)
-    with pytest.raises(ValueError, match="pictures of 11x40 are too small to find motion in them"):
+    with pytest.raises(Unmeasurable, match="pictures of 11x40 are too small to find motion in them"):
         compare([tiny, tiny], noisy(6), (11, 40))

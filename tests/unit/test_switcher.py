@@ -126,3 +126,16 @@ def test_a_fault_of_ours_while_loading_is_raised() -> None:
     controls.select(2)
     with pytest.raises(ZeroDivisionError):
         list(switcher.translate_all(frames(3, lambda index: wait_for_loading())))
+
+
+def test_a_fault_of_ours_while_loading_does_not_keep_the_running_backend_open() -> None:
+    def load(name: str) -> Backend:
+        raise ZeroDivisionError
+
+    controls = Controls(["one", "two"], "one")
+    switcher, first = make(controls, load)
+    controls.select(2)
+    list(switcher.translate_all(frames(1)))
+    with pytest.raises(ZeroDivisionError):
+        switcher.close()
+    assert first.closed

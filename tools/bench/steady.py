@@ -60,7 +60,7 @@ def main() -> int:
             for tremor_px in (0, TREMOR_PX)
             for row in measure(clip, style, tremor_px, given)
         ]
-    except (FrameshiftError, ValueError) as error:
+    except FrameshiftError as error:
         print(f"steady: {error}", file=sys.stderr)
         return 1
     cells = [[row[key] for key in COLUMNS] for row in rows]
