@@ -60,8 +60,8 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     export leaves nothing.
 
     Raises:
-        ExportError: the name or target does not fit, or ONNX Runtime's picture differs from PyTorch's by more
-            than one level anywhere.
+        ExportError: the name, target or size does not fit, or ONNX Runtime's picture differs from PyTorch's
+            by more than one level anywhere.
         RunError, DataError: the run or its pictures are missing or damaged, or it translates no pictures.
     """
     target = config.out or config.run / config.name
@@ -71,6 +71,11 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     net, facts = load_generator(path, config.direction or "AtoB")
     if config.direction is not None and facts["recipe"] != "cyclegan":
         raise ExportError(f"--direction: a run of {facts['recipe']} has one generator alone; leave it out")
+    if config.size < (minimum := int(net.minimum_px)):  # type: ignore[arg-type]
+        raise ExportError(
+            f"--size {config.size}: {_generator_name(facts)} takes no picture smaller than {minimum} px; "
+            f"give --size {minimum} or more"
+        )
     say(f"checkpoint {path}, step {facts['step']}")
     folder = target.with_name(target.name + ".part")
     shutil.rmtree(folder, ignore_errors=True)
@@ -149,7 +154,7 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
     config, net, facts = work.config, work.net, work.facts
     settings, recipe = facts["settings"], facts["recipe"]
     network = {
-        "generator": settings.get("student") or settings["generator"],
+        "generator": _generator_name(facts),
         "norm": settings["norm"],
         "parameters": count_parameters(net),
     }
@@ -176,6 +181,10 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
         metrics=metrics,
         faults=tuple(work.notes.get("faults", [])),
     )
+
+
+def _generator_name(facts: dict[str, Any]) -> str:
+    return str(facts["settings"].get("student") or facts["settings"]["generator"])
 
 
 def _write_previews(folder: Path, pictures: Path, net: nn.Module, size: int) -> None:

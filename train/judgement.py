@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,11 @@ def measure_style(net: nn.Module, material: Material) -> dict[str, Any]:
 
 
 def _with_teacher(material: Material, settings: dict[str, Any]) -> Material:
+    """Add the teacher, pictures cut to what it takes too; where they are too small for it, say so instead."""
     teacher, _ = load_generator(best_checkpoint(Path(settings["teacher"])), settings["direction"])
-    multiple = int(teacher.multiple)  # type: ignore[arg-type]
+    multiple, minimum = int(teacher.multiple), int(teacher.minimum_px)  # type: ignore[arg-type]
+    if any(min(rgb.shape[:2]) < minimum for rgb in material.inputs):
+        told = f"{material.measured_on}, not against the teacher, which takes none smaller than {minimum} px"
+        return replace(material, measured_on=told)
     inputs = [crop_to_multiple(rgb, multiple) for rgb in material.inputs]
-    return Material(inputs, material.measured_on, material.wanted, material.reals, material.trained, teacher)
+    return replace(material, inputs=inputs, teacher=teacher)

@@ -8,10 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from rt.card import read_card
+from rt.frame import Rgb
+from tests.support.media import Clip, drawn, write_clip
 from tests.support.pictures import make_domains
+from tests.support.reference_weights import draw, resnet_shapes
 from train.checkpoint import read_facts
 
 TRAIN = (sys.executable, "-m", "train.cli")
@@ -42,6 +47,43 @@ def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     card = read_card(style)
     assert card.training["command"].startswith("cli.py cyclegan --data")
     assert f"next: frameshift run INPUT OUTPUT.mp4 --style {style}" in exported.stdout
+
+
+def test_a_video_becomes_a_data_folder_that_can_be_checked(tmp_path: Path) -> None:
+    def picture(index: int, height: int, width: int) -> Rgb:
+        return np.roll(drawn(0, height, width), 11 * index, axis=1)
+
+    clip = write_clip(tmp_path / "clip.mp4", Clip(frames=6, picture=picture))
+    data = tmp_path / "data"
+    taken = run("frames", clip, "--out", data / "trainA", "--every", 2)
+    assert taken.returncode == 0, taken.stderr
+    assert taken.stdout == f"3 picture(s) in {data / 'trainA'} from 6 frames\n"
+    checked = run("check", data)
+    assert checked.returncode == 0, checked.stderr
+    assert "trainA         3        0  48×64         3 rgb" in checked.stdout
+    assert checked.stdout.endswith("no faults\n")
+    (data / "trainA" / "half.jpg").write_bytes((data / "trainA" / "clip-000000.jpg").read_bytes()[:300])
+    found = run("check", data)
+    assert found.returncode == 1
+    assert found.stdout.endswith("fault: trainA: 1 damaged: half.jpg\n1 fault(s)\n")
+
+
+def test_somebody_elses_generator_becomes_a_style(tmp_path: Path) -> None:
+    data = make_domains(tmp_path / "data")
+    weights = tmp_path / "latest_net_G_A.pth"
+    torch.save(draw(resnet_shapes(blocks=6)), weights)
+    imported = run("import", weights, "--out", tmp_path / "run")
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout == (
+        "resnet6, norm instance, 4 channels; "
+        f"next: frameshift-train export {tmp_path / 'run'} --name NAME --data DIR\n"
+    )
+    arguments = ("export", tmp_path / "run", "--name", "theirs", "--data", data / "testA", "--size", 64)
+    exported = run(*arguments)
+    assert exported.returncode == 0, exported.stderr
+    style = tmp_path / "run" / "theirs"
+    assert exported.stdout == f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}\n"
+    assert read_card(style).network["generator"] == "resnet6"
 
 
 def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_path: Path) -> None:

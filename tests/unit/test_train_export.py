@@ -1,0 +1,187 @@
+"""Every kind of generator as a style: its ONNX against PyTorch, and the batch norms folded into it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from rt.card import Card, read_card
+from rt.styles import find_style
+from tests.support.backends import opened
+from tests.support.pictures import draw_picture, make_domains
+from tests.support.reference_weights import Shapes, draw, resnet_shapes, unet_shapes
+from tests.support.training import make_pairs, tiny, train_tiny
+from train import judgement
+from train.config import CycleGan, Distill, Pix2Pix
+from train.errors import ExportError, RunError
+from train.export import Export, export_style
+from train.graph import fold_batch_norm, translate_pictures
+from train.imported import import_generator
+from train.metrics import train_domain_classifier
+from train.nets import GENERATORS, make_generator
+from train.reference import Import
+from train.trained import best_checkpoint, load_generator
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for each other on a busy machine cost a test more than they give it."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(judgement, "train_domain_classifier", partial(train_domain_classifier, steps=2))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pairs(tmp_path_factory.mktemp("data") / "pairs", count=3, side=136)
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_domains(tmp_path_factory.mktemp("data") / "domains", size=(40, 52))
+
+
+@pytest.fixture(scope="module")
+def unet(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = tiny(Pix2Pix, pairs, tmp_path_factory.mktemp("runs") / "unet", **UNET)
+    train_tiny(config)
+    return config.run
+
+
+UNET: dict[str, Any] = {
+    "generator": "unet128",
+    "norm": "batch",
+    "load_size": 136,
+    "crop_size": 128,
+    "batch": 2,
+    "learning_rate": 5e-3,
+    "ema": 0.0,
+}
+
+
+def export_checked(config: Export) -> Card:
+    """Export, compare ONNX Runtime and OpenVINO with PyTorch at two sizes, and return the card."""
+    style = find_style(export_style(config, lambda text: None))
+    graph = onnx.load(style.model()).graph
+    assert {node.op_type for node in graph.node} & {"BatchNormalization", "Dropout", "RandomNormal"} == set()
+    card = read_card(style.folder)
+    net, _ = load_generator(best_checkpoint(config.run), config.direction or "AtoB")
+    least = max(card.minimum_px, 2 * card.multiple)
+    for size in ((least, least + card.multiple), (least + card.multiple, least)):
+        picture = draw_picture(*size, seed=9, colour=(120, 90, 60))
+        wanted = translate_pictures(net, [picture])[0].astype(np.int16)
+        # The network does something, and not the same to every pixel.
+        assert (wanted - picture).std() > 1.0
+        for name in ("openvino", "onnxruntime"):
+            backend = opened(name, style, size)
+            found = backend.translate(picture[None])[0]
+            backend.close()
+            assert np.abs(found - wanted).max() <= 1
+    return card
+
+
+@pytest.mark.parametrize("z", [0, 4])
+def test_a_u_net_of_pix2pix_becomes_a_style(unet: Path, pairs: Path, tmp_path: Path, z: int) -> None:
+    run = unet
+    if z:
+        run = tmp_path / "run"
+        train_tiny(tiny(Pix2Pix, pairs, run, **UNET, z=z))
+    card = export_checked(Export(run, "drawn", out=tmp_path / "drawn", size=128))
+    assert (card.multiple, card.minimum_px, card.size_px, card.recipe) == (128, 128, 128, "pix2pix")
+    # Seven halvings: two norms in each block but the outermost, which has none, and the innermost, with one.
+    assert card.network["batch_norms_folded"] == 11
+    assert card.network.get("noise") == ("4 channels, at 0" if z else None)
+    assert set(card.metrics["psnr"]) == {"translated", "floor", "ceiling"}
+    assert card.metrics["measured_on"] == "held-back pictures"
+    assert card.metrics["onnx_largest_difference"] <= 1
+
+
+def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> None:
+    train_tiny(tiny(CycleGan, domains, tmp_path / "teacher", learning_rate=5e-3, steps=2))
+    config = tiny(
+        Distill, domains, tmp_path / "run", teacher=tmp_path / "teacher", learning_rate=2e-2, steps=8
+    )
+    train_tiny(config)
+    card = export_checked(Export(config.run, "drawn", out=tmp_path / "drawn", size=40))
+    assert (card.multiple, card.minimum_px, card.recipe) == (4, 16, "distill")
+    # One after the unfolding, two in each of six blocks.
+    assert card.network["batch_norms_folded"] == 13
+    assert card.network["generator"] == "pu32"
+    for name in ("psnr", "ssim"):
+        assert set(card.metrics["teacher"][name]) == {"translated", "floor", "ceiling"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "multiple", "folded", "generator"),
+    [
+        (resnet_shapes(), 4, None, "resnet9"),
+        (resnet_shapes(blocks=6, batch=True, dropout=True), 4, 17, "resnet6"),
+        (unet_shapes(7), 128, 11, "unet128"),
+        (unet_shapes(8), 256, 13, "unet256"),
+    ],
+    ids=["resnet9", "resnet6-batch", "unet128", "unet256"],
+)
+def test_an_imported_generator_becomes_a_style(
+    domains: Path, tmp_path: Path, shapes: Shapes, multiple: int, folded: int | None, generator: str
+) -> None:
+    torch.save(draw(shapes), tmp_path / "latest_net_G.pth")
+    import_generator(Import(tmp_path / "latest_net_G.pth", out=tmp_path / "run"))
+    size = max(40, multiple)
+    card = export_checked(
+        Export(tmp_path / "run", "theirs", out=tmp_path / "theirs", size=size, data=domains / "testA")
+    )
+    minimum = 16 if multiple == 4 else multiple
+    assert (card.multiple, card.minimum_px, card.recipe) == (multiple, minimum, "import")
+    assert card.network["generator"] == generator
+    assert card.network.get("batch_norms_folded") == folded
+    assert card.training["imported"] == "latest_net_G.pth"
+    assert card.metrics["measured_on"] == "pictures of --data"
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_folded_batch_norms_change_no_picture(name: str) -> None:
+    torch.manual_seed(0)
+    start = {"start": "icnr"} if name in ("hg48", "pu48", "pu32") else {}
+    net = make_generator(name, "batch", width=4, **start).eval()  # type: ignore[arg-type]
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        for norm in norms:
+            for tensor, low, high in (
+                (norm.weight, 0.5, 1.5),
+                (norm.bias, -0.5, 0.5),
+                (norm.running_mean, -0.5, 0.5),
+                (norm.running_var, 0.2, 2.0),
+            ):
+                assert tensor is not None
+                tensor.uniform_(low, high)
+        picture = torch.rand(2, 3, max(32, net.multiple), 2 * max(32, net.multiple)) * 2 - 1
+        wanted = net(picture)
+        folded, count = fold_batch_norm(net)
+        found = folded(picture)
+        assert torch.equal(net(picture), wanted)  # the network itself is left as it was
+    assert count == len(norms) > 0
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert (wanted - picture).std() > 0.01
+    assert (found - wanted).abs().max() <= 1e-4
+
+
+def test_what_cannot_be_exported_is_refused_in_one_line(unet: Path, pairs: Path, tmp_path: Path) -> None:
+    config = Export(unet, "drawn", out=tmp_path / "drawn")
+    with pytest.raises(ExportError, match="--size 100: unet128 takes no picture smaller than 128 px"):
+        export_style(replace(config, size=100), lambda text: None)
+    with pytest.raises(ExportError, match="--direction: a run of pix2pix has one generator alone"):
+        export_style(replace(config, direction="BtoA"), lambda text: None)
+    torch.save(draw(resnet_shapes()), tmp_path / "latest_net_G.pth")
+    theirs = Import(tmp_path / "latest_net_G.pth", out=tmp_path / "run")
+    import_generator(theirs)
+    with pytest.raises(RunError, match="already holds a run: give another --out"):
+        import_generator(theirs)
+    with pytest.raises(Exception, match="an imported generator has no pictures of its own: give some with"):
+        export_style(replace(config, run=tmp_path / "run"), lambda text: None)
+    assert not (tmp_path / "drawn").exists()
