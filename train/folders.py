@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,19 +49,39 @@ def open_unpaired(config: CycleGan, multiple: int) -> UnpairedFeed:
     return UnpairedFeed(config, set_A, set_B, held)
 
 
-def open_inputs(config: Distill, direction: str, multiple: int) -> InputFeed:
+def open_inputs(config: Distill, teacher: Mapping[str, Any], multiple: int) -> InputFeed:
     """Open the pictures a teacher translates: DATA/train<A|B>, else DATA/train, else DATA itself.
+
+    What a teacher learnt pairs from is read as in its training: see `makes_inputs`.
+
+    Args:
+        config: settings of the student's run.
+        teacher: facts of the teacher's checkpoint.
+        multiple: of the held pictures' sides, in pixels.
 
     Raises:
         DataError: there is no such folder, or it has too few readable pictures.
     """
-    domain = direction[0]
-    folder = first_folder(config.data, f"train{domain}", "train")
-    pictures = load_pictures(folder, config.load_size)
+    data, domain = config.data, config.direction[0]
+    folder = first_folder(data, f"train{domain}", "train")
+    if makes_inputs(data, teacher):
+        made = (teacher["settings"]["pair"], teacher["settings"]["direction"], config.load_size)
+        pictures, split = PictureSet(read_pairs(data, "train", *made)[0]), held_split(data)
+        shown = pictures if split is None else PictureSet(read_pairs(data, split, *made, HELD)[0])
+    else:
+        pictures = load_pictures(folder, config.load_size)
+        test = next((data / name for name in _held_names(domain) if (data / name).is_dir()), None)
+        shown = pictures if test is None else load_pictures(test, config.load_size, HELD)
     _need(len(pictures), config, folder)
-    test = next((config.data / name for name in _held_names(domain) if (config.data / name).is_dir()), None)
-    shown = pictures if test is None else load_pictures(test, config.load_size, HELD)
     return InputFeed(config, pictures, {"A": _squares(shown.pictures[:HELD], config.load_size, multiple)})
+
+
+def makes_inputs(data: Path, teacher: Mapping[str, Any]) -> bool:
+    """Say whether a teacher's inputs are not pictures as they lie: made from photos, or halves of pairs."""
+    if teacher["recipe"] != "pix2pix":
+        return False
+    side_by_side = (data / "train").is_dir() and not (data / "trainA").is_dir()
+    return side_by_side or teacher["settings"]["pair"] != "none"
 
 
 def open_pictures(config: Gan | Dcgan) -> NoiseFeed:

@@ -11,9 +11,10 @@ import numpy as np
 from torch import nn
 
 from rt.frame import Rgb
+from train.checkpoint import read_facts
 from train.data import load_pictures
 from train.errors import DataError
-from train.folders import first_folder, held_split, read_pairs
+from train.folders import first_folder, held_split, makes_inputs, read_pairs
 from train.graph import crop_to_multiple, translate_pictures
 from train.metrics import measure_pairs, measure_steadiness, measure_translation, train_domain_classifier
 from train.trained import best_checkpoint, load_generator
@@ -60,34 +61,52 @@ def gather_material(
     if data is None and "data" not in settings:
         raise DataError("an imported generator has no pictures of its own: give some with --data DIR")
     folder = data or Path(settings["data"])
-
-    def cut(pictures: Sequence[Rgb]) -> list[Rgb]:
-        return [crop_to_multiple(rgb, multiple) for rgb in pictures]
-
-    if recipe == "pix2pix":
-        split = held_split(folder) or "train"
-        halves = read_pairs(folder, split, settings["pair"], settings["direction"], size)
-        told = HELD_BACK if split != "train" else "training pictures: there are neither val nor test"
-        return Material(cut(halves[0]), told, wanted=cut(halves[1]))
-    source, target = direction[0], direction[-1]
-    if recipe == "cyclegan" or (folder / f"train{target}").is_dir():
-        held_back = all((folder / f"test{domain}").is_dir() for domain in (source, target))
-        split = "test" if held_back else "train"
-        inputs, reals = (
-            load_pictures(folder / f"{split}{domain}", size).pictures for domain in (source, target)
-        )
-        if len(reals) < 4:
-            raise DataError(f"only {len(reals)} pictures of the target domain to measure with: needed are 4")
-        learnt = [
-            load_pictures(folder / f"train{domain}", CLASSIFIER_PX).pictures for domain in (source, target)
-        ]
-        told = HELD_BACK if held_back else "training pictures: there are no testA and testB"
-        material = Material(cut(inputs), told, reals=cut(reals), trained=(learnt[0], learnt[1]))
+    teacher = read_facts(best_checkpoint(Path(settings["teacher"]))) if recipe == "distill" else facts
+    if recipe == "pix2pix" or makes_inputs(folder, teacher):
+        material = _pairs(folder, teacher["settings"]["pair"], direction, size)
+    elif recipe == "cyclegan" or (folder / f"train{direction[-1]}").is_dir():
+        material = _domains(folder, direction, size)
     else:
-        shown = first_folder(folder, f"test{source}", "val", "test", f"train{source}", "train")
-        told = HELD_BACK if shown.name.startswith(("test", "val")) else "pictures of --data"
-        material = Material(cut(load_pictures(shown, size).pictures), told)
+        own = "pictures of --data" if data else "training pictures: none were held back"
+        material = _pictures(folder, direction[0], size, own)
+    material = _cut(material, multiple)
     return _with_teacher(material, settings) if recipe == "distill" else material
+
+
+def _pairs(folder: Path, pair: str, direction: str, size: int) -> Material:
+    split = held_split(folder) or "train"
+    inputs, wanted = read_pairs(folder, split, pair, direction, size)
+    told = HELD_BACK if split != "train" else "training pictures: there are neither val nor test"
+    return Material(inputs, told, wanted=wanted)
+
+
+def _domains(folder: Path, direction: str, size: int) -> Material:
+    source, target = direction[0], direction[-1]
+    held_back = all((folder / f"test{domain}").is_dir() for domain in (source, target))
+    split = "test" if held_back else "train"
+    inputs, reals = (
+        list(load_pictures(folder / f"{split}{domain}", size).pictures) for domain in (source, target)
+    )
+    if len(reals) < 4:
+        raise DataError(f"only {len(reals)} pictures of the target domain to measure with: needed are 4")
+    learnt = [load_pictures(folder / f"train{domain}", CLASSIFIER_PX).pictures for domain in (source, target)]
+    told = HELD_BACK if held_back else "training pictures: there are no testA and testB"
+    return Material(inputs, told, reals=reals, trained=(learnt[0], learnt[1]))
+
+
+def _pictures(folder: Path, source: str, size: int, own: str) -> Material:
+    """Read pictures to translate; `own` says whose they are where none of them are kept back."""
+    shown = first_folder(folder, f"test{source}", "val", "test", f"train{source}", "train")
+    held_back = shown != folder and shown.name.startswith(("test", "val"))
+    return Material(list(load_pictures(shown, size).pictures), HELD_BACK if held_back else own)
+
+
+def _cut(material: Material, multiple: int) -> Material:
+    inputs, wanted, reals = (
+        [crop_to_multiple(rgb, multiple) for rgb in pictures]
+        for pictures in (material.inputs, material.wanted, material.reals)
+    )
+    return replace(material, inputs=inputs, wanted=wanted, reals=reals)
 
 
 def measure_style(net: nn.Module, material: Material) -> dict[str, Any]:
@@ -117,5 +136,4 @@ def _with_teacher(material: Material, settings: dict[str, Any]) -> Material:
     if any(min(rgb.shape[:2]) < minimum for rgb in material.inputs):
         told = f"{material.measured_on}, not against the teacher, which takes none smaller than {minimum} px"
         return replace(material, measured_on=told)
-    inputs = [crop_to_multiple(rgb, multiple) for rgb in material.inputs]
-    return replace(material, inputs=inputs, teacher=teacher)
+    return replace(_cut(material, multiple), teacher=teacher)

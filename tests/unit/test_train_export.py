@@ -17,15 +17,17 @@ from rt.styles import find_style
 from tests.support.backends import opened
 from tests.support.pictures import draw_picture, make_domains
 from tests.support.reference_weights import Shapes, draw, resnet_shapes, unet_shapes
-from tests.support.training import make_pairs, tiny, train_tiny
+from tests.support.training import CPU, make_pairs, tiny, train_tiny
 from train import judgement
 from train.config import CycleGan, Distill, Pix2Pix
+from train.data import read_picture
 from train.errors import ExportError, RunError
 from train.export import Export, export_style
 from train.graph import fold_batch_norm, translate_pictures
 from train.imported import import_generator
 from train.metrics import train_domain_classifier
 from train.nets import GENERATORS, make_generator
+from train.recipes import make_recipe
 from train.reference import Import
 from train.trained import best_checkpoint, load_generator
 
@@ -115,6 +117,40 @@ def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> N
     assert card.network["generator"] == "pu32"
     for name in ("psnr", "ssim"):
         assert set(card.metrics["teacher"][name]) == {"translated", "floor", "ceiling"}
+
+
+def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_pairs(
+    unet: Path, pairs: Path, tmp_path: Path
+) -> None:
+    changes = {"teacher": unet, "load_size": 136, "crop_size": 128, "learning_rate": 2e-2, "steps": 2}
+    config = tiny(Distill, pairs, tmp_path / "run", **changes)
+    held = make_recipe(config, CPU).feed.held["A"]
+    assert len(held) == 3
+    picture = read_picture(pairs / "val" / "000.png")
+    assert picture is not None
+    assert np.array_equal(held[0], picture[4:132, 4:132])  # the middle of the left half
+    train_tiny(config)
+    card = export_checked(Export(config.run, "drawn", out=tmp_path / "drawn", size=128))
+    for found in (card.metrics, card.metrics["teacher"]):
+        assert set(found["psnr"]) == {"translated", "floor", "ceiling"}
+    small = export_style(Export(config.run, "small", out=tmp_path / "small", size=64), lambda text: None)
+    found = read_card(small).metrics
+    assert "teacher" not in found
+    assert found["measured_on"] == (
+        "held-back pictures, not against the teacher, which takes none smaller than 128 px"
+    )
+    with pytest.raises(RunError, match="translates AtoB: give --direction AtoB"):
+        make_recipe(tiny(Distill, pairs, tmp_path, **changes, direction="BtoA"), CPU)
+
+
+def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> None:
+    photos = make_domains(tmp_path / "data", size=(36, 40)) / "trainB"
+    teacher = tiny(Pix2Pix, photos, tmp_path / "teacher", pair="gray", steps=1)
+    train_tiny(teacher)
+    config = tiny(Distill, photos, tmp_path / "run", teacher=teacher.run)
+    held = make_recipe(config, CPU).feed.held["A"]
+    assert len(held) == 6
+    assert all(np.ptp(picture, axis=2).max() == 0 for picture in held)
 
 
 @pytest.mark.parametrize(

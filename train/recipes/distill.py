@@ -36,7 +36,10 @@ class DistillRecipe(Base):
         super().__init__(config, world)
         self.config = config
         path = best_checkpoint(config.teacher)
-        teacher, _ = load_generator(path, config.direction)
+        teacher, facts = load_generator(path, config.direction)
+        way = facts["settings"].get("direction", config.direction)
+        if config.direction != way:
+            raise RunError(f"teacher {config.teacher} translates {way}: give --direction {way}")
         self.teacher = teacher.requires_grad_(False).to(self.device)
         self.judge = load_discriminator(path, config.direction)
         if self.judge is None and (config.feature_weight or config.adversarial_weight):
@@ -53,7 +56,7 @@ class DistillRecipe(Base):
         self.optimizer = self.add_adam("optimizer_G", self.student)
         self.facts = {"teacher": {"checkpoint": path.name, "sha256": file_sha256(path)}}
         multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
-        self.feed: Feed = open_inputs(config, config.direction, multiple)
+        self.feed: Feed = open_inputs(config, facts, multiple)
 
     def step(self, batch: Batch) -> Losses:
         """Update the student once, from pictures `A`."""
