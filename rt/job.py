@@ -19,6 +19,7 @@ from rt.sinks import WINDOW, Sink, SinkOptions
 from rt.sinks.display import display_fault
 from rt.sinks.several import open_outputs
 from rt.sources import Source, SourceOptions, open_source
+from rt.sources.address import without_secrets
 from rt.stats import Meter, Stats, Status
 from rt.styles import find_style, list_styles
 from rt.switcher import Switcher
@@ -171,7 +172,9 @@ def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable
 
 def _open_window(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
     if fault := display_fault():
-        command = f"frameshift run {shlex.quote(job.input)} OUTPUT.mp4 --style {shlex.quote(job.style)}"
+        hidden = without_secrets(job.input) != job.input
+        address = "INPUT" if hidden else shlex.quote(job.input)
+        command = f"frameshift run {address} OUTPUT.mp4 --style {shlex.quote(job.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")
     from rt.sinks.window import WindowSink
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from rt.errors import SourceError, nearest
 from rt.frame import Frame
+from rt.sources.address import without_secrets
 
 ADDRESSES = """\
 clip.mp4                     a video file
@@ -148,7 +149,7 @@ def _open_scheme(scheme: str, address: str, options: SourceOptions) -> Source:
         return open_stream(address, options)
     known = ("pattern", "csi", "screen", *STREAM_SCHEMES)
     raise SourceError(
-        f"cannot read {address}: {scheme}:// is not known{nearest(scheme, known)}; "
+        f"cannot read {without_secrets(address)}: {scheme}:// is not known{nearest(scheme, known)}; "
         f"known: {', '.join(f'{name}://' for name in known)}"
     )
 

@@ -170,6 +170,16 @@ class FileSource:
                 picture = self._picture(placed[0])
             yield Frame(picture, pts=placed[1] - shift, time_base=unit, index=index)
             index += 1
+        self._finish()
+
+    def _finish(self) -> None:
+        """Say what was found once the last picture is delivered.
+
+        Raises:
+            DamagedSource: the file is not whole.
+        """
+        if self._closed:  # the pictures ended because of that: nothing is known of the rest
+            return
         self.companions.ended = True
         self._timeline.warn()
         if joins := self._continuity.joins:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from rt.frame import Rgb
 from rt.media import known_matrix, rational, reason
 from rt.planes import as_rgb
 from rt.sources import Source, SourceOptions, refuse_options
+from rt.sources.address import without_secrets
 from rt.sources.live import Granted, LiveSource
 
 _log = logging.getLogger(__name__)
@@ -50,13 +51,8 @@ def open_stream(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: nobody answers, or what comes is not a live video.
     """
-    refuse_options(options, without_password(address), "a live stream", ("duration_s",))
+    refuse_options(options, without_secrets(address), "a live stream", ("duration_s",))
     return LiveSource(StreamGrabber(address), options.duration_s)
-
-
-def without_password(address: str) -> str:
-    """Return an address as it may be shown."""
-    return re.sub(r"//[^/@]*@", "//***@", address)
 
 
 class StreamGrabber:
@@ -70,7 +66,7 @@ class StreamGrabber:
     ends_stalls = True
 
     def __init__(self, address: str, open_s: float = OPEN_S, read_s: float = READ_S) -> None:
-        self.name = without_password(address)
+        self.name = without_secrets(address)
         self._address = address
         self._limits_s = (open_s, read_s)
         self._interrupted = threading.Event()
@@ -136,8 +132,17 @@ class StreamGrabber:
         if scheme in ("http", "https") and duration > 0:
             raise SourceError(
                 f"cannot read {self.name}: it is a recording of {duration / av.time_base:.1f} s, not a live "
-                f"stream; download it and type the name of the file: curl -LO {self.name}"
+                f"stream; download it and type the name of the file: {self._download(container.format.name)}"
             )
+
+    def _download(self, format_name: str) -> str:
+        """Return what to type to have a recording as a file."""
+        hidden = self.name != self._address
+        url = "'URL'" if hidden else shlex.quote(self._address)
+        # curl would fetch the list of the pieces alone
+        command = f"ffmpeg -i {url} -c copy x.mkv" if format_name in _IN_PIECES else f"curl -LO {url}"
+        note = " (URL is the address as you typed it; it may hold a password and is not shown)"
+        return command + note * hidden
 
     def _why(self, error: Exception) -> str:
         scheme = self._address.partition("://")[0]

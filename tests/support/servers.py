@@ -181,18 +181,19 @@ class HttpPeer(Peer):
 
 
 class RecordingPeer(Peer):
-    """A web server that hands out one file."""
+    """A web server that hands out one file, and what lies beside it by name."""
 
     scheme = "http"
 
     def __init__(self, path: Path) -> None:
-        self._content = path.read_bytes()
+        self._path = path
         super().__init__()
 
     def greeting(self, connection: socket.socket) -> bytes:
-        _read_request(connection)
-        head = f"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(self._content)}\r\n\r\n"
-        return head.encode() + self._content
+        asked = self._path.parent / Path(_read_request(connection).split()[1]).name
+        content = (asked if asked.is_file() else self._path).read_bytes()
+        head = f"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(content)}\r\n\r\n"
+        return head.encode() + content
 
     def picture(self) -> bytes:
         return b""

@@ -8,7 +8,9 @@ import struct
 import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -324,6 +326,25 @@ def test_a_refused_file_is_let_go(tmp_path: Path) -> None:
         refusal(header_only(tmp_path / "bare.mp4"))
         refusal(sound_only(tmp_path / "song.m4a"))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_closing_within_a_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FileSource(write_clip(tmp_path / "whole.mp4", Clip(frames=100, sounds=[Sound(seconds=4.0)])))
+    frames = iter(source)
+    next(frames)
+    decode, packets = source._decode, itertools.count()
+
+    def interrupted(packet: Any) -> list[av.VideoFrame]:
+        if next(packets) == 20:
+            source._closed = True  # what `close` says before it waits for this read
+        decode(packet)
+        return []  # the read goes on: no picture comes in between
+
+    monkeypatch.setattr(source, "_decode", interrupted)
+    assert list(frames) == []
+    assert next(packets) < 30
+    assert not source.companions.ended
+    source.close()
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4", "cut.avi"])

@@ -15,6 +15,7 @@ import pytest
 from rt.errors import SourceError
 from rt.frame import Frame
 from rt.sources import SourceOptions, open_source
+from rt.sources.address import without_secrets
 from rt.sources.live import LiveSource
 from rt.sources.stream import StreamGrabber, _Pace
 from tests.support.media import Clip, sound_only, write_clip
@@ -187,6 +188,30 @@ def test_a_recording_on_a_web_server_is_no_live_stream(tmp_path: Path) -> None:
         )
 
 
+def test_a_recording_in_pieces_is_put_together_by_ffmpeg(tmp_path: Path) -> None:
+    write_clip(tmp_path / "piece.ts", Clip(frames=50))
+    playlist = tmp_path / "list.m3u8"
+    head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n"
+    playlist.write_text(f"{head}#EXTINF:2.0,\npiece.ts\n#EXT-X-ENDLIST\n", encoding="utf-8")
+    with RecordingPeer(playlist) as peer:
+        address = f"http://127.0.0.1:{peer.port}/a;b/list.m3u8"
+        assert refusal(address) == (
+            f"cannot read {address}: it is a recording of 2.0 s, not a live stream; "
+            f"download it and type the name of the file: ffmpeg -i '{address}' -c copy x.mkv"
+        )
+
+
+def test_a_recording_behind_a_password_is_not_advised_with_stars(tmp_path: Path) -> None:
+    clip = Clip(frames=50, container_options={"movflags": "faststart"})
+    with RecordingPeer(write_clip(tmp_path / "clip.mp4", clip)) as peer:
+        message = refusal(f"http://admin:secret@127.0.0.1:{peer.port}/clip.mp4?token=secret")
+        assert message == (
+            f"cannot read http://***@127.0.0.1:{peer.port}/clip.mp4: it is a recording of 2.0 s, not a live "
+            "stream; download it and type the name of the file: curl -LO 'URL' "
+            "(URL is the address as you typed it; it may hold a password and is not shown)"
+        )
+
+
 def test_a_password_is_never_shown() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -194,6 +219,35 @@ def test_a_password_is_never_shown() -> None:
     assert message == f"cannot read rtsp://***@127.0.0.1:{port}/live: connection refused"
     message = refusal("rtsp://admin:secret@camera/live", SourceOptions(loop=True))
     assert "secret" not in message
+    assert refusal("rstp://admin:secret@cam").startswith(
+        "cannot read rstp://***@cam: rstp:// is not known; did you mean 'rtsp'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://cam:554/live/1", "rtsp://cam:554/live/1"),
+        ("http://[::1]:80/live.m3u8", "http://[::1]:80/live.m3u8"),
+        ("clip@home.mp4?x=1", "clip@home.mp4?x=1"),
+        ("rtsp://admin:secret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://admin:sec@ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://admin:sec/ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://admin:sec/re@t@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://admin:sec://ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://admin:secre=t@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://admin:sec?re=t@cam/live", "rtsp://***"),
+        ("rtsp://admin:sec#ret@cam/live", "rtsp://***"),
+        ("http://cam/video?user=admin&pwd=secret", "http://cam/video"),
+        ("http://cam/video?user=me@home&pwd=secret", "http://***"),
+        ("http://cam/video#secret", "http://cam/video"),
+        ("rtsp://cam/user=admin_password=secret_channel=1/live", "rtsp://cam/***/live"),
+        ("rtsp://cam/user=admin_password=sec@ret_channel=1/live", "rtsp://***"),
+        ("rtsp://admin:secret@cam/token=secret", "rtsp://***@cam/***"),
+    ],
+)
+def test_whatever_may_be_secret_in_an_address_is_hidden(address: str, shown: str) -> None:
+    assert without_secrets(address) == shown
 
 
 @pytest.mark.parametrize(
