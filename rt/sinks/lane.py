@@ -31,6 +31,8 @@ class Lane:
         self._sink = sink
         self._frames: Channel[Frame] = Channel(CAPACITY[recorded], newest_wins=True)
         self._begun = False
+        self._closing = False
+        self._aborted = False
         self._ended = False
         self._bug: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"frameshift-{name}", daemon=True)
@@ -57,31 +59,36 @@ class Lane:
 
         Raises:
             SinkError: the sink failed, now or before.
+            BaseException: it failed in a way that is no `SinkError`: a mistake of the program.
         """
         if self._ended:
             return
-        self._ended = True
+        self._closing = True
         self._frames.close()
         self._thread.join()
         try:
             self._sink.close()
-        finally:
-            if self.recorded and self.lost:
-                _log.warning("%s: %d frames came too fast to be written and are lost", self.name, self.lost)
-        if self.fault is not None:
-            raise self.fault
+        except SinkError as error:
+            self.fault = self.fault or error
+        self._ended = True
+        if self.recorded and self.lost:
+            _log.warning("%s: %d frames came too fast to be written and are lost", self.name, self.lost)
+        if (fault := self._bug or self.fault) is not None:
+            raise fault
 
     def abort(self) -> None:
         """End at once; what a recording holds is kept. Works twice; does nothing after `close`."""
         if self._ended:
             return
         if self.recorded and self._begun:
+            if self._closing:  # somebody did not want to wait for what is queued
+                self._frames.abort()
             try:
                 self.close()
             except SinkError as error:  # the run has an error of its own to report
                 _log.warning("%s", error)
             return
-        self._ended = True
+        self._ended = self._aborted = True
         self._frames.abort()
         self._sink.abort()  # before the thread is waited for: this wakes a write that is stuck
         self._thread.join()
@@ -91,7 +98,7 @@ class Lane:
             for frame in self._frames:
                 self._sink.write(frame)
         except SinkError as error:
-            if not self._ended:
+            if not self._aborted:  # a write that was woken by the abort fails
                 self.fault = error
         except BaseException as error:
             self._bug = error

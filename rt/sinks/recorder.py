@@ -93,12 +93,11 @@ class Recorder:
         Raises:
             SinkError: it cannot be finished, or a file that the user named failed before.
         """
-        if self._closed:
-            return
         self._closed = True
         self._finish()
-        if self._lost is not None:
-            raise self._lost
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise lost
 
     def abort(self) -> None:
         """Remove the file that is being written. Works twice; does nothing after `close`."""
@@ -125,10 +124,14 @@ class Recorder:
         self._say(f"recording to {path}")
 
     def _finish(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is None:
+        if self._sink is None:
             return
-        sink.close()
+        try:
+            self._sink.close()
+        except SinkError:
+            self._sink = None
+            raise
+        self._sink = None  # not before: where closing is interrupted it can be tried again
         if self._first is not None and self._last is not None:
             seconds = self._last.time_s - self._first.time_s + float(1 / self._frame_rate)
             self._say(f"recorded {seconds:.1f} s to {self._path}")

@@ -52,12 +52,8 @@ class SeveralSinks:
         self._pace = Pace() if paced else None
         self._on_fault = on_fault
         self._said: set[str] = set()
-        self._ended = threading.Event()
-
-    @property
-    def lost(self) -> dict[str, int]:
-        """Frames that each lane could not take in time, by its name."""
-        return {lane.name: lane.lost for lane in self._lanes}
+        self._closed = threading.Event()  # no more frames are taken
+        self._ended = False  # nothing is open any more
 
     def write(self, frame: Frame) -> None:
         """Give a frame to every output that still works.
@@ -66,10 +62,10 @@ class SeveralSinks:
             SinkError: a direct sink failed, or every lane did and there is nothing else.
             SinkClosed: the window was closed.
         """
-        if self._ended.is_set():
+        if self._closed.is_set():
             raise SinkError("the outputs are closed and cannot take a frame")
         if self._pace is not None:
-            self._ended.wait(max(0.0, self._pace.due_s(frame) - time.perf_counter()))
+            self._closed.wait(max(0.0, self._pace.due_s(frame) - time.perf_counter()))
         for sink in self._direct:
             sink.write(frame)
         for lane in self._lanes:
@@ -83,17 +79,31 @@ class SeveralSinks:
 
         Raises:
             SinkError: the first failure of something recorded, now or before.
+            BaseException: an interrupt, or a mistake of the program; what was still open is aborted.
         """
-        if self._ended.is_set():
+        if self._ended:
             return
-        self._ended.set()
+        self._closed.set()
+        try:
+            faults = self._close_all()
+        except BaseException:
+            self.abort()
+            raise
+        self._ended = True
+        for fault in faults[1:]:
+            _log.error("%s", fault)
+        if faults:
+            raise faults[0]
+
+    def _close_all(self) -> list[SinkError]:
+        """Finish every output; return the failures of what is recorded."""
         faults: list[SinkError] = []
         for sink in self._sinks():
             try:
                 sink.close()
             except SinkError as error:
                 faults.append(error)
-        for lane in self._lanes:
+        for lane in sorted(self._lanes, key=lambda lane: not lane.recorded):  # a stalled server takes long
             try:
                 lane.close()
             except SinkError as error:
@@ -101,16 +111,14 @@ class SeveralSinks:
                     faults.append(error)
                 else:
                     self._say(lane.name, error)
-        for fault in faults[1:]:
-            _log.error("%s", fault)
-        if faults:
-            raise faults[0]
+        return faults
 
     def abort(self) -> None:
         """End every output without a result; recordings of live frames are kept. Works twice."""
-        if self._ended.is_set():
+        if self._ended:
             return
-        self._ended.set()
+        self._closed.set()
+        self._ended = True
         with ExitStack() as ends:
             for sink in self._sinks():
                 ends.callback(sink.abort)

@@ -254,11 +254,13 @@ class _Child:
 
     def finish(self) -> None:
         """Let it send the rest and end."""
-        with self._pipes, contextlib.suppress(OSError):
-            self._stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2 * self._task.limit_s)
-        self.kill()
+        try:
+            with self._pipes, contextlib.suppress(OSError):
+                self._stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2 * self._task.limit_s)
+        finally:  # also where the wait is interrupted
+            self.kill()
 
     def kill(self) -> None:
         """End it at once; works twice, and from any thread."""

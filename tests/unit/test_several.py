@@ -20,6 +20,7 @@ from rt.sinks import Sink, SinkClosed, SinkOptions
 from rt.sinks.lane import CAPACITY, Lane
 from rt.sinks.null import NullSink
 from rt.sinks.several import SeveralSinks, open_outputs
+from rt.sinks.track import VideoTrack
 from rt.sources.file import FileSource
 from tests.support.media import Clip, Sound, companions, drawn, video, write_clip
 from tests.support.sinks import Listed
@@ -57,7 +58,8 @@ def test_every_output_gets_every_frame_in_order() -> None:
 def test_a_stuck_live_output_holds_nobody_up_and_gets_the_newest_frame() -> None:
     stuck, other = Listed(), Listed()
     stuck.hold()
-    several = SeveralSinks([other], [Lane("slow", stuck, recorded=False)])
+    lane = Lane("slow", stuck, recorded=False)
+    several = SeveralSinks([other], [lane])
     several.write(frame(0))
     assert stuck.begun.acquire(timeout=60)
     for index in range(1, 100):
@@ -66,7 +68,7 @@ def test_a_stuck_live_output_holds_nobody_up_and_gets_the_newest_frame() -> None
     stuck.go_on.set()
     several.close()
     assert stuck.written == [0, 99]
-    assert several.lost == {"slow": 98}
+    assert lane.lost == 98
 
 
 def test_a_slow_recording_of_a_live_view_loses_only_what_its_queue_cannot_hold(
@@ -138,10 +140,6 @@ def test_when_nothing_is_left_to_write_to_the_run_ends() -> None:
 
 
 def test_a_mistake_in_a_sink_is_no_fault_of_an_output() -> None:
-    class Mistaken(Listed):
-        def write(self, frame: Frame) -> None:
-            raise ZeroDivisionError
-
     lane = Lane("a", Mistaken(), recorded=False)
     several = SeveralSinks([NullSink()], [lane])
     several.write(frame(0))
@@ -149,6 +147,112 @@ def test_a_mistake_in_a_sink_is_no_fault_of_an_output() -> None:
     with pytest.raises(ZeroDivisionError):
         several.write(frame(1))
     several.abort()
+
+
+class Mistaken(Listed):
+    """Has a mistake in it."""
+
+    def write(self, frame: Frame) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_failure_on_what_waits_at_the_end_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Listed(fails_at=2)
+    failing.hold()
+    lane = Lane("out.mp4", failing, recorded=True)
+    several = SeveralSinks([], [lane], NullSink())
+    write(several, 3)
+
+    def close() -> None:
+        monkeypatch.undo()
+        failing.go_on.set()
+        lane._frames.close()
+
+    monkeypatch.setattr(lane._frames, "close", close)
+    with pytest.raises(SinkError, match="it broke$"):
+        several.close()
+    assert (failing.written, failing.ended) == ([0, 1], ["closed"])
+
+
+def test_a_mistake_on_the_last_frame_is_raised_at_the_end() -> None:
+    sink = Mistaken()
+    lane = Lane("a", sink, recorded=False)
+    lane.put(frame(0))
+    with pytest.raises(ZeroDivisionError):
+        lane.close()
+    assert sink.ended == ["closed"]
+
+
+class Interrupted(Listed):
+    """Its end takes so long that somebody presses Ctrl-C."""
+
+    def close(self) -> None:
+        super().close()
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_at_the_end_leaves_nothing_open() -> None:
+    done, interrupted, waiting, window = Listed(), Interrupted(), Listed(), Listed()
+    recorded, streamed = Listed(), Listed()
+    recorded.hold()
+    lanes = [Lane("rtmp://x", streamed, recorded=False), Lane("out.mp4", recorded, recorded=True)]
+    several = SeveralSinks([done, interrupted, waiting], lanes, window)
+    several.write(frame(0))
+    recorded.go_on.set()
+    with pytest.raises(KeyboardInterrupt):
+        several.close()
+    several.abort()
+    assert done.ended == ["closed", "aborted"]  # which does nothing after close
+    assert interrupted.ended == ["closed", "aborted"]
+    assert waiting.ended == window.ended == streamed.ended == ["aborted"]
+    assert (recorded.written, recorded.ended) == ([0], ["closed"])  # it cannot be had again
+
+
+def test_an_interrupted_recording_gives_up_what_waits_and_ends() -> None:
+    class Once(Listed):
+        def close(self) -> None:
+            super().close()
+            if len(self.ended) == 1:
+                raise KeyboardInterrupt
+
+    lane = Lane("out.mp4", sink := Once(), recorded=True)
+    lane.put(frame(0))
+    with pytest.raises(KeyboardInterrupt):
+        lane.close()
+    lane.abort()
+    assert (sink.written, sink.ended) == ([0], ["closed", "closed"])
+
+
+def test_an_interrupted_recorder_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    several = open_outputs([str(tmp_path / "out.mp4")], None, live=True, size=SIZE)
+    write(several, 3)
+
+    def interrupt(track: VideoTrack) -> Fraction:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VideoTrack, "finish", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        several.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert len(video(tmp_path / "out.mp4").pts) == 3
+
+
+def test_recordings_are_finished_before_what_is_streamed() -> None:
+    ended: list[str] = []
+
+    class Said(Listed):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self._name = name
+
+        def close(self) -> None:
+            ended.append(self._name)
+
+    kinds = {"rtmp://x": False, "out.mp4": True, "virtual://": False}
+    several = SeveralSinks([], [Lane(name, Said(name), recorded) for name, recorded in kinds.items()])
+    several.close()
+    assert ended == ["out.mp4", "rtmp://x", "virtual://"]
 
 
 def test_one_that_fails_at_its_end_lets_the_others_finish(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +310,7 @@ def test_frames_of_a_file_reach_a_live_output_at_their_times(monkeypatch: pytest
     monkeypatch.setattr("rt.sinks.pace.time", clock)
     monkeypatch.setattr("rt.sinks.several.time", clock)
     several = SeveralSinks([], [Lane("a", Listed(), recorded=False)], paced=True)
-    monkeypatch.setattr(several._ended, "wait", clock.wait)
+    monkeypatch.setattr(several._closed, "wait", clock.wait)
     write(several, 4)
     assert clock.waits_s == pytest.approx([0, 0.04, 0.04, 0.04])
     several.close()

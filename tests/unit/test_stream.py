@@ -86,6 +86,22 @@ def test_each_frame_leaves_the_encoder_at_once() -> None:
         sink.close()
 
 
+def test_an_interrupt_at_the_end_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(process: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with tcp_server("read") as server:
+        sink = StreamSink(f"tcp://127.0.0.1:{server.port}", size=SIZE, frame_rate=RATE)
+        sink.write(frame(0))
+        assert sink._child is not None
+        process = sink._child._process
+        monkeypatch.setattr(subprocess.Popen, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            sink.close()
+        assert process.returncode is not None
+
+
 def test_every_frame_reaches_an_rtmp_server(tmp_path: Path) -> None:
     port = closed_port()
     program = (
