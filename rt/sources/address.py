@@ -17,5 +17,7 @@ def without_secrets(address: str) -> str:
     if re.search("[?#]", before) or "=" in before.partition("/")[2]:
         return f"{scheme}://***"  # a password, or an @ behind the user info: what follows may be secret too
     steps = re.split("[?#]", place)[0].split("/")
+    if re.search(r":(?!\d*$)[^]]*$", steps[0]):  # no port is written so: the host was forgotten
+        steps[0] = "***"
     shown = "/".join("***" if "=" in step else step for step in steps)
     return f"{scheme}://{'***@' if at else ''}{shown}"
