@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from rt.errors import SinkError, nearest
 from rt.frame import Frame
@@ -102,14 +103,17 @@ def open_sink(
 
         return VirtualCamera(address, like, size=size, frame_rate=frame_rate)
     if scheme in _STREAMS:
+        _check_server(address)
         from rt.sinks.stream import StreamSink
 
         return StreamSink(address, like, options, size=size, frame_rate=frame_rate)
     if scheme == "srt":
-        raise SinkError(f"cannot write {address}: PyAV comes without SRT; use udp:// or tcp:// instead")
+        raise SinkError(
+            f"cannot write {shown(address)}: PyAV comes without SRT; use udp:// or tcp:// instead"
+        )
     known = ", ".join(f"{name}://" for name in SCHEMES)
     raise SinkError(
-        f"cannot write {address}: there is no output {scheme}://{nearest(scheme, SCHEMES)}; "
+        f"cannot write {shown(address)}: there is no output {scheme}://{nearest(scheme, SCHEMES)}; "
         f"known: {known}, files and folders"
     )
 
@@ -118,6 +122,27 @@ def scheme_of(address: str) -> str | None:
     """Return what stands before `://` in lower case; None for a name of a file."""
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
     return found[1].lower() if found else None
+
+
+def shown(address: str) -> str:
+    """Return an address without what may be secret: user, password, path, query."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme.lower()}://{re.split('[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}"
+
+
+def _check_server(address: str) -> None:
+    """Refuse an address in which no server can be found.
+
+    Raises:
+        SinkError: it has a bracket without its other one, or a port that is no number.
+    """
+    try:
+        _ = urlsplit(address).port
+    except ValueError:  # it may quote the password
+        raise SinkError(
+            f"cannot write {shown(address)}: this is no address of a server; "
+            f"type {scheme_of(address)}://HOST:PORT/..., with [ ] around an IPv6 address"
+        ) from None
 
 
 def is_shown_live(scheme: str | None) -> bool:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from rt.errors import SinkError
 from rt.frame import Frame
 from rt.media import FrameStream
 from rt.sinks import USUAL, SinkOptions
+from rt.sinks import shown as shown
 from rt.sinks.encoder import CODECS, choose_encoder
 from rt.sinks.stream_child import STAMP, UNIT, Task
 
@@ -83,7 +83,7 @@ class StreamSink:
             size = (like.info.height, like.info.width)
         self._rate = frame_rate or (like.info.frame_rate if like is not None else None) or Fraction(30)
         self._size = _even(size)
-        scheme = urlsplit(address).scheme.lower()
+        scheme = address.partition("://")[0].lower()
         self._format, self._muxer_options, codecs = FORMATS[scheme]
         if options.codec not in codecs:
             known = " or ".join(CODECS[codec] for codec in codecs)
@@ -282,12 +282,6 @@ class _Child:
         if status == 1:
             return f"the server takes nothing for {self._task.limit_s:g} s"
         return f"what sends the stream ended with status {status}"
-
-
-def shown(address: str) -> str:
-    """Return an address without what may be secret: user, password, path, query."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _even(size: tuple[int, int]) -> tuple[int, int]:

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 LEAVE_KEYS = frozenset({ord("q"), ord("Q"), 27})
 """q and Escape."""
+_KEYPAD = {0xFFAB: "+", 0xFFAD: "-"}
+"""Keys of the number pad that X11 gives codes of their own."""
 LARGEST_WH = (1280, 720)
 """Largest window opened, in pixels; the viewer may enlarge it."""
 STEP_S = 0.05
@@ -142,12 +144,14 @@ class WindowSink:
 
     def _look(self, wait_s: float) -> None:
         """Let the window system work for `wait_s` seconds; do what the viewer asks."""
-        key = cv2.waitKey(max(1, round(wait_s * 1000)))
-        if key & 0xFF in LEAVE_KEYS or not self._is_visible():
+        # waitKey alone cuts codes to 8 bits: the arrow to the left (0xFF51) would be a Q.
+        key = cv2.waitKeyEx(max(1, round(wait_s * 1000))) & 0xFFFF  # without Shift, Control and the like
+        if key in LEAVE_KEYS or not self._is_visible():
             self._open = self._is_visible()
             raise SinkClosed
-        if key >= 0 and self._controls is not None and self._frame is not None:
-            self._obey(chr(key & 0xFF).lower(), self._controls, self._frame)
+        typed = _KEYPAD.get(key) or (chr(key).lower() if key <= 0xFF else "")
+        if typed and self._controls is not None and self._frame is not None:
+            self._obey(typed, self._controls, self._frame)
             self._figures_s = float("-inf")
             self._draw(self._frame)
 

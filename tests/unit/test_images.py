@@ -183,3 +183,19 @@ def test_an_unknown_address_is_refused_with_what_is_known() -> None:
     )
     with pytest.raises(SinkError, match="^cannot write srt://host:1: PyAV comes without SRT; use udp://"):
         open_sink("srt://host:1", None)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("srt://me:key@host:1?passphrase=key", "srt://host:1: PyAV comes"),
+        ("rtpm://live/app/key", "rtpm://live: there is no output rtpm://; did you mean "),
+        ("rtmp://[::1/live/key", "rtmp://[::1: this is no address of a server; type rtmp://HOST:PORT/"),
+        ("tcp://me:se/key", "tcp://me:se: this is no address of a server; type tcp://HOST:PORT/"),
+    ],
+)
+def test_a_refused_address_is_not_said_whole(address: str, found: str) -> None:
+    with pytest.raises(SinkError) as caught:
+        open_sink(address, None, size=(8, 8))
+    assert str(caught.value).startswith(f"cannot write {found}")
+    assert "key" not in str(caught.value)

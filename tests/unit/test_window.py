@@ -70,10 +70,14 @@ class Screenless:
         self.shown.append((self.now_ms, bgr[0, 0].tolist()))
         self.picture = bgr
 
-    def waitKey(self, wait_ms: int) -> int:  # noqa: N802
+    def waitKeyEx(self, wait_ms: int) -> int:  # noqa: N802
         self.waits_ms.append(wait_ms)
         self.now_ms += wait_ms
         return self.keys.pop(0) if self.keys else -1
+
+    def waitKey(self, wait_ms: int) -> int:  # noqa: N802
+        key = self.waitKeyEx(wait_ms)
+        return key if key == -1 else key & 0xFF
 
 
 @pytest.fixture
@@ -188,6 +192,24 @@ def test_keys_change_style_strength_comparison_and_recording(fake: Screenless, c
     assert found == ("winter", 0.5, False, False)
     press(sink, fake, "9x")
     assert controls.style == "winter"
+
+
+def test_keys_without_a_letter_do_nothing_and_those_of_the_number_pad_do_as_the_others(
+    fake: Screenless, controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = WindowSink("camera", False, controls, status)
+    left, up, right, down, shift = 0xFF51, 0xFF52, 0xFF53, 0xFF54, 0xFFE1
+    windows_left, mac_left, control_left = 0x250000, 0xF702, 0x04FF51
+    for key in (left, up, right, down, shift, windows_left, mac_left, control_left):
+        fake.keys = [key]
+        sink.write(picture())
+    assert (controls.strength, controls.recording) == (0.5, False)
+    assert list(tmp_path.iterdir()) == []
+    for key, strength in ((0xFFAB, 0.6), (0xFFAD, 0.5), (0x10002B, 0.6)):  # the last: + with NumLock on
+        fake.keys = [key]
+        sink.write(picture())
+        assert controls.strength == pytest.approx(strength)
 
 
 def test_without_controls_keys_do_nothing(fake: Screenless, tmp_path: Path, monkeypatch: Any) -> None:
