@@ -238,7 +238,10 @@ def container_format(path: Path, codec: str = USUAL.codec) -> str:
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
         found = f"the suffix {suffix} is not known" if suffix else "it has no suffix"
-        raise SinkError(f"cannot write {path}: {found}; a file name ending in one of {known} is needed")
+        pictures = "" if suffix else f"; for pictures type {path}/"
+        raise SinkError(
+            f"cannot write {path}: {found}; a file name ending in one of {known} is needed{pictures}"
+        )
     if suffix == ".webm" and codec != "av1":
         better = path.with_suffix(".mkv")
         raise SinkError(

@@ -58,8 +58,12 @@ class ImageSink:
         if self._closed:
             raise SinkError(f"cannot write {self._address}: it is closed")
         path = self._folder / (self._name % len(self._written))
-        write_picture(frame.rgb, path)
-        self._written.append(path)
+        self._written.append(path)  # first: an interrupt may come as soon as it has its name
+        try:
+            write_picture(frame.rgb, path)
+        except SinkError:
+            self._written.pop()  # what has this name still is an older picture
+            raise
 
     def close(self) -> None:
         """Remove old pictures with higher numbers; works twice."""

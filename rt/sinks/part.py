@@ -32,7 +32,7 @@ class PartFile:
         try:
             self._check_part(source)
             self.file = _WholeWrites(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "rb+")
-            self._lock(self.file.fileno())
+            self._lock_fresh()
         except (OSError, ValueError) as error:
             raise SinkError(f"cannot write {target}: {_why(target, error)}") from None
 
@@ -94,7 +94,18 @@ class PartFile:
                 self._lock(descriptor)
             finally:
                 os.close(descriptor)
-        part.unlink()
+        part.unlink(missing_ok=True)  # another run that found it taken may have removed it
+
+    def _lock_fresh(self) -> None:
+        """Hold the file just created; where another run was quicker, leave nothing but what is that run's."""
+        try:
+            self._lock(self.file.fileno())
+        except SinkError:
+            with self.file:
+                ours = self.path.exists() and os.path.samestat(os.fstat(self.file.fileno()), self.path.stat())
+            if ours:
+                self.path.unlink(missing_ok=True)
+            raise
 
     def _lock(self, descriptor: int) -> None:
         if sys.platform == "win32":

@@ -36,6 +36,9 @@ def write_picture(rgb: Rgb, path: Path) -> None:
     except (OSError, av.error.FFmpegError, ValueError) as error:
         part.unlink(missing_ok=True)
         raise SinkError(f"cannot write {path}: {reason(error)}") from None
+    except BaseException:  # an interrupt
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _encoded(rgb: Rgb, codec: str) -> bytes:

@@ -166,21 +166,26 @@ def open_outputs(
         window: an opened window, shown beside the other outputs.
         record: name of a file that is recorded from the start beside a live view.
         controls: whose `recording` begins and ends recordings, and who is told of faults.
-        compare: write before and after side by side to every address; frames need `before` then.
+        compare: write before and after side by side to every address and recording;
+            frames need `before` then.
 
     Raises:
-        SinkError: one of them cannot be written; nothing is left behind of the others.
+        SinkError: one of them cannot be written, or nothing of the run is coded as was asked; nothing is left
+            behind of the others.
     """
     if not addresses and window is None and record is None:
         raise ValueError("a run needs an output or a window")
     if record is not None and not live:
         raise SinkError("a recorded source is not recorded again: name OUTPUT instead of --record")
+    recorded = live and (record is not None or (controls is not None and window is not None))
+    if not recorded and not any(_codes_video(address) for address in addresses):
+        _check_unasked(options)
     rate = frame_rate or (like.info.frame_rate if like is not None else None)
     opener = _Opener(like, options, live, size, rate, controls, compare)
     with ExitStack() as opened:
         for address in addresses:
             opened.callback(opener.open(address).abort)
-        if live and (record is not None or (controls is not None and window is not None)):
+        if recorded:
             opened.callback(opener.open_recorder(record).abort)
         opened.pop_all()
     alone = opener.direct if not opener.lanes and window is None else []
@@ -195,6 +200,27 @@ def open_outputs(
 
     paced = shown and not live and window is None
     return SeveralSinks(opener.direct, opener.lanes, window, paced=paced, on_fault=on_fault)
+
+
+def _codes_video(address: str) -> bool:
+    """Tell whether an output codes video; one that does not exist is refused where it is opened."""
+    scheme = scheme_of(address)
+    return not is_for_pictures(address) if scheme is None else scheme not in ("null", "virtual")
+
+
+def _check_unasked(options: SinkOptions) -> None:
+    """Refuse words about coded video.
+
+    Raises:
+        SinkError: there are some.
+    """
+    names = ("codec", "encoder", "crf", "preset")
+    given = [f"--{name}" for name in names if getattr(options, name) != getattr(USUAL, name)]
+    if given:
+        raise SinkError(
+            f"no output of this run codes video, so it has no use for {' and '.join(given)}; "
+            "leave that out, or name a video file"
+        )
 
 
 class _Opener:
@@ -216,6 +242,8 @@ class _Opener:
         self._options = options
         self._live = live
         self._size = size if size is not None or like is None else (like.info.height, like.info.width)
+        if self._size is not None and compare:
+            self._size = (self._size[0], 2 * self._size[1])
         self._frame_rate = frame_rate
         self._controls = controls
         self._compare = compare
@@ -223,15 +251,12 @@ class _Opener:
     def open(self, address: str) -> Sink | Lane:
         scheme = scheme_of(address)
         is_file = scheme is None and not is_for_pictures(address)
-        size = self._size
-        if size is not None and self._compare:
-            size = (size[0], 2 * size[1])
         if self._live and is_file:
-            sink = self._recorder(Path(address), size, None)
+            sink = self._recorder(Path(address), None)
         else:
-            sink = open_sink(address, self._like, self._options, size=size, frame_rate=self._frame_rate)
-        if self._compare:
-            sink = Compared(sink)
+            sink = self._compared(
+                open_sink(address, self._like, self._options, size=self._size, frame_rate=self._frame_rate)
+            )
         if is_shown_live(scheme):
             return self._lane(address, sink, recorded=False)
         if self._live and scheme is None:
@@ -241,16 +266,16 @@ class _Opener:
 
     def open_recorder(self, record: str | None) -> Lane:
         path = None if record is None else Path(record)
-        return self._lane(
-            record or "recording", self._recorder(path, self._size, self._controls), recorded=True
-        )
+        return self._lane(record or "recording", self._recorder(path, self._controls), recorded=True)
 
-    def _recorder(self, path: Path | None, size: tuple[int, int] | None, controls: Controls | None) -> Sink:
+    def _recorder(self, path: Path | None, controls: Controls | None) -> Sink:
         from rt.sinks.recorder import Recorder
 
-        return Recorder(
-            self._frame_rate or USUAL_RATE, self._options, path=path, size=size, controls=controls
-        )
+        rate = self._frame_rate or USUAL_RATE
+        return self._compared(Recorder(rate, self._options, path=path, size=self._size, controls=controls))
+
+    def _compared(self, sink: Sink) -> Sink:
+        return Compared(sink) if self._compare else sink
 
     def _lane(self, name: str, sink: Sink, recorded: bool) -> Lane:
         lane = Lane(name, sink, recorded)

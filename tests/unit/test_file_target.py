@@ -82,6 +82,24 @@ def test_a_part_that_another_run_is_writing_is_left_alone(tmp_path: Path) -> Non
     assert len(video(tmp_path / "out.mp4").pts) == 1
 
 
+@pytest.mark.parametrize("theirs", [False, True])
+def test_where_another_run_is_quicker_only_its_part_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bool
+) -> None:
+    part = tmp_path / "out.mp4.part"
+
+    def taken(descriptor: int, how: int) -> None:
+        if theirs:
+            part.unlink()
+            part.write_bytes(b"theirs")
+        raise BlockingIOError
+
+    monkeypatch.setattr("rt.sinks.part.fcntl.flock", taken)
+    with pytest.raises(SinkError, match="another run is writing"):
+        FileSink(tmp_path / "out.mp4", size=(48, 64))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == ([b"theirs"] if theirs else [])
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
@@ -90,7 +108,11 @@ def test_a_part_that_another_run_is_writing_is_left_alone(tmp_path: Path) -> Non
             "out.mp3",
             "the suffix .mp3 is not known; a file name ending in one of .mp4, .m4v, .mov, .mkv, .webm",
         ),
-        ("out", "it has no suffix"),
+        (
+            "out",
+            "it has no suffix; a file name ending in one of .mp4, .m4v, .mov, .mkv, .webm is needed; "
+            "for pictures type {}/out/",
+        ),
         ("out.webm", "WebM cannot hold H.264 video; type"),
         ("folder.mp4", "it is a folder"),
         ("x" * 250 + ".mp4", "file name too long"),
@@ -98,7 +120,7 @@ def test_a_part_that_another_run_is_writing_is_left_alone(tmp_path: Path) -> Non
 )
 def test_an_impossible_target_is_refused(tmp_path: Path, name: str, found: str) -> None:
     (tmp_path / "folder.mp4").mkdir()
-    assert found in refusal(tmp_path / name)
+    assert found.format(tmp_path) in refusal(tmp_path / name)
 
 
 def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

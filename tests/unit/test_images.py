@@ -174,6 +174,36 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("renamed", [False, True])
+def test_an_interrupted_picture_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    replace = Path.replace
+
+    def interrupted(part: Path, target: Path) -> None:
+        if renamed:
+            replace(part, target)
+        raise KeyboardInterrupt
+
+    sink = opened(f"{tmp_path}/frames/")
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sink.write(frame(0))
+    assert len(list((tmp_path / "frames").iterdir())) == renamed
+    sink.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_could_not_be_replaced_is_kept(tmp_path: Path) -> None:
+    written(f"{tmp_path}/frames/", 1)
+    sink = opened(f"{tmp_path}/frames/", overwrite=True)
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8)
+    with files_limited_to(100_000), pytest.raises(SinkError, match="file too large"):
+        sink.write(Frame(noise, 0, Fraction(1, 25), 0))
+    sink.abort()
+    assert np.array_equal(read(tmp_path / "frames" / "000000.png"), drawn(0, 20, 31))
+
+
 def test_an_unknown_address_is_refused_with_what_is_known() -> None:
     with pytest.raises(SinkError) as caught:
         open_sink("nul://", None)

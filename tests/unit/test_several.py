@@ -376,9 +376,7 @@ def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
         open_outputs([str(tmp_path / "a.mp4")] * 2, None, live=False, size=SIZE)
 
 
-def test_compared_outputs_are_twice_as_wide_and_recordings_of_the_view_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compared_outputs_are_twice_as_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = 255 - drawn(0, *SIZE)
     both = replace(frame(0), origin=replace(frame(0), picture=before))
     for live in (False, True):
@@ -390,6 +388,56 @@ def test_compared_outputs_are_twice_as_wide_and_recordings_of_the_view_are_not(
         picture = cv2.imread(str(tmp_path / "frames" / "000000.png"))
         assert picture is not None
         assert np.array_equal(picture[..., ::-1], np.concatenate([before, both.rgb], axis=1))
+
+
+def test_a_recording_of_a_compared_view_holds_both_pictures(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    several = open_outputs(
+        [],
+        None,
+        live=True,
+        size=SIZE,
+        window=NullSink(),
+        record=str(out),
+        controls=Controls(["a"], "a"),
+        compare=True,
+    )
+    for index in range(3):
+        several.write(replace(frame(index), origin=frame(index)))
+    several.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]  # opened for the size that came
+    assert video(out).size == (SIZE[0], 2 * SIZE[1])
+    assert len(video(out).pts) == 3
+
+
+ASKED = SinkOptions(codec="hevc", encoder="x265", crf=20, preset="fast")
+
+
+@pytest.mark.parametrize("names", [["frames/"], ["null://", "img_%d.png"], []])
+def test_words_about_video_are_refused_where_nothing_codes_it(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for options, words in (
+        (ASKED, "--codec and --encoder and --crf and --preset"),
+        (SinkOptions(crf=9), "--crf"),
+    ):
+        with pytest.raises(SinkError) as caught:
+            open_outputs(names, None, options, live=False, size=SIZE, window=NullSink())
+        assert str(caught.value) == (
+            f"no output of this run codes video, so it has no use for {words}; "
+            "leave that out, or name a video file"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_words_about_video_are_taken_where_something_may_code_it(tmp_path: Path) -> None:
+    options = SinkOptions(crf=20)
+    open_outputs(["null://", str(tmp_path / "a.mp4")], None, options, live=False, size=SIZE).abort()
+    view = NullSink()
+    open_outputs([], None, options, live=True, size=SIZE, window=view, controls=Controls(["a"], "a")).abort()
+    with pytest.raises(SinkError, match="there is no output nul://"):
+        open_outputs(["nul://"], None, options, live=False, size=SIZE)
 
 
 def test_an_output_alone_is_not_wrapped(tmp_path: Path) -> None:
