@@ -22,7 +22,7 @@ TINY = [
     *("--generator", "hg48", "--generator-width", "4", "--discriminator-width", "4", "--patch", "16"),
     *("--load-size", "36", "--crop-size", "32", "--threads", "1", "--device", "cpu", "--steps", "1"),
 ]
-LIMIT_S = 100
+LIMIT_S = 60
 """Seconds after which processes that wait for each other are given up."""
 
 
