@@ -157,7 +157,7 @@ def _is_left_to_run(number: signal.Signals) -> bool:
 def _given_up(signals: _Signals) -> int:
     """Say what becomes of a run that a second signal ended at once; return the exit status."""
     number = signal.Signals(signals.received or signal.SIGINT)
-    LOG.warning("%s again: given up; unfinished files are removed", ENDINGS[number])
+    LOG.warning("%s again: given up; unfinished files are removed, live recordings end here", ENDINGS[number])
     return 128 + number
 
 

@@ -36,7 +36,7 @@ def test_a_live_run_tells_its_latency_and_every_frame_is_written_or_counted(
     assert len(times) == frames > 5
     assert all(earlier < later for earlier, later in pairwise(times))
     assert times[-1] - times[0] <= 2.5
-    assert frames + dropped <= 2.5 * 50 + 1
+    assert frames + dropped <= (2.5 + 1) * 50 + 1  # a pattern that is late by up to a second catches up
     assert sorted(tmp_path.iterdir()) == [tmp_path / "out.mp4"]
 
 

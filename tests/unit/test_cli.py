@@ -201,7 +201,10 @@ def test_a_second_signal_aborts_the_run(
 
     monkeypatch.setattr(rt.job, "run_job", press_twice)
     assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 143
-    assert capsys.readouterr().err == "warning: terminated again: given up; unfinished files are removed\n"
+    assert (
+        capsys.readouterr().err
+        == "warning: terminated again: given up; unfinished files are removed, live recordings end here\n"
+    )
 
 
 def test_a_signal_behind_the_end_of_a_run_changes_nothing(
