@@ -65,7 +65,38 @@ def open_camera(address: str, options: SourceOptions) -> Source:
     return LiveSource(CameraGrabber(address, Mode.of(options), asked), options.duration_s)
 
 
-class CameraGrabber:
+class OpenCvGrabber:
+    """What cameras that OpenCV reads have in common: `open` sets `_capture`."""
+
+    noisy = True
+    ends_stalls = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._capture: cv2.VideoCapture | None = None
+
+    def read(self) -> Rgb:
+        """Return the next picture as a new uint8[H, W, 3] RGB.
+
+        Raises:
+            SourceError: none came in two seconds.
+        """
+        good, bgr = (False, None) if self._capture is None else self._capture.read()
+        if not good or bgr is None:
+            raise SourceError(f"cannot read {self.name}: it gives no picture (unplugged, or it hangs)")
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+    def interrupt(self) -> None:
+        """OpenCV cannot be woken; it gives up by itself after two seconds."""
+
+    def close(self) -> None:
+        """Let the camera go."""
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = None
+
+
+class CameraGrabber(OpenCvGrabber):
     """A camera.
 
     It is found again by the link that names it for good, because after an unplug the same camera may come
@@ -78,16 +109,12 @@ class CameraGrabber:
         devices: where devices are.
     """
 
-    noisy = True
-    ends_stalls = True
-
     def __init__(self, address: str, mode: Mode, insist: bool = False, devices: Path = Path("/dev")) -> None:
-        self.name = f"/dev/video{address}" if address.isdecimal() else address
+        super().__init__(f"/dev/video{address}" if address.isdecimal() else address)
         self._mode = mode
         self._insist = insist
         self._devices = devices
         self._path = devices / f"video{address}" if address.isdecimal() else Path(address)
-        self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> Granted:
         """Open the camera and ask for the mode: MJPG first, because raw pictures limit size and rate.
@@ -110,23 +137,6 @@ class CameraGrabber:
         capture.set(cv2.CAP_PROP_FPS, float(self._mode.fps))
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return self._granted(capture)
-
-    def read(self) -> Rgb:
-        """Return the next picture.
-
-        Raises:
-            SourceError: none came in two seconds.
-        """
-        return read_rgb(self._capture, self.name)
-
-    def interrupt(self) -> None:
-        """OpenCV cannot be woken; it gives up by itself after two seconds."""
-
-    def close(self) -> None:
-        """Let the camera go."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = None
 
     def _find(self) -> int:
         """Return the number of the camera's device now."""
@@ -161,18 +171,6 @@ class CameraGrabber:
             _log.warning("%s: asked for %s, it grants %s", self.name, self._mode, granted)
         words = f"{rate:g} fps, " if fps else ""
         return Granted(f"{words}{_letters(capture.get(cv2.CAP_PROP_FOURCC))}", fps)
-
-
-def read_rgb(capture: cv2.VideoCapture | None, name: str) -> Rgb:
-    """Return the next picture of an opened capture as a new uint8[H, W, 3] RGB.
-
-    Raises:
-        SourceError: it gives none.
-    """
-    good, bgr = (False, None) if capture is None else capture.read()
-    if not good or bgr is None:
-        raise SourceError(f"cannot read {name}: it gives no picture (unplugged, or it hangs)")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @contextmanager

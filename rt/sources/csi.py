@@ -7,9 +7,8 @@ import re
 import cv2
 
 from rt.errors import SourceError
-from rt.frame import Rgb
 from rt.sources import Source, SourceOptions, refuse_options
-from rt.sources.camera import Mode, quiet_opencv, read_rgb
+from rt.sources.camera import Mode, OpenCvGrabber, quiet_opencv
 from rt.sources.live import Granted, LiveSource
 
 _OPEN_MS, _READ_MS = 5000, 2000
@@ -47,20 +46,16 @@ def has_gstreamer() -> bool:
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
-class CsiGrabber:
+class CsiGrabber(OpenCvGrabber):
     """A sensor of a Jetson board."""
-
-    noisy = True
-    ends_stalls = True
 
     def __init__(self, address: str, mode: Mode) -> None:
         found = re.fullmatch(r"csi://(\d*)", address, re.I)
         if found is None:
             raise SourceError(f"cannot read {address}: a sensor has a number; type: csi://0")
-        self.name = address
+        super().__init__(address)
         self._sensor = int(found[1] or 0)
         self._mode = mode
-        self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> Granted:
         """Start the pipeline.
@@ -83,20 +78,3 @@ class CsiGrabber:
                 "restart its service: sudo systemctl restart nvargus-daemon"
             )
         return Granted(f"{float(self._mode.fps):g} fps, sensor {self._sensor}", self._mode.fps)
-
-    def read(self) -> Rgb:
-        """Return the next picture.
-
-        Raises:
-            SourceError: none came in two seconds.
-        """
-        return read_rgb(self._capture, self.name)
-
-    def interrupt(self) -> None:
-        """OpenCV cannot be woken; it gives up by itself after two seconds."""
-
-    def close(self) -> None:
-        """Stop the pipeline."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = None
