@@ -122,11 +122,10 @@ def test_a_network_that_cannot_be_recorded_is_launched_and_that_is_said(
     assert np.array_equal(backend.translate(noise(5)), network.expected(noise(5)))
 
 
+@pytest.mark.parametrize("trt", [tensorrt.VERSIONS[-1]], indirect=True)
 def test_an_engine_that_rtx_cannot_record_is_launched_and_that_is_said(
     trt: Any, mode: Mode, opened: Opened, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not hasattr(trt.IExecutionContext, "is_stream_capturable"):
-        pytest.skip("TensorRT for RTX alone is asked")
     monkeypatch.setattr(trt.IExecutionContext, "is_stream_capturable", lambda context, stream: False)
     backend = opened(trt, mode)
     assert backend.device.endswith("no CUDA graph: TensorRT for RTX cannot record this engine)")

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import threading
+from fractions import Fraction
 from typing import ClassVar
 
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb
+from rt.sinks import Sink
+from tests.support.media import drawn
+
+SIZE = (16, 24)
+"""(height, width) of `frame`."""
+
+
+def frame(index: int) -> Frame:
+    """Return a drawn frame, 25 a second."""
+    return Frame(drawn(index, *SIZE), index, Fraction(1, 25), index)
+
+
+def write(sink: Sink, count: int) -> None:
+    """Write the first `count` frames."""
+    for index in range(count):
+        sink.write(frame(index))
 
 
 class Listed:

@@ -14,18 +14,12 @@ import pytest
 
 from rt.controls import Controls
 from rt.errors import SinkError
-from rt.frame import Frame
-from rt.sinks import Sink, SinkOptions
+from rt.sinks import SinkOptions
 from rt.sinks.null import NullSink
 from rt.sinks.several import open_outputs
 from rt.sources.file import FileSource
 from tests.support.media import Clip, Sound, companions, drawn, video, write_clip
-
-SIZE = (16, 24)
-
-
-def frame(index: int) -> Frame:
-    return Frame(drawn(index, *SIZE), index, Fraction(1, 25), index)
+from tests.support.sinks import SIZE, frame, write
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +27,6 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) <= before
-
-
-def write(sink: Sink, count: int) -> None:
-    for index in range(count):
-        sink.write(frame(index))
 
 
 def test_one_file_and_several_are_written_whole_from_a_file(tmp_path: Path) -> None:

@@ -12,19 +12,13 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import Sink, SinkClosed
+from rt.sinks import SinkClosed
 from rt.sinks.lane import CAPACITY, Lane
 from rt.sinks.null import NullSink
 from rt.sinks.several import SeveralSinks, open_outputs
 from rt.sinks.track import VideoTrack
-from tests.support.media import drawn, video
-from tests.support.sinks import Listed
-
-SIZE = (16, 24)
-
-
-def frame(index: int) -> Frame:
-    return Frame(drawn(index, *SIZE), index, Fraction(1, 25), index)
+from tests.support.media import video
+from tests.support.sinks import SIZE, Listed, frame, write
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +26,6 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) <= before
-
-
-def write(sink: Sink, count: int) -> None:
-    for index in range(count):
-        sink.write(frame(index))
 
 
 def test_every_output_gets_every_frame_in_order() -> None:

@@ -175,11 +175,10 @@ def test_the_settings_of_a_recipe_that_do_not_fit_are_refused_in_one_line(
         tiny(Gan, folders["disc"], tmp_path, crop_size=24, load_size=24)
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from train.device import open_world
 
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RunError, match="--device cuda: PyTorch finds no CUDA device"):
         open_world("cuda")
     assert open_world("auto") == World(torch.device("cpu"))
