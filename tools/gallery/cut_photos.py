@@ -1,9 +1,9 @@
 """Cut many square pictures out of a few large photos: a data folder where whole photos are too few.
 
-    python tools/gallery/cut_photos.py PHOTOS OUT --held-back NAME... [--leave-out NAME...] [--count 30] [--side 288]
+    python tools/gallery/cut_photos.py PHOTOS OUT --held-back NAME... [--leave-out NAME...] [--count 30]
 
-OUT/trainA gets `count` squares of each photo, at random places and from 0.4 to 1 of its short side; OUT/testA four
-of each photo that is held back (whole photos, so that no held-back picture shows what was trained on).
+OUT/trainA gets `count` squares of each photo, at random places and from 0.4 to 1 of its short side; OUT/testA
+four of each photo that is held back (whole photos, so that nothing in testA was trained on).
 """
 
 from __future__ import annotations
