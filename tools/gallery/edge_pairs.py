@@ -2,8 +2,8 @@
 
     python tools/gallery/edge_pairs.py DATA OUT [--side 176]
 
-DATA has train and test with drawing and photo side by side. OUT gets each photo twice: beside its drawing, and
-beside the edges that a camera's picture is turned into, so that the style takes both.
+DATA has train and test with drawing and photo side by side. OUT gets each photo twice: beside its drawing,
+and beside the edges that a camera's picture is turned into, so that the style takes both.
 """
 
 from __future__ import annotations
