@@ -295,6 +295,8 @@ class Distill(Training):
     """The small generator to train."""
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
+    copy_teacher: bool = False
+    """Start as a copy of the teacher, where it is the same network and norm: to learn steadiness (ours)."""
     run: Path = Path("runs/distill")
     """Folder of this run."""
     batch: int = 16

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.support.pictures import make_domains
 from tests.support.training import CPU, differing, make_classes, make_pairs, tiny, train_tiny
@@ -158,6 +159,22 @@ def test_a_students_checkpoint_is_at_most_16_mib(
     told = read_facts(config.run / CHECKPOINT)["teacher"]
     assert told["checkpoint"] == "best.safetensors"
     assert len(told["sha256"]) == 64
+
+
+def test_a_student_starts_as_a_copy_of_a_teacher_of_its_own_kind(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    domains = folders["domains"]
+    own = tiny(CycleGan, domains, tmp_path / "own", generator="hg48", generator_width=None, norm="none")
+    train_tiny(own)
+    like = {"teacher": own.run, "student": "hg48", "copy_teacher": True}
+    config = tiny(Distill, domains, tmp_path, norm="none", **like)
+    recipe = make_recipe(config, CPU)
+    averaged = load_file(own.run / BEST)
+    for name, tensor in recipe.nets["G"].state_dict().items():
+        assert torch.equal(tensor, averaged[f"ema_G_A/{name}"])
+    with pytest.raises(RunError, match="it is no hg48 with --norm batch; leave --copy-teacher out"):
+        make_recipe(tiny(Distill, domains, tmp_path, norm="batch", **like), CPU)
 
 
 def test_the_settings_of_a_recipe_that_do_not_fit_are_refused_in_one_line(

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rt.card import file_sha256
 from train.config import Distill, settings_json
@@ -50,6 +50,8 @@ class DistillRecipe(Base):
         if self.judge is not None:
             self.judge.to(self.device)
         self.student = self.add("G", generator_from(settings_json(config)))
+        if config.copy_teacher:
+            self._copy(teacher)
         check_crop(self.student, config, config.student)
         check_crop(self.teacher, config, "the teacher")
         self.to_B = self.add_average("G")
@@ -57,6 +59,16 @@ class DistillRecipe(Base):
         self.facts = {"teacher": {"checkpoint": path.name, "sha256": file_sha256(path)}}
         multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
         self.feed: Feed = open_inputs(config, facts, multiple)
+
+    def _copy(self, teacher: nn.Module) -> None:
+        try:
+            self.student.load_state_dict(teacher.state_dict())
+        except RuntimeError:
+            config = self.config
+            raise RunError(
+                f"cannot start as a copy of {config.teacher}: it is no {config.student} with "
+                f"--norm {config.norm}; leave --copy-teacher out, or name the teacher's network and norm"
+            ) from None
 
     def step(self, batch: Batch) -> Losses:
         """Update the student once, from pictures `A`."""
