@@ -11,13 +11,14 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from fractions import Fraction
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import tyro
 
-from rt.commands import Bench, Command, Demo, Doctor, Run, Styles
+from rt.commands import Bench, Command, Demo, Doctor, Run, Studio, Styles
 from rt.errors import FrameshiftError
 from rt.log import LOG, open_closed_streams, set_up_log
 from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row, table
@@ -92,7 +93,7 @@ def _read(typed: Sequence[str]) -> Command:
     """Return the command that was typed; exits with status 2 on wrong usage, 0 after `--help`."""
     with _printing():
         return tyro.cli(
-            Demo | Run | Styles | Bench | Doctor,
+            Demo | Run | Studio | Styles | Bench | Doctor,
             prog="frameshift",
             description=DESCRIPTION,
             args=typed,
@@ -105,6 +106,8 @@ def _run(command: Command) -> int:
         return _demo(command)
     if isinstance(command, Run):
         return _translate(command)
+    if isinstance(command, Studio):
+        return _serve(command)
     if isinstance(command, Styles):
         return _list_styles() if command.name is None else _show_card(command.name)
     return _measure(command) if isinstance(command, Bench) else _examine()
@@ -204,6 +207,32 @@ def _translate(command: Run) -> int:
     where = f", {_where(command)}" if command.output else ""
     _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *live_lines(stats))
     return 0
+
+
+def _serve(command: Studio) -> int:
+    if fault := command.fault():
+        LOG.error("%s", fault)
+        return USAGE_ERROR
+    with _libraries():
+        from rt.pipeline import Stop
+
+        try:
+            from rt.web.server import StudioJob, run_studio
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("rt"):
+                raise
+            raise FrameshiftError(
+                f'the studio needs the package {error.name}; type: pip install "frameshift[studio]"'
+            ) from None
+    stop = Stop()
+    job = StudioJob(**{entry.name: getattr(command, entry.name) for entry in fields(command)})
+    with _signals(stop) as signals:
+        try:
+            run_studio(job, stop, lambda address: _print(f"studio: open {address}"))
+        except KeyboardInterrupt:
+            LOG.warning("stopped at once")
+            return 128 + signal.SIGINT
+    return 0 if signals.received is None else 128 + signals.received
 
 
 def _job(command: Run) -> Job:

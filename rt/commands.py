@@ -151,8 +151,40 @@ def _not_above_0(numbers: Mapping[str, float | None]) -> str | None:
 
 
 @dataclass(frozen=True)
+class Studio:
+    """Serve a page in the browser where you see yourself translated; see README, "The studio"."""
+
+    source: Annotated[str, arg(metavar="browser|INPUT")] = "browser"
+    """browser: every visitor's own camera. Else the server's: 0, a video file, rtsp://..., pattern://."""
+    style: Annotated[str, arg(metavar="NAME")] = "winter"
+    """Style shown first; the page can switch to all that `frameshift styles` lists."""
+    host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets other machines ask for the page, token in hand."""
+    port: int = 8765
+    """Port to listen on; 0 takes a free one."""
+    open: bool = False
+    """Open the page in this machine's browser."""
+    visitors: Annotated[int, arg(metavar="N")] = 10
+    """Pages served at once; further ones are told to come back."""
+    backend: Backend = "auto"
+    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
+    precision: Precision = "auto"
+    """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
+    allow_host: Annotated[tuple[str, ...], arg(metavar="NAME:PORT")] = ()
+    """Further names the server answers to, exactly as a browser sends them: behind a proxy, say."""
+    new_token: bool = False
+    """Make a new token: pages opened before have to sign in again."""
+
+    def fault(self) -> str | None:
+        """Return what is wrong with what was typed; None where nothing is."""
+        if not 0 <= self.port <= 65535:
+            return f"--port is {self.port}, not within 0..65535"
+        return _not_above_0({"visitors": self.visitors})
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Try what the program can use on this machine: backends, encoders, display, GPU."""
 
 
-Command = Demo | Run | Styles | Bench | Doctor
+Command = Demo | Run | Studio | Styles | Bench | Doctor

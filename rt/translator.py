@@ -32,7 +32,8 @@ class Translator:
         self._backend = backend
         self._next: Backend | None = None
         self._controls = controls or Controls()
-        self._detail: Detail = detail
+        self.detail: Detail = detail
+        """`keep` or `network`, see `rt.fit.lay_back`; a new value takes effect with the next frame."""
         self._steady = Steady(self._controls.steady)
 
     def translate(self, frame: Frame) -> Frame:
@@ -94,10 +95,10 @@ class Translator:
         self._steady.amount = self._controls.steady
         small_out = self._steady.steady(small_in, flight.pending.result()[0])
         strength, picture = self._controls.strength, frame.picture
-        if isinstance(picture, Planes) and self._detail == "keep":
+        if isinstance(picture, Planes) and self.detail == "keep":
             laid: Rgb | Stored = picture.changed(small_in, small_out, strength)
         else:
-            laid = lay_back(frame.rgb, small_in, small_out, strength, self._detail)
+            laid = lay_back(frame.rgb, small_in, small_out, strength, self.detail)
         return replace(frame, picture=laid, origin=frame)
 
     def _land(self, flying: deque[_Flight]) -> Iterator[Frame]:

@@ -29,7 +29,8 @@ def cut(rgb: Rgb, count: int, side: int, rng: np.random.Generator) -> list[Rgb]:
         span = int(min(height, width) * rng.uniform(SMALLEST, 1.0))
         top, left = int(rng.integers(height - span + 1)), int(rng.integers(width - span + 1))
         square = rgb[top : top + span, left : left + span]
-        squares.append(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
+        squares.append(np.asarray(small, np.uint8))
     return squares
 
 

@@ -1,0 +1,54 @@
+"""The server's own source: read in a thread of its own, at its own pace, shown to every visitor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from rt.errors import SourceError
+from rt.log import LOG
+from rt.sources import Source
+from rt.web.studio import Studio
+
+
+class Camera:
+    """Shows the frames of a source to the visitors of a studio; owns the source.
+
+    Recorded sources are shown at their own frame rate. One that fails is said to every visitor; the last
+    picture stays.
+    """
+
+    def __init__(self, source: Source, studio: Studio) -> None:
+        self.fault: str | None = None
+        """Why no more pictures come; None while they do."""
+        self._source, self._studio = source, studio
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="frameshift-camera", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and close the source; works twice."""
+        self._ending.set()
+        self._source.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        began_s = time.perf_counter()
+        fault = "the source has ended"
+        try:
+            for frame in self._source:
+                if not self._source.live:
+                    late_s = began_s + frame.time_s - time.perf_counter()
+                    if self._ending.wait(max(0.0, late_s)):
+                        break
+                self._studio.show(frame)
+                if self._ending.is_set():
+                    break
+        except SourceError as error:
+            fault = str(error)
+        if not self._ending.is_set():
+            LOG.warning("%s: %s", self._source.info.name, fault)
+            self.fault = fault
+            message: dict[str, Any] = {"type": "error", "message": f"no more pictures: {fault}"}
+            self._studio.tell(message)

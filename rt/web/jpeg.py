@@ -1,0 +1,87 @@
+"""Pictures to bytes and back, and how large a picture is before it is decoded."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+
+from rt.frame import Rgb
+from rt.web.protocol import PIXELS, SIDE_PX, Refused
+
+QUALITY = 85
+_PNG = b"\x89PNG\r\n\x1a\n"
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""JPEG markers that begin a frame and state its size."""
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""JPEG markers without a length."""
+
+
+def picture_size(content: bytes) -> tuple[int, int]:
+    """Return (height, width) of a JPEG or PNG as its header states it, without decoding it.
+
+    Raises:
+        Refused: it is neither, or its header is damaged.
+    """
+    try:
+        if content.startswith(b"\xff\xd8"):
+            return _jpeg_size(content)
+        if content.startswith(_PNG) and content[12:16] == b"IHDR":
+            width, height = struct.unpack_from(">II", content, 16)
+            return height, width
+    except (IndexError, struct.error):
+        raise Refused("a damaged picture: its header ends early") from None
+    raise Refused("no picture: needed is a JPEG or a PNG")
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int]:
+    at = 2
+    while True:
+        if content[at] != 0xFF:
+            raise Refused("a damaged JPEG: a marker is missing in its header")
+        marker = content[at + 1]
+        if marker == 0xFF:  # filling
+            at += 1
+        elif marker in _ALONE:
+            at += 2
+        elif marker in _FRAMES:
+            height, width = struct.unpack_from(">HH", content, at + 5)
+            return height, width
+        else:
+            (length,) = struct.unpack_from(">H", content, at + 2)
+            at += 2 + length
+
+
+def decode(content: bytes) -> Rgb:
+    """Decode a JPEG or PNG to uint8[H, W, 3] RGB; how large it is is looked at before.
+
+    Raises:
+        Refused: it is no picture, damaged, or larger or smaller than frames may be.
+    """
+    height, width = picture_size(content)
+    if height * width > PIXELS:
+        raise Refused(f"a picture of {width}x{height}: at most {PIXELS} pixels are taken")
+    if min(height, width) < SIDE_PX:
+        raise Refused(f"a picture of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise Refused("a damaged picture: it cannot be decoded")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def encode_jpeg(rgb: Rgb) -> bytes:
+    """Return uint8[H, W, 3] RGB as a JPEG."""
+    return _encode(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+
+
+def encode_png(rgb: Rgb) -> bytes:
+    """Return uint8[H, W, 3] RGB as a PNG."""
+    return _encode(rgb, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def _encode(rgb: Rgb, suffix: str, options: list[int]) -> bytes:
+    done, content = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise Refused(f"a picture of {rgb.shape[1]}x{rgb.shape[0]} that cannot be written as {suffix[1:]}")
+    return content.tobytes()
