@@ -181,7 +181,7 @@ class _Pages:
             # Not a redirect: with one from another site SameSite=Strict would keep the cookie back.
             answer = HTMLResponse(
                 '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
-                "<title>frameshift</title>"
+                '<title>frameshift</title><link rel="icon" href="/static/icon.svg">'
             )
             answer.headers["Set-Cookie"] = self._guard.cookie_header()
             return answer
@@ -306,14 +306,17 @@ class _Outbox:
             self._loop.call_soon_threadsafe(self._there.set)
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more, and let `deliver` end."""
         with self._lock:
             self._open = False
+        self._there.set()
 
     async def deliver(self, status: Callable[[], dict[str, Any]]) -> None:
         """Send what there is, as it comes, and once a second the status."""
         due = time.monotonic()
-        while True:
+        # The end is asked for besides the task's cancelling: `wait_for` of Python 3.11 can lose a cancelling
+        # that comes as the event is set.
+        while self._open:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._there.wait(), max(0.0, due - time.monotonic()))
             self._there.clear()

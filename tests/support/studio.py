@@ -1,0 +1,181 @@
+"""A studio that really runs on a free port, and pages that talk to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import cv2
+import httpx
+import numpy as np
+from websockets.sync.client import ClientConnection, connect
+
+from rt.frame import Rgb
+from rt.pipeline import Stop
+from rt.web.server import StudioJob, run_studio
+
+WAIT_S = 30
+
+
+@dataclass(frozen=True)
+class Running:
+    """A studio that runs."""
+
+    port: int
+    token: str
+    cookie: str
+
+    @property
+    def base(self) -> str:
+        """Its address without the token."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """What a program sends."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@contextmanager
+def running(**changes: Any) -> Iterator[Running]:
+    """Run a studio in a thread until the end of the block; its errors are raised there."""
+    told: list[str] = []
+    ready = threading.Event()
+    failed: list[BaseException] = []
+    stop = Stop()
+
+    def say(address: str) -> None:
+        told.append(address)
+        ready.set()
+
+    def run() -> None:
+        try:
+            run_studio(StudioJob(**{"port": 0, "backend": "onnxruntime", **changes}), stop, say)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert ready.wait(WAIT_S)
+        if not failed:
+            address = urlsplit(told[0])
+            assert address.port is not None
+            token = parse_qs(address.query)["token"][0]
+            yield Running(address.port, token, _sign_in(address.port, token))
+    finally:
+        stop.request()
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+    if failed:
+        raise failed[0]
+
+
+def _sign_in(port: int, token: str) -> str:
+    """Return the cookie, asking again while the server is not there yet."""
+    transport = httpx.HTTPTransport(retries=8)
+    with httpx.Client(transport=transport) as client:
+        answer = client.get(f"http://127.0.0.1:{port}/", params={"token": token})
+    assert answer.status_code == 200
+    return answer.headers["set-cookie"].split(";")[0]
+
+
+class Page:
+    """What a page does over its WebSocket."""
+
+    def __init__(self, studio: Running) -> None:
+        origin: Any = studio.base
+        connecting = connect(
+            f"ws://127.0.0.1:{studio.port}/ws",
+            origin=origin,
+            additional_headers={"Cookie": studio.cookie},
+            max_size=None,
+        )
+        self.socket: ClientConnection = connecting.__enter__()
+        self.texts: list[dict[str, Any]] = []
+        self.sequence = 0
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def text(self, kind: str) -> dict[str, Any]:
+        """Wait for a text of this kind; others are kept in `texts`."""
+        until_s = time.monotonic() + WAIT_S  # the status comes each second, so no single wait is long
+        while time.monotonic() < until_s:
+            message = self.socket.recv(WAIT_S)
+            if isinstance(message, str):
+                found: dict[str, Any] = json.loads(message)
+                self.texts.append(found)
+                if found["type"] == kind:
+                    return found
+        raise AssertionError(f"no {kind} came; the last texts are {self.texts[-5:]}")
+
+    def send(self, jpeg: bytes, captured_ms: float = 0.0) -> int:
+        """Send a frame; return its number."""
+        self.sequence += 1
+        self.socket.send(struct.pack("<IId", self.sequence, 0, captured_ms) + jpeg)
+        return self.sequence
+
+    def picture(self) -> tuple[int, bytes, bytes, float]:
+        """Wait for a picture: its number, the JPEG before (or nothing) and after, the time given back."""
+        until_s = time.monotonic() + WAIT_S
+        while time.monotonic() < until_s:
+            message = self.socket.recv(WAIT_S)
+            if isinstance(message, bytes):
+                number, before, captured_ms = struct.unpack_from("<IId", message)
+                return number, message[16 : 16 + before], message[16 + before :], captured_ms
+            self.texts.append(json.loads(message))
+        raise AssertionError(f"no picture came; the last texts are {self.texts[-5:]}")
+
+    def speak(self, message: bytes) -> None:
+        """Send these very bytes, and wait for a picture."""
+        self.socket.send(message)
+        self.picture()
+
+    def controls(self, **wish: Any) -> None:
+        """Turn knobs."""
+        self.socket.send(json.dumps({"type": "controls", **wish}))
+
+
+def handshake(studio: Running, **headers: str | None) -> int:
+    """Ask for the WebSocket as a browser does, headers changed or (None) left out; return the status."""
+    host = f"127.0.0.1:{studio.port}"
+    sent = {"Host": host, "Origin": studio.base, "Cookie": studio.cookie, **headers}
+    lines = [
+        "GET /ws HTTP/1.1",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *(f"{name}: {value}" for name, value in sent.items() if value is not None),
+    ]
+    with socket.create_connection(("127.0.0.1", studio.port), WAIT_S) as connection:
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        return int(connection.recv(64).split()[1])
+
+
+def jpeg(rgb: Rgb, quality: int = 95) -> bytes:
+    """Return uint8[H, W, 3] RGB as JPEG, as a browser would."""
+    done, content = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return content.tobytes()
+
+
+def picture(content: bytes) -> Rgb:
+    """Decode a picture to uint8[H, W, 3] RGB."""
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)

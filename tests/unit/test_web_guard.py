@@ -1,0 +1,109 @@
+"""Who may talk to the studio."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from rt.errors import FrameshiftError
+from rt.web.guard import Guard, keep_token, page_headers
+
+TOKEN = "t" * 43
+
+
+def guard(host: str = "127.0.0.1", *also: str) -> Guard:
+    return Guard(TOKEN, host, 8765, also)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "LOCALHOST:8765", "[::1]:8765"])
+def test_our_own_names_are_taken(host: str) -> None:
+    assert guard().host_fault({"host": host}) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "127.0.0.1", "localhost", "127.0.0.1:80", "evil.example:8765", "127.0.0.1:8765.evil.example"),
+        *("localhost:8765@evil.example", "127.0.0.1.nip.io:8765", "192.168.1.5:8765", "localhost:87650"),
+    ],
+)
+def test_every_other_name_is_refused(host: str) -> None:
+    assert guard().host_fault({"host": host}) == (
+        f"this server does not answer to the name {host!r}; --allow-host adds one"
+    )
+
+
+def test_for_everybody_bare_addresses_are_taken_and_names_are_not() -> None:
+    open_to_all = guard("0.0.0.0", "Studio.Example:443")
+    for host in ("192.168.1.5:8765", "[fe80::1]:8765", "localhost:8765", "studio.example:443"):
+        assert open_to_all.host_fault({"host": host}) is None
+    for host in ("evil.example:8765", "192.168.1.5:80", "192.168.1.5.nip.io:8765", "studio.example"):
+        assert open_to_all.host_fault({"host": host})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("null", "http://evil.example", "http://localhost:8765.evil.example", "http://localhost:87650"),
+        *("http://localhost", "file://", "http://127.0.0.1:8765", "ws://localhost:8765"),
+    ],
+)
+def test_only_the_very_origin_of_the_host_is_taken(origin: str) -> None:
+    headers = {"host": "localhost:8765", "origin": origin}
+    assert guard().origin_fault(headers) == f"a page of {origin!r} may not use this server"
+    assert guard().origin_fault({**headers, "origin": "http://localhost:8765"}) is None
+    assert guard().origin_fault({**headers, "origin": "https://localhost:8765"}) is None
+    assert guard().origin_fault({"host": "localhost:8765"}) == "no Origin was sent"
+
+
+def test_the_cookie_is_made_of_the_token_and_does_not_give_it_away() -> None:
+    header = guard().cookie_header()
+    assert TOKEN not in header
+    assert header.startswith("frameshift_8765=")
+    assert "HttpOnly; SameSite=Strict" in header
+    cookie = header.split(";")[0]
+    assert guard().has_cookie({"cookie": f"other=1; {cookie}"})
+    assert not Guard("u" * 43, "127.0.0.1", 8765).has_cookie({"cookie": cookie})
+    assert not guard().has_cookie({"cookie": f"frameshift_8765={TOKEN}"})
+    assert not guard().has_cookie({"cookie": "frameshift_8765=ü"})
+    assert not guard().has_cookie({})
+
+
+def test_a_program_sends_the_token() -> None:
+    assert guard().has_bearer({"authorization": f"Bearer {TOKEN}"})
+    assert not guard().has_bearer({"authorization": f"Bearer {TOKEN}x"})
+    assert not guard().has_bearer({"authorization": f"Basic {TOKEN}"})
+    assert not guard().has_bearer({})
+
+
+def test_a_page_may_load_nothing_from_elsewhere_and_stand_in_no_frame() -> None:
+    policy = page_headers("localhost:8765")["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_token_is_kept_for_its_owner_alone_and_made_anew_when_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    token = keep_token(folder)
+    path = folder / "studio-token"
+    assert len(token) == 43
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    assert keep_token(folder) == token
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert keep_token(folder, new=True) != token
+    assert [entry.name for entry in folder.iterdir()] == ["studio-token"]
+
+
+def test_a_token_that_was_emptied_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "studio-token").write_text("\n")
+    assert len(keep_token(tmp_path)) == 43
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FrameshiftError, match="token cannot be kept in .*; set XDG_STATE_HOME to another"):
+        keep_token(tmp_path / "file" / "state")

@@ -1,0 +1,130 @@
+"""What is said over the WebSocket, and what is refused before it is decoded."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from rt.web.jpeg import decode, encode_jpeg, encode_png, picture_size
+from rt.web.protocol import PIXELS, Header, Refused, Wish, read_controls, read_message
+from tests.support.onnx_styles import drawn_picture
+
+
+def test_a_message_is_a_little_endian_header_and_a_jpeg() -> None:
+    message = bytes.fromhex("0700000000000000") + struct.pack("<d", 12.5) + b"jpeg"
+    assert read_message(message) == (Header(7, 0, 12.5), b"jpeg")
+    assert Header(7, 3, 12.5).pack() == bytes.fromhex("0700000003000000") + struct.pack("<d", 12.5)
+    assert read_message(message[:16]) == (Header(7, 0, 12.5), b"")
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        (b"", "message of 0 bytes: needed is a header of 16"),
+        (bytes(15), "message of 15 bytes"),
+        (struct.pack("<IId", 1, 5, 0.0), "second number is not 0"),
+        (struct.pack("<IId", 1, 0, float("nan")), "time is no number"),
+        (struct.pack("<IId", 1, 0, float("inf")), "time is no number"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(message: bytes, fault: str) -> None:
+    with pytest.raises(Refused, match=fault):
+        read_message(message)
+
+
+def test_controls_are_read_and_what_is_not_named_stays() -> None:
+    assert read_controls('{"type": "controls"}') == Wish()
+    everything = {"type": "controls", "style": "monet", "strength": 0.5, "steady": 1, "size": 160}
+    assert read_controls(json.dumps({**everything, "detail": "network"})) == Wish(
+        "monet", 0.5, 1.0, 160, True, "network"
+    )
+    assert read_controls('{"type": "controls", "size": null, "steady": null}') == Wish(
+        steady=0.0, size=None, size_given=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "no JSON"),
+        ("[" * 3000, "no JSON"),
+        ("[]", 'no object with "type"'),
+        ('{"type": "status"}', 'no object with "type"'),
+        ('{"type": "controls", "path": "/etc/passwd"}', "unknown control 'path'"),
+        ('{"type": "controls", "strength": 1.5}', "strength is not within 0..1"),
+        ('{"type": "controls", "strength": true}', "strength is not within 0..1"),
+        ('{"type": "controls", "strength": NaN}', "strength is not within 0..1"),
+        ('{"type": "controls", "steady": "a"}', "steady is not within 0..1"),
+        ('{"type": "controls", "size": 161}', "size is not one of 96, 128"),
+        ('{"type": "controls", "size": true}', "size is not one of"),
+        ('{"type": "controls", "style": 1}', "style is no name"),
+        ('{"type": "controls", "detail": "all"}', "detail is not keep or network"),
+        ('{"type": "controls", "style": "' + "x" * 5000 + '"}', "text of more than 4096 bytes"),
+    ],
+)
+def test_controls_out_of_range_are_refused(text: str, fault: str) -> None:
+    with pytest.raises(Refused, match=fault):
+        read_controls(text)
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]], ids=["baseline", "progressive"])
+def test_the_size_of_a_jpeg_is_read_from_its_header(options: list[int]) -> None:
+    done, content = cv2.imencode(".jpg", drawn_picture(37, 50), options)
+    assert done
+    assert picture_size(content.tobytes()) == (37, 50)
+    # Application data and filling bytes in front of the frame, as cameras write them.
+    padded = b"\xff\xd8\xff\xe1\x00\x06abcd\xff\xff" + content.tobytes()[3:]
+    assert picture_size(padded) == (37, 50)
+
+
+def test_the_size_of_a_png_is_read_from_its_header() -> None:
+    assert picture_size(encode_png(drawn_picture(37, 50))) == (37, 50)
+
+
+def test_a_picture_comes_through_its_bytes() -> None:
+    rgb = drawn_picture(40, 48)
+    assert np.array_equal(decode(encode_png(rgb)), rgb)
+    assert np.abs(decode(encode_jpeg(np.full((40, 48, 3), 90, np.uint8))).astype(int) - 90).max() <= 1
+
+
+def _with_size(content: bytes, height: int, width: int) -> bytes:
+    """Let a JPEG claim another size."""
+    at = content.index(b"\xff\xc0")
+    return content[: at + 5] + struct.pack(">HH", height, width) + content[at + 9 :]
+
+
+def test_a_bomb_is_refused_by_what_its_header_claims() -> None:
+    bomb = _with_size(encode_jpeg(drawn_picture(40, 48)), 65000, 65000)
+    with pytest.raises(Refused, match=f"a picture of 65000x65000: at most {PIXELS} pixels"):
+        decode(bomb)
+    png = bytearray(encode_png(drawn_picture(40, 48)))
+    png[16:24] = struct.pack(">II", 50000, 50000)
+    with pytest.raises(Refused, match="a picture of 50000x50000"):
+        decode(bytes(png))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "needed is a JPEG or a PNG"),
+        (b"GIF89a" + bytes(60), "needed is a JPEG or a PNG"),
+        (b"\xff\xd8", "its header ends early"),
+        (b"\xff\xd8\xff\xe0\xff\xff", "its header ends early"),
+        (b"\xff\xd8" + bytes(40), "a marker is missing"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00", "its header ends early"),
+        (encode_jpeg(np.zeros((8, 40, 3), np.uint8)), "at least 16x16 is needed"),
+        (encode_png(drawn_picture(40, 48))[:90], "it cannot be decoded"),
+    ],
+)
+def test_what_is_no_picture_or_damaged_is_refused(content: bytes, fault: str) -> None:
+    with pytest.raises(Refused, match=fault):
+        decode(content)
+
+
+def test_a_header_that_loops_for_ever_ends() -> None:
+    with pytest.raises(Refused):
+        picture_size(b"\xff\xd8" + b"\xff\xe0\x00\x02" * 100_000)
