@@ -16,6 +16,7 @@ from rt.fit import shrink, style_size
 from rt.frame import Rgb
 from rt.log import LOG
 from rt.sources import open_source
+from rt.view import look_at
 
 _SAMPLES = 1 << 21
 """Values of a tensor that its percentile is taken from, at most."""
@@ -118,7 +119,7 @@ def _read_clip(address: str, card: Card, count: int, size: tuple[int, int] | Non
         for number, frame in enumerate(source):
             if number % stride:
                 continue
-            kept.append(np.array(shrink(frame.rgb, size)))
+            kept.append(np.array(look_at(shrink(frame.rgb, size), card.view)))
             if len(kept) == 2 * count:
                 kept = kept[::2]
                 stride *= 2

@@ -130,7 +130,9 @@ def measure_steady(
         backend = open_backend(backend_name, style, size, precision).backend
         try:
             frames = (frame.rgb for frame in source)
-            viewer, _ = compare(frames, lambda rgb: backend.translate(rgb[None])[0], size, amount)
+            viewer, _ = compare(
+                frames, lambda rgb: backend.translate(rgb[None])[0], size, amount, detail=backend.detail
+            )
         except Unmeasurable as error:
             raise SourceError(f"{clip} cannot be measured: {error}") from None
         finally:

@@ -8,13 +8,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rt.errors import StyleError
 
 CARD_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 PRECISIONS = ("fp32", "fp16", "int8")
+View = Literal["picture", "gray", "edges"]
+VIEWS: tuple[View, ...] = ("picture", "gray", "edges")
+"""What of a picture a network looks at, see `rt.view.look_at`."""
+Detail = Literal["keep", "network"]
+DETAILS: tuple[Detail, ...] = ("keep", "network")
+"""How what a network changed is laid over the frame, see `rt.fit.lay_back`."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,17 @@ class Card:
     """Known faults, one sentence each."""
     fixed_size: tuple[int, int] | None = None
     """(height, width) of a network that takes no other; None where it takes every fitting size."""
+    view: View = "picture"
+    """What of a picture the network looks at: it learnt from pictures seen this way."""
     version: int = CARD_VERSION
+
+    @property
+    def detail(self) -> Detail:
+        """How its change is best laid over the frame.
+
+        A picture made from edges shares no detail with the frame: there the change is the whole picture.
+        """
+        return "network" if self.view == "edges" else "keep"
 
 
 def read_card(folder: Path) -> Card:
@@ -165,6 +181,8 @@ def _card_from(facts: Any) -> Card:
     models = {precision: _model_from(precision, entry) for precision, entry in facts["models"].items()}
     if not models:
         raise ValueError("models is empty")
+    if (view := facts.get("view", "picture")) not in VIEWS:
+        raise ValueError(f"view is {view!r}, not one of {', '.join(VIEWS)}")
     fixed = _fixed_size_from(facts.get("fixed_size"))
     return Card(**{**facts, "models": models, "faults": tuple(faults), "fixed_size": fixed})
 

@@ -251,7 +251,8 @@ def _job(command: Run) -> Job:
         size_px=command.size,
         strength=command.strength,
         steady=0.0 if command.steady == "off" else command.steady,
-        detail=command.detail,
+        detail=None if command.detail == "auto" else command.detail,
+        view=None if command.view == "auto" else command.view,
         compare=command.compare,
         source=SourceOptions(
             fps, command.height, command.width, command.loop, command.start, command.duration

@@ -13,6 +13,8 @@ from tyro.conf import Positional, arg
 Backend = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 Codec = Literal["h264", "hevc", "av1"]
+Detail = Literal["auto", "keep", "network"]
+View = Literal["auto", "picture", "gray", "edges"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ class Run:
     """How much of the change is laid over the frame."""
     steady: Annotated[Literal["off"] | float, arg(metavar="off|0..1")] = "off"
     """How much the change is held steady against flicker; costs some sharpness."""
-    detail: Literal["keep", "network"] = "keep"
-    """keep: the frame's own fine detail stays. network: the network's picture, enlarged."""
+    detail: Detail = "auto"
+    """keep: the frame's own fine detail stays. network: the network's picture, large. auto: the style's."""
+    view: View = "auto"
+    """What of a frame the network looks at. auto: the style's. picture: for a camera that films a drawing."""
     compare: bool = False
     """Before and after side by side."""
     fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: the source's)")] = None

@@ -7,18 +7,15 @@ the full frame, whose own fine detail stays.
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from rt.card import Card
+from rt.card import Card, Detail
 from rt.errors import StyleError
 from rt.frame import Rgb
 
-Detail = Literal["keep", "network"]
-DETAILS: tuple[Detail, ...] = ("keep", "network")
 _MOST_ROWS = 65535 // 255
 """Rows of full brightness whose sum fits into 16 bits."""
 _WORTH = 16384

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rt.backends import Backend, open_backend
+from rt.card import Detail, View
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.fit import style_size
@@ -44,7 +45,10 @@ class Job:
     """Short side of the network's picture; None for the card's."""
     strength: float = 1.0
     steady: float = 0.0
-    detail: Literal["keep", "network"] = "keep"
+    detail: Detail | None = None
+    """None for the style's own."""
+    view: View | None = None
+    """What of a frame the network looks at; None for the style's own."""
     compare: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
     sink: SinkOptions = field(default_factory=SinkOptions)
@@ -138,7 +142,7 @@ class _Styles:
         card = style.card
         size = style_size(card, info.height, info.width, job.size_px)
         mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
-        choice = open_backend(job.backend, style, size, job.precision, mode)
+        choice = open_backend(job.backend, style, size, job.precision, mode, job.view)
         backend = choice.backend
         LOG.info(
             "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",

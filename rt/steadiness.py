@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rt.card import Detail
 from rt.errors import FrameshiftError
-from rt.fit import Detail, lay_back, shrink
+from rt.fit import lay_back, shrink
 from rt.frame import Rgb
 from rt.steady import Steady
 

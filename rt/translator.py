@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rt.backends import Backend, Pending
+from rt.card import DETAILS, Detail
 from rt.controls import Controls
 from rt.errors import SourceError
-from rt.fit import DETAILS, Detail, lay_back, shrink
+from rt.fit import lay_back, shrink
 from rt.frame import Frame, Rgb, Stored
 from rt.planes import Planes
 from rt.steady import Steady
@@ -25,15 +26,18 @@ class Translator:
         translator = Translator(open_backend("auto", style, size).backend, Controls(strength=0.5))
     """
 
-    def __init__(self, backend: Backend, controls: Controls | None = None, detail: Detail = "keep") -> None:
+    def __init__(
+        self, backend: Backend, controls: Controls | None = None, detail: Detail | None = None
+    ) -> None:
         """Translate with `backend` from the first frame on; `controls` are looked at for each frame."""
-        if detail not in DETAILS:
+        if detail is not None and detail not in DETAILS:
             raise ValueError(f"detail is {detail!r}, not one of {DETAILS}")
         self._backend = backend
         self._next: Backend | None = None
         self._controls = controls or Controls()
-        self.detail: Detail = detail
-        """`keep` or `network`, see `rt.fit.lay_back`; a new value takes effect with the next frame."""
+        self.detail: Detail | None = detail
+        """`keep` or `network`, see `rt.fit.lay_back`, None for the style's own; a new value takes
+        effect with the next frame."""
         self._steady = Steady(self._controls.steady)
 
     def translate(self, frame: Frame) -> Frame:
@@ -95,10 +99,11 @@ class Translator:
         self._steady.amount = self._controls.steady
         small_out = self._steady.steady(small_in, flight.pending.result()[0])
         strength, picture = self._controls.strength, frame.picture
-        if isinstance(picture, Planes) and self.detail == "keep":
+        detail = self.detail or self._backend.detail
+        if isinstance(picture, Planes) and detail == "keep":
             laid: Rgb | Stored = picture.changed(small_in, small_out, strength)
         else:
-            laid = lay_back(frame.rgb, small_in, small_out, strength, self.detail)
+            laid = lay_back(frame.rgb, small_in, small_out, strength, detail)
         return replace(frame, picture=laid, origin=frame)
 
     def _land(self, flying: deque[_Flight]) -> Iterator[Frame]:

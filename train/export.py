@@ -13,12 +13,13 @@ import numpy as np
 import tyro
 from torch import nn
 
-from rt.card import NAME_PATTERN, Card, describe_model, write_card
+from rt.card import NAME_PATTERN, Card, View, describe_model, write_card
+from rt.view import look_at
 from train.checkpoint import CHECKPOINT
 from train.data import picture_paths, read_picture, scale_short_side, write_picture
 from train.errors import DataError, ExportError
 from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
-from train.judgement import Material, gather_material, measure_style
+from train.judgement import Material, gather_material, learnt_view, measure_style
 from train.nets import count_parameters
 from train.trained import best_checkpoint, load_generator
 
@@ -41,6 +42,9 @@ class Export:
     """Which of the two generators of a CycleGAN; default AtoB."""
     title: str = ""
     """One line for people: what the style does."""
+    view: View | None = None
+    """What of a camera's picture the network is to look at; default: what --pair made in training. edges: for
+    drawings that lay beside their photos."""
     size: int = 256
     """Short side of the network's picture in live use: the default of --size."""
     data: Path | None = None
@@ -131,6 +135,11 @@ class _Work:
         """Which of the domains is translated to which."""
         return self.config.direction or str(self.facts["settings"].get("direction", "AtoB"))
 
+    @property
+    def view(self) -> View:
+        """What of a camera's picture the network looks at."""
+        return self.config.view or learnt_view(self.facts)
+
 
 def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     """Write everything a style consists of into `folder`, the card last."""
@@ -145,7 +154,7 @@ def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     say(f"measuring on {material.counts} {material.measured_on} ...")
     metrics = measure_style(net, material)
     if config.previews is not None:
-        _write_previews(folder, config.previews, net, config.size)
+        _write_previews(folder, work)
     metrics |= {"measured_on": material.measured_on, "onnx_largest_difference": worst}
     write_card(_make_card(folder, work, metrics, norms), folder)
 
@@ -180,6 +189,7 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
         },
         metrics=metrics,
         faults=tuple(work.notes.get("faults", [])),
+        view=work.view,
     )
 
 
@@ -187,15 +197,17 @@ def _generator_name(facts: dict[str, Any]) -> str:
     return str(facts["settings"].get("student") or facts["settings"]["generator"])
 
 
-def _write_previews(folder: Path, pictures: Path, net: nn.Module, size: int) -> None:
-    """Write before|after pairs of the given pictures."""
+def _write_previews(folder: Path, work: _Work) -> None:
+    """Write pairs of the given pictures: what the network looks at | what it makes of it."""
+    config, net = work.config, work.net
+    assert config.previews is not None
     previews = folder / "previews"
     previews.mkdir()
-    for path in picture_paths(pictures):
+    for path in picture_paths(config.previews):
         rgb = read_picture(path)
         if rgb is None:
             raise DataError(f"preview picture {path} is damaged")
         multiple = int(net.multiple)  # type: ignore[arg-type]
-        before = crop_to_multiple(scale_short_side(rgb, size), multiple)
+        before = look_at(crop_to_multiple(scale_short_side(rgb, config.size), multiple), work.view)
         after = translate_pictures(net, [before])[0]
         write_picture(previews / f"{path.stem}.jpg", np.concatenate([before, after], axis=1))

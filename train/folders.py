@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
+from rt.card import View
 from rt.frame import Rgb
+from rt.view import look_at
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
 from train.data import (
     PictureSet,
@@ -169,7 +169,7 @@ def read_pairs(
     if pair != "none":
         folder = first_folder(data, split, f"{split}B")
         photos = list(load_pictures(folder, load_size, limit).pictures)
-        return [derive_input(rgb, pair) for rgb in photos], photos
+        return [look_at(rgb, cast(View, pair)) for rgb in photos], photos
     if (data / f"{split}A").is_dir():
         pairs = _two_folders(data / f"{split}A", data / f"{split}B", load_size, limit)
     else:
@@ -179,29 +179,6 @@ def read_pairs(
         raise DataError(f"no readable pair in {data}: all are damaged")
     halves_A, halves_B = [a for a, _ in pairs], [b for _, b in pairs]
     return (halves_A, halves_B) if direction == "AtoB" else (halves_B, halves_A)
-
-
-def derive_input(rgb: Rgb, pair: str) -> Rgb:
-    """Make the input of a pair from a photo uint8[H, W, 3] RGB: its gray, or its edges, black on white."""
-    gray = find_edges(rgb) if pair == "edges" else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
-
-
-def find_edges(rgb: Rgb) -> npt.NDArray[np.uint8]:
-    """Return the outlines of a photo uint8[H, W, 3] RGB as uint8[H, W], black lines on white.
-
-    Canny's edges over the channel that changes most, so that a yellow bag on white has an outline; thresholds
-    after the picture's own steepest hundredth, so that a dim photo has one too.
-    Source: Canny 1986.
-    """
-    smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)
-    across, down = cv2.Sobel(smooth, cv2.CV_16S, 1, 0), cv2.Sobel(smooth, cv2.CV_16S, 0, 1)
-    slope = np.abs(across) + np.abs(down)  # int16[H, W, 3], at most 2040
-    steepest = slope.argmax(axis=2)[..., None]
-    across, down = (np.take_along_axis(part, steepest, 2)[..., 0] for part in (across, down))
-    high = max(40.0, 0.25 * float(np.percentile(slope.max(axis=2), 99)))
-    edges = cv2.Canny(np.ascontiguousarray(across), np.ascontiguousarray(down), 0.4 * high, high)
-    return (255 - edges).astype(np.uint8)
 
 
 def _two_folders(folder_A: Path, folder_B: Path, load_size: int, limit: int | None) -> list[tuple[Rgb, Rgb]]:

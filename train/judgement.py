@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import nn
 
+from rt.card import View
 from rt.frame import Rgb
 from train.checkpoint import read_facts
 from train.data import load_pictures
@@ -71,6 +72,14 @@ def gather_material(
         material = _pictures(folder, direction[0], size, own)
     material = _cut(material, multiple)
     return _with_teacher(material, settings) if recipe == "distill" else material
+
+
+def learnt_view(facts: dict[str, Any]) -> View:
+    """Return what of its pictures a checkpoint's generator, or a student's teacher, learnt to look at."""
+    settings = facts["settings"]
+    if facts["recipe"] == "distill":
+        settings = read_facts(best_checkpoint(Path(settings["teacher"])))["settings"]
+    return "picture" if (pair := settings.get("pair", "none")) == "none" else cast(View, pair)
 
 
 def _pairs(folder: Path, pair: str, direction: str, size: int) -> Material:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from rt.card import Card
+from rt.card import Card, Detail, View
 from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
 
@@ -50,6 +50,8 @@ class Backend(Protocol):
     """(height, width) in pixels of the pictures it takes."""
     slots: int
     """How many pictures it can hold in flight, at least 1."""
+    detail: Detail
+    """How its change is laid over the frame where nobody asks otherwise."""
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB to the same shape.
@@ -120,8 +122,12 @@ def open_backend(
     size: tuple[int, int],
     precision: str = "auto",
     mode: Mode = "latency",
+    view: View | None = None,
 ) -> Choice:
     """Load a style for pictures of `size` = (height, width) on the backend asked for.
+
+    What of each picture the network looks at is `view`, None for the style's own. The identity looks at the
+    picture itself: it changes nothing.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
     first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has. It says in
@@ -132,6 +138,17 @@ def open_backend(
         BackendError: a name is unknown, the backend does not work here, or it cannot load the style.
         StyleError: the style has no such precision, or its ONNX file is missing or differs from its card.
     """
+    choice = _open(name, style, size, precision, mode)
+    view = view or style.card.view
+    if choice.backend.name == "identity" or (view, style.card.detail) == ("picture", choice.backend.detail):
+        return choice
+    from rt.backends.looking import Looking
+
+    detail: Detail = "network" if view == "edges" else style.card.detail
+    return replace(choice, backend=Looking(choice.backend, view, detail))
+
+
+def _open(name: str, style: LoadableStyle, size: tuple[int, int], precision: str, mode: Mode) -> Choice:
     if name not in BACKENDS:
         raise BackendError(f"no backend {name!r}{nearest(name, BACKENDS)}; known: {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.backends.guard import Computed, check_input
+from rt.card import Detail
 from rt.errors import BackendError
 
 
@@ -16,6 +17,7 @@ class IdentityBackend:
     device = "none (pictures are copied)"
     precision = "exact"
     slots = 1
+    detail: Detail = "keep"
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size

@@ -12,6 +12,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from rt.backends.cpu import cpu_device, cpu_name, cpu_threads
 from rt.backends.guard import Computed, check_fixed_size, check_input, check_ports, check_result, one_line
+from rt.card import Detail
 from rt.errors import BackendError
 
 _ERRORS: tuple[type[Exception], ...] = (
@@ -26,6 +27,7 @@ class OnnxRuntimeBackend:
     """A network run by ONNX Runtime's own CPU kernels."""
 
     name = "onnxruntime"
+    detail: Detail = "keep"
     slots = 1
 
     def __init__(self, model: Path, size: tuple[int, int], precision: str) -> None:

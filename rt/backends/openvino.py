@@ -21,6 +21,7 @@ from rt.backends.guard import (
     one_line,
     translate_each,
 )
+from rt.card import Detail
 from rt.errors import BackendError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class OpenVinoBackend:
     """
 
     name = "openvino"
+    detail: Detail = "keep"
 
     def __init__(self, model: Path, size: tuple[int, int], precision: str, mode: Mode = "latency") -> None:
         """Load `model` for pictures of `size` = (height, width).

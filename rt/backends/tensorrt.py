@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.backends.guard import check_input, describe, translate_each
-from rt.card import Card
+from rt.card import Card, Detail
 from rt.cuda.device import Device, Gpu, find_gpu
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.engine_file import (
@@ -137,6 +137,7 @@ class TensorRtBackend:
     """
 
     name = "tensorrt"
+    detail: Detail = "keep"
 
     def __init__(
         self,

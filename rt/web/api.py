@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from rt.card import DETAILS, Detail
 from rt.errors import BackendError, FrameshiftError
-from rt.fit import DETAILS, Detail
 from rt.frame import Rgb
 from rt.web.guard import Guard
 from rt.web.jpeg import decode, encode_jpeg, encode_png
@@ -99,7 +99,7 @@ class Api:
             return _fault(403, fault)
         return None
 
-    def _asked(self, request: Request) -> tuple[str, int | None, float, Detail]:
+    def _asked(self, request: Request) -> tuple[str, int | None, float, Detail | None]:
         query = request.query_params
         if unknown := sorted(query.keys() - {"style", "size", "strength", "detail"}):
             raise Refused(f"unknown parameter {unknown[0][:40]!r}; known: style, size, strength, detail")
@@ -115,12 +115,12 @@ class Api:
             raise Refused(f"strength is {strength}, not within 0..1")
         if size is not None and not 1 <= size <= 1088:
             raise Refused(f"size is {size}, not within 1..1088")
-        detail = query.get("detail", "keep")
-        if detail not in DETAILS:
+        detail = query.get("detail")
+        if detail is not None and detail not in DETAILS:
             raise Refused("detail is not keep or network")
         return style, size, strength, detail
 
-    def _translate(self, content: bytes, asked: tuple[str, int | None, float, Detail]) -> Rgb:
+    def _translate(self, content: bytes, asked: tuple[str, int | None, float, Detail | None]) -> Rgb:
         return self._studio.translate(decode(content), *asked).result()
 
 

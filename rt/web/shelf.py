@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.backends import Backend, Pending
+from rt.card import Detail
 from rt.errors import BackendError
 
 Key = tuple[str, tuple[int, int]]
@@ -119,11 +120,12 @@ class _Loan:
     precision: str = field(init=False)
     size: tuple[int, int] = field(init=False)
     slots: int = field(init=False)
+    detail: Detail = field(init=False)
 
     def __post_init__(self) -> None:
         backend = self.backend
         self.name, self.device, self.precision = backend.name, backend.device, backend.precision
-        self.size, self.slots = backend.size, backend.slots
+        self.size, self.slots, self.detail = backend.size, backend.slots, backend.detail
         self._lent = True
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

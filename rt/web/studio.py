@@ -14,9 +14,10 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from rt.backends import Backend, open_backend
+from rt.card import Detail
 from rt.controls import Controls
 from rt.errors import FrameshiftError
-from rt.fit import Detail, style_size
+from rt.fit import style_size
 from rt.frame import Frame, Rgb
 from rt.log import LOG
 from rt.styles import Style
@@ -134,7 +135,7 @@ class Studio:
                 visitor.send(message)
 
     def translate(
-        self, rgb: Rgb, style: str, size_px: int | None, strength: float, detail: Detail
+        self, rgb: Rgb, style: str, size_px: int | None, strength: float, detail: Detail | None
     ) -> Future[Rgb]:
         """Translate one picture uint8[H, W, 3] RGB in its turn; the network is loaded in the calling thread.
 

@@ -11,9 +11,10 @@ from fractions import Fraction
 from typing import Any, Protocol, cast
 
 from rt.backends import Backend
+from rt.card import Detail
 from rt.controls import Controls
 from rt.errors import FrameshiftError
-from rt.fit import Detail, style_size
+from rt.fit import style_size
 from rt.frame import Frame
 from rt.styles import Style
 from rt.translator import Translator
@@ -53,7 +54,8 @@ class Visitor:
         """`fetch` loads a network in another thread and wakes the studio when it is there."""
         self.style = style
         self.size_px: int | None = None
-        self.detail: Detail = "keep"
+        self.detail: Detail | None = None
+        """What the visitor asked for; None for the style's own."""
         self.knobs = Controls(tuple(styles), style)
         self.left = False
         self.dropped = 0
@@ -117,7 +119,7 @@ class Visitor:
             "strength": self.knobs.strength,
             "steady": self.knobs.steady or None,
             "size": self.size_px,
-            "detail": self.detail,
+            "detail": self.detail or self._styles[self.style].card.detail,
         }
 
     def status(self) -> dict[str, Any]:

@@ -76,9 +76,9 @@ def test_run_takes_everything_typed(run: FakeRun, capsys: pytest.CaptureFixture[
     run.stats = Stats(120, 4.0, stopped=False, dropped=7, latency={"total": Percentiles(20.4, 31, 44)})
     typed = (
         "run 0 out.mkv frames/ --style winter --record live.mp4 --backend onnxruntime --precision int8 "
-        "--size 320 --strength 0.5 --steady 0.7 --detail network --compare --fps 29.97 --width 1280 "
-        "--height 720 --loop --start 1.5 --duration 60 --codec hevc --encoder x265 --crf 23 --preset slow "
-        "--overwrite"
+        "--size 320 --strength 0.5 --steady 0.7 --detail network --view gray --compare --fps 29.97 "
+        "--width 1280 --height 720 --loop --start 1.5 --duration 60 --codec hevc --encoder x265 --crf 23 "
+        "--preset slow --overwrite"
     )
     assert main(typed.split()) == 0
     assert run.jobs == [
@@ -93,6 +93,7 @@ def test_run_takes_everything_typed(run: FakeRun, capsys: pytest.CaptureFixture[
             strength=0.5,
             steady=0.7,
             detail="network",
+            view="gray",
             compare=True,
             source=SourceOptions(Fraction(2997, 100), 720, 1280, True, 1.5, 60.0),
             sink=SinkOptions(overwrite=True, codec="hevc", encoder="x265", crf=23, preset="slow"),

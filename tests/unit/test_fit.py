@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from rt.fit import DETAILS, Detail, lay_back, network_size, shrink, side_by_side
+from rt.card import DETAILS, Detail
+from rt.fit import lay_back, network_size, shrink, side_by_side
 from rt.frame import Rgb
 from tests.support.onnx_styles import drawn_picture
 

@@ -17,7 +17,7 @@ from train.data import load_pictures, read_picture, scale_short_side, to_rgb, to
 from train.device import World
 from train.errors import DataError, RunError
 from train.feed import Batches, Order
-from train.folders import derive_input, find_edges, open_classes, open_pairs, open_unpaired, read_pairs
+from train.folders import open_classes, open_pairs, open_unpaired, read_pairs
 
 
 def test_a_picture_survives_the_way_to_a_tensor_and_back_exactly() -> None:
@@ -197,25 +197,6 @@ def test_single_pictures_are_no_pairs_but_may_become_some(tmp_path: Path) -> Non
     inputs, wanted = read_pairs(tmp_path, "train", "gray", "AtoB", 41)
     assert np.array_equal(wanted[0], photo)
     assert np.array_equal(inputs[0][..., 0], cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
-    edges = derive_input(np.repeat(np.tri(40, dtype=np.uint8)[..., None] * 200, 3, axis=2), "edges")
-    assert set(np.unique(edges)) == {0, 255}
-    assert 20 < (edges[..., 0] == 0).sum() < 120  # a line along the diagonal
-    assert edges[5, 30].tolist() == [255, 255, 255]
-
-
-def test_edges_are_found_between_colours_of_nearly_one_brightness_and_in_the_dark() -> None:
-    yellow_on_white = np.full((60, 60, 3), 255, np.uint8)
-    yellow_on_white[20:40, 20:40, 2] = 40  # 24 levels of gray, 215 of blue
-    dim = np.zeros((60, 60, 3), np.uint8)
-    dim[20:40, 20:40] = 30
-    for photo in (yellow_on_white, dim):
-        lines = find_edges(photo) == 0
-        rows, columns = np.nonzero(lines)
-        assert 60 <= lines.sum() <= 90  # the outline of a square of side 20
-        assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx(
-            (20, 40, 20, 40), abs=1
-        )
-    assert (find_edges(np.full((60, 60, 3), 128, np.uint8)) == 255).all()
 
 
 def test_classes_are_the_folders_and_an_empty_one_is_refused(tmp_path: Path) -> None:

@@ -151,6 +151,21 @@ def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> Non
     held = make_recipe(config, CPU).feed.held["A"]
     assert len(held) == 6
     assert all(np.ptp(picture, axis=2).max() == 0 for picture in held)
+    train_tiny(config)
+    exported = Export(config.run, "drawn", out=tmp_path / "drawn", size=36, previews=photos)
+    folder = export_style(exported, lambda text: None)
+    assert read_card(folder).view == "gray"
+    preview = read_picture(sorted((folder / "previews").iterdir())[0])
+    assert preview is not None
+    assert np.ptp(preview[:, : preview.shape[1] // 2 - 8], axis=2).max() <= 2  # what the network looked at
+
+
+def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_said(
+    unet: Path, tmp_path: Path
+) -> None:
+    for view, found in ((None, "picture"), ("edges", "edges")):
+        exported = Export(unet, "drawn", out=tmp_path / "drawn", size=128, view=view, overwrite=True)  # type: ignore[arg-type]
+        assert read_card(export_style(exported, lambda text: None)).view == found
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from rt.backends import Pending, open_backend
 from rt.backends.identity import IdentityBackend
+from rt.card import DETAILS, Detail
 from rt.controls import Controls
 from rt.errors import BackendError, SourceError
-from rt.fit import DETAILS, Detail
 from rt.frame import Frame
 from rt.styles import find_style
 from rt.translator import Translator
@@ -27,6 +27,7 @@ class Brighter:
     name = "brighter"
     device = "none"
     precision = "exact"
+    detail: Detail = "keep"
     size = SIZE
 
     def __init__(self, slots: int = 1) -> None:

@@ -89,7 +89,9 @@ def measure(clip: Path, style: Style, tremor_px: int, given: argparse.Namespace)
     backend = open_backend("auto", style, size, given.precision).backend
     try:
         frames = track(read(source, given.frames), f"{clip.name}, tremor {tremor_px} px")
-        found = compare_amounts(frames, shaken(backend, tremor_px, margin_px), (height, width), AMOUNTS)
+        found = compare_amounts(
+            frames, shaken(backend, tremor_px, margin_px), (height, width), AMOUNTS, detail=backend.detail
+        )
     finally:
         backend.close()
         source.close()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rt.view import look_at
 from train.data import write_picture
-from train.folders import derive_input, read_pairs
+from train.folders import read_pairs
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         (args.out / split).mkdir(parents=True)
         drawings, photos = read_pairs(args.data, split, "none", "AtoB", args.side)
         for number, (drawing, photo) in enumerate(zip(drawings, photos, strict=True)):
-            for kind, lines in (("drawn", drawing), ("found", derive_input(photo, "edges"))):
+            for kind, lines in (("drawn", drawing), ("found", look_at(photo, "edges"))):
                 write_picture(args.out / split / f"{number:04}-{kind}.png", np.hstack([lines, photo]))
 
 
