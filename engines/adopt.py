@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from engines.errors import AdoptError
+from engines.errors import AdoptError, PrecisionError
 from engines.framing import (
     FLOATS,
     Channels,
@@ -27,7 +27,7 @@ from engines.framing import (
     picture_ports,
     spatial_size,
 )
-from engines.precision import read_onnx, with_opset
+from engines.precision import lowered, opset, read_onnx, with_opset
 from engines.quality import Network
 from rt.card import NAME_PATTERN, Card, describe_model, file_sha256, write_card
 from rt.errors import FrameshiftError
@@ -87,7 +87,7 @@ def adopt(adoption: Adoption, say: Callable[[str], None]) -> Path:
     out = adoption.out or styles_folder() / name
     if out.exists():
         raise AdoptError(f"{out} exists: give another --name or --out")
-    model = with_opset(read_onnx(adoption.file), _OPSET)
+    model = _of_known_opset(read_onnx(adoption.file), say)
     convention = _convention(adoption, model, say)
     framed = add_pixels(model, convention)
     sizes = find_sizes(framed, spatial_size(model, convention.layout), adoption.file)
@@ -138,6 +138,17 @@ def _drawn(size: tuple[int, int]) -> Rgb:
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     ramps = np.stack([255 * x / size[1], 255 * y / size[0], 255 - 255 * x / size[1]], axis=-1)
     return ramps.astype(np.uint8)
+
+
+def _of_known_opset(model: Any, say: Callable[[str], None]) -> Any:
+    """Return the network in operators that every runtime has; one that has no such form stays as it is."""
+    try:
+        return with_opset(lowered(model), _OPSET)
+    except PrecisionError as error:
+        if opset(model) < _OPSET:
+            raise
+        say(f"opset: {opset(model)} stays, which TensorRT 10.3 may refuse: {error}")
+        return model
 
 
 def _convention(adoption: Adoption, model: Any, say: Callable[[str], None]) -> Convention:

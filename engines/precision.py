@@ -19,6 +19,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from engines.errors import PrecisionError
+from rt.card import HIGHEST_OPSET
 
 QUANTIZED_OPSET = 19
 """The first opset whose QuantizeLinear takes FP16 scales."""
@@ -82,6 +83,25 @@ def with_opset(model: Any, least: int) -> Any:
             f"the network is of opset {opset(model)} and cannot be converted to {least}: {one_line(error)}; "
             f"export it with opset {least} or later"
         ) from None
+
+
+def lowered(model: Any) -> Any:
+    """Return the model, converted to `HIGHEST_OPSET` where it is newer.
+
+    Raises:
+        PrecisionError: a node has no older form.
+    """
+    if opset(model) <= HIGHEST_OPSET:
+        return model
+    try:
+        older = version_converter.convert_version(model, HIGHEST_OPSET)
+        onnx.checker.check_model(older, full_check=True)
+    except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise PrecisionError(
+            f"the network is of opset {opset(model)} and cannot be converted to {HIGHEST_OPSET}: "
+            f"{one_line(error)}"
+        ) from None
+    return older
 
 
 def opset(model: Any) -> int:

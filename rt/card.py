@@ -21,6 +21,8 @@ VIEWS: tuple[View, ...] = ("picture", "gray", "edges")
 Detail = Literal["keep", "network"]
 DETAILS: tuple[Detail, ...] = ("keep", "network")
 """How what a network changed is laid over the frame, see `rt.fit.lay_back`."""
+HIGHEST_OPSET = 20
+"""The newest ONNX operators a style's networks use: what TensorRT 10.3, that of JetPack 6, parses."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from rt.card import HIGHEST_OPSET
 from rt.frame import Rgb
 from train.errors import ExportError
 
-OPSET = 21
 INPUT, OUTPUT = "frame", "translated"
 LARGEST_PX = 8192
 """Largest height and width the graph is said to take."""
@@ -76,7 +76,7 @@ def write_onnx(net: nn.Module, path: Path) -> None:
             PixelsInOut(net).eval(),
             (example,),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=HIGHEST_OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=shapes,

@@ -38,7 +38,7 @@ class Drawing:
         return self.constant(name, self.random.normal(0, gain / np.sqrt(9 * shape[1]), shape))
 
 
-def save_residual(path: Path, blocks: int = 3, spiked: int | None = None, opset: int = 21) -> Path:
+def save_residual(path: Path, blocks: int = 3, spiked: int | None = None, opset: int = 20) -> Path:
     """Write a small ResNet: 3x3 convolution halving the picture, blocks, doubling back, uint8 in and out.
 
     Block number `spiked` reads one channel magnified a thousandfold and weighs it a thousandth: harmless in
@@ -101,6 +101,7 @@ def foreign(
     dtype: int = TensorProto.FLOAT,
     more_in: tuple[str, ...] = (),
     more_out: tuple[str, ...] = (),
+    opset: int = 17,
 ) -> Path:
     """Write a blur of three channels; with `halvings` it folds and unfolds the picture on its way."""
     numpy_type = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}.get(dtype, np.float32)
@@ -127,5 +128,5 @@ def foreign(
     outputs = [helper.make_tensor_value_info(name, dtype, lengths) for name in ("result", *more_out)]
     kernel = numpy_helper.from_array(KERNEL.astype(numpy_type), "kernel")
     graph = helper.make_graph(nodes, "foreign", inputs, outputs, [kernel])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
     return path

@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from engines.adopt import Adoption, Sizes, adopt
 from engines.errors import AdoptError
 from engines.framing import Channels, Layout, Range
-from engines.precision import read_onnx, to_half
+from engines.precision import opset, read_onnx, to_half
 from rt.backends import open_backend
+from rt.card import HIGHEST_OPSET
 from rt.errors import StyleError
 from rt.fit import style_size
 from rt.styles import find_style
@@ -119,6 +120,19 @@ def test_the_multiple_is_found_by_trying(tmp_path: Path, halvings: int) -> None:
     assert style.card.minimum_px == max(16, 2**halvings)
     height, width = style_size(style.card, 720, 1280)
     assert (height, width % 2**halvings) == (256, 0)
+
+
+def test_operators_newer_than_every_runtime_has_are_made_older(tmp_path: Path) -> None:
+    style, said = taken(tmp_path, foreign(tmp_path / "blur.onnx", opset=22))
+    assert opset(onnx.load(style.model())) == HIGHEST_OPSET
+    assert not [line for line in said if line.startswith("opset")]
+
+
+def test_operators_that_have_no_older_form_stay_and_that_is_said(tmp_path: Path) -> None:
+    style, said = taken(tmp_path, foreign(tmp_path / "new.onnx", end="Swish", opset=24), range="-1..1")
+    assert opset(onnx.load(style.model())) == 24
+    (line,) = [line for line in said if line.startswith("opset")]
+    assert line.startswith("opset: 24 stays, which TensorRT 10.3 may refuse: the network is of opset 24 and ")
 
 
 def test_a_fixed_size_is_kept_and_every_picture_is_seen_at_it(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+from engines.precision import opset
 from engines.quality import compare
 from rt.backends import open_backend
 from rt.backends.onnxruntime import OnnxRuntimeBackend
 from rt.backends.openvino import OpenVinoBackend
+from rt.card import HIGHEST_OPSET
 from rt.demo import CLIP
 from rt.fit import network_size, shrink
 from rt.frame import Frame, Rgb
@@ -42,6 +45,13 @@ def test_a_bundled_style_is_whole_small_and_says_where_it_comes_from(name: str) 
     assert {"steps", "minutes", "machine", "commit", "command"} <= style.card.training.keys()
     for metric in ("swd", "lab", "rkid", "called_target"):
         assert style.card.metrics[metric].keys() == {"translated", "floor", "ceiling"}
+
+
+@pytest.mark.parametrize(("name", "precision"), SHIPPED)
+def test_no_network_is_newer_than_the_oldest_tensorrt_parses(name: str, precision: str) -> None:
+    model = onnx.load(find_style(name).model(precision))
+    # python -m tools.gallery.lower_opset rt/gallery/NAME converts one that is.
+    assert opset(model) <= HIGHEST_OPSET == 20
 
 
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)

@@ -11,9 +11,18 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from engines.errors import PrecisionError
-from engines.precision import Layer, half_scale, opset, quantizable_layers, quantize, read_onnx, to_half
+from engines.precision import (
+    Layer,
+    half_scale,
+    lowered,
+    opset,
+    quantizable_layers,
+    quantize,
+    read_onnx,
+    to_half,
+)
 from engines.quality import Network, compare
-from tests.support.networks import save_residual
+from tests.support.networks import foreign, save_residual
 from tests.support.onnx_styles import drawn_picture, save_generator, save_negative
 
 
@@ -108,6 +117,25 @@ def test_a_network_of_an_old_opset_is_converted_before_it_is_quantised(tmp_path:
     layers = quantizable_layers(model)
     assert opset(model) == 18
     assert opset(quantize(model, layers, ranges_of(layers))) == 19
+
+
+def test_a_network_of_a_newer_opset_is_converted_to_the_highest_and_gives_the_same_picture(
+    tmp_path: Path,
+) -> None:
+    newer = read_onnx(save_residual(tmp_path / "newer.onnx", opset=22))
+    older = lowered(newer)
+    assert (opset(newer), opset(older)) == (22, 20)
+    assert lowered(older) is older
+    picture = drawn_picture(48, 64)
+    assert np.array_equal(Network(older).translate(picture), Network(newer).translate(picture))
+
+
+def test_a_node_without_an_older_form_is_named(tmp_path: Path) -> None:
+    model = onnx.load(foreign(tmp_path / "new.onnx", end="Swish", opset=24))
+    with pytest.raises(
+        PrecisionError, match="the network is of opset 24 and cannot be converted to 20: .*Swish"
+    ):
+        lowered(model)
 
 
 def test_the_model_given_is_not_changed(model: Any) -> None:

@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-from rt.card import Card, read_card
+from rt.card import HIGHEST_OPSET, Card, read_card
 from rt.styles import find_style
 from tests.support.backends import opened
 from tests.support.pictures import draw_picture, make_domains
@@ -70,7 +70,9 @@ UNET: dict[str, Any] = {
 def export_checked(config: Export) -> Card:
     """Export, compare ONNX Runtime and OpenVINO with PyTorch at two sizes, and return the card."""
     style = find_style(export_style(config, lambda text: None))
-    graph = onnx.load(style.model()).graph
+    model = onnx.load(style.model())
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [HIGHEST_OPSET]
+    graph = model.graph
     assert {node.op_type for node in graph.node} & {"BatchNormalization", "Dropout", "RandomNormal"} == set()
     card = read_card(style.folder)
     net, _ = load_generator(best_checkpoint(config.run), config.direction or "AtoB")
