@@ -1,6 +1,8 @@
 """The studio: a page in the browser that shows yourself, or the server's camera, translated.
 
-    server.py    the application: page, WebSocket, sign-in; what runs in the event loop
+    server.py    the studio as it is started: port, event loop, end
+    app.py       the application: page, sign-in, who is kept out
+    talk.py      the talk with one page over its WebSocket
     api.py       the HTTP interface for programs
     guard.py     who may talk to it: host, origin, token, cookie, headers
     protocol.py  what is said over the WebSocket, and its limits
@@ -11,5 +13,5 @@
     listing.py   what is told of the styles
     jpeg.py      pictures to bytes and back; their size before they are decoded
 
-asyncio lives here alone, and only in server.py, api.py and guard.py; everything else is threads.
+asyncio lives here alone, and only in server.py, app.py, talk.py and api.py; everything else is threads.
 """

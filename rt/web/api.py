@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Future
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +19,8 @@ from rt.web.listing import describe_styles
 from rt.web.protocol import MESSAGE_BYTES, Refused
 from rt.web.studio import Full, Studio
 
+BODY_S = 30.0
+"""Seconds within which a body has to come."""
 TYPES = {"image/jpeg": encode_jpeg, "image/png": encode_png}
 
 
@@ -29,15 +32,18 @@ class Api:
         self._began_s = time.monotonic()
 
     async def translate(self, request: Request) -> Response:
-        """POST a JPEG or PNG; answers with it translated, as JPEG or, where Accept asks for it, PNG."""
+        """POST a JPEG, PNG or WebP; answers with it translated, as JPEG or, where Accept asks for it, PNG."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         try:
             asked = self._asked(request)
-            content = await _body(request)
+            content = await asyncio.wait_for(_body(request), BODY_S)
             encode = TYPES["image/png" if "image/png" in request.headers.get("accept", "") else "image/jpeg"]
-            picture = await asyncio.to_thread(self._translate, content, asked)
+            waiting = await asyncio.to_thread(self._begin, content, asked)
+            picture = await asyncio.wrap_future(waiting)
             answer = await asyncio.to_thread(encode, picture)
+        except asyncio.TimeoutError:
+            return _fault(408, f"the picture did not come within {BODY_S:g} s")
         except _TooLarge as error:
             return _fault(413, str(error))
         except Refused as error:
@@ -120,8 +126,8 @@ class Api:
             raise Refused("detail is not keep or network")
         return style, size, strength, detail
 
-    def _translate(self, content: bytes, asked: tuple[str, int | None, float, Detail | None]) -> Rgb:
-        return self._studio.translate(decode(content), *asked).result()
+    def _begin(self, content: bytes, asked: tuple[str, int | None, float, Detail | None]) -> Future[Rgb]:
+        return self._studio.translate(decode(content), *asked)
 
 
 class _TooLarge(Exception):

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from rt.errors import SourceError
+from rt.frame import Frame
 from rt.log import LOG
 from rt.sources import Source
 from rt.web.studio import Studio
@@ -22,6 +23,8 @@ class Camera:
     def __init__(self, source: Source, studio: Studio) -> None:
         self.fault: str | None = None
         """Why no more pictures come; None while they do."""
+        self.stale = False
+        """Whether what is shown is the last picture of a live source that gives no new ones."""
         self._source, self._studio = source, studio
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="frameshift-camera", daemon=True)
@@ -34,14 +37,16 @@ class Camera:
         self._thread.join()
 
     def _run(self) -> None:
-        began_s = time.perf_counter()
+        began_s: float | None = None
         fault = "the source has ended"
         try:
             for frame in self._source:
                 if not self._source.live:
-                    late_s = began_s + frame.time_s - time.perf_counter()
-                    if self._ending.wait(max(0.0, late_s)):
+                    if began_s is None:  # the times of a recording may begin anywhere
+                        began_s = time.perf_counter() - frame.time_s
+                    if self._ending.wait(max(0.0, began_s + frame.time_s - time.perf_counter())):
                         break
+                self._say_whether_stale(frame)
                 self._studio.show(frame)
                 if self._ending.is_set():
                     break
@@ -50,5 +55,16 @@ class Camera:
         if not self._ending.is_set():
             LOG.warning("%s: %s", self._source.info.name, fault)
             self.fault = fault
-            message: dict[str, Any] = {"type": "error", "message": f"no more pictures: {fault}"}
-            self._studio.tell(message)
+            self._tell(f"no more pictures: {fault}")
+
+    def _say_whether_stale(self, frame: Frame) -> None:
+        """Tell the visitors, once, that a live source gives no new pictures, and that it does again."""
+        if frame.stale != self.stale:
+            self.stale = frame.stale
+            self._tell(
+                "no new picture comes: this is the last one" if self.stale else "new pictures come again"
+            )
+
+    def _tell(self, text: str) -> None:
+        message: dict[str, Any] = {"type": "error", "message": text}
+        self._studio.tell(message)

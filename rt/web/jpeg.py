@@ -19,7 +19,10 @@ _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
-    """Return (height, width) of a JPEG or PNG as its header states it, without decoding it.
+    """Return (height, width) of a JPEG, PNG or WebP as its header states it, without decoding it.
+
+    Every byte is read as the decoder reads it: where the two differ, a small size could stand in front of a
+    large picture.
 
     Raises:
         Refused: it is neither, or its header is damaged.
@@ -30,9 +33,11 @@ def picture_size(content: bytes) -> tuple[int, int]:
         if content.startswith(_PNG) and content[12:16] == b"IHDR":
             width, height = struct.unpack_from(">II", content, 16)
             return height, width
+        if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+            return _webp_size(content)
     except (IndexError, struct.error):
         raise Refused("a damaged picture: its header ends early") from None
-    raise Refused("no picture: needed is a JPEG or a PNG")
+    raise Refused("no picture: needed is a JPEG, PNG or WebP")
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
@@ -41,6 +46,8 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
         if content[at] != 0xFF:
             raise Refused("a damaged JPEG: a marker is missing in its header")
         marker = content[at + 1]
+        if marker == 0x00:  # no marker: decoders go on behind it, at whatever comes
+            raise Refused("a damaged JPEG: a marker is missing in its header")
         if marker == 0xFF:  # filling
             at += 1
         elif marker in _ALONE:
@@ -53,8 +60,22 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
             at += 2 + length
 
 
+def _webp_size(content: bytes) -> tuple[int, int]:
+    kind = content[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(content[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        (packed,) = struct.unpack_from("<I", content, 21)
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 26))
+    else:
+        raise Refused("a damaged WebP: its first part is of no known kind")
+    return height, width
+
+
 def decode(content: bytes) -> Rgb:
-    """Decode a JPEG or PNG to uint8[H, W, 3] RGB; how large it is is looked at before.
+    """Decode a JPEG, PNG or WebP to uint8[H, W, 3] RGB; how large it is is looked at before.
 
     Raises:
         Refused: it is no picture, damaged, or larger or smaller than frames may be.
@@ -64,7 +85,10 @@ def decode(content: bytes) -> Rgb:
         raise Refused(f"a picture of {width}x{height}: at most {PIXELS} pixels are taken")
     if min(height, width) < SIDE_PX:
         raise Refused(f"a picture of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
-    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        bgr = None
     if bgr is None:
         raise Refused("a damaged picture: it cannot be decoded")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from rt.backends import Backend, open_backend
 from rt.card import Detail
 from rt.controls import Controls
-from rt.errors import FrameshiftError
+from rt.errors import BackendError, FrameshiftError
 from rt.fit import style_size
 from rt.frame import Frame, Rgb
 from rt.log import LOG
@@ -89,6 +89,15 @@ class Studio:
         self._thread = threading.Thread(target=self._run, name="frameshift-studio", daemon=True)
         self._thread.start()
 
+    def load_first(self, height: int, width: int) -> None:
+        """Load the first style for frames of this size, so that what cannot work shows before anybody comes.
+
+        Raises:
+            FrameshiftError: it cannot be loaded.
+        """
+        size = style_size(self.styles[self.style].card, height, width)
+        self._shelf.fetch((self.style, size)).close()
+
     def join(self, send: Send) -> Visitor:
         """Take a visitor in.
 
@@ -144,7 +153,6 @@ class Studio:
             FrameshiftError: the style cannot be loaded, or not at the size asked for.
         """
         key = style, style_size(self.styles[style].card, rgb.shape[0], rgb.shape[1], size_px)
-
         lent = self._shelf.fetch(key)
 
         def work() -> Rgb:
@@ -152,10 +160,12 @@ class Studio:
 
         try:
             with self._changed:
+                if self._closed:
+                    raise BackendError("the studio is closing")
                 found = self._errands.add(work)
                 self.counts.pictures += 1
                 self._changed.notify()
-        except Full:
+        except FrameshiftError:
             lent.close()
             raise
         found.add_done_callback(lambda _: lent.close())
@@ -192,6 +202,8 @@ class Studio:
             self.fault = error
             self._on_fault()
         finally:
+            with self._changed:  # nothing is added behind this: `translate` looks at the same
+                self._closed = True
             for turn in self._turns:
                 turn.release()
 
@@ -268,8 +280,10 @@ class _Errands:
             return
         try:
             found.set_result(work())
-        except FrameshiftError as error:
+        except BaseException as error:
             found.set_exception(error)
+            if not isinstance(error, FrameshiftError):
+                raise
 
     def release(self) -> None:
         """Give up what waits."""

@@ -171,12 +171,15 @@ class Visitor:
 
     def release(self) -> None:
         """Give back the networks and stop loading."""
-        if self._loading is not None:
-            self._loading[1].add_done_callback(_give_back)
-            self._loading = None
+        self._stop_loading()
         if self._translator is not None:
             self._translator.close()
             self._translator = self._backend = None
+
+    def _stop_loading(self) -> None:
+        if self._loading is not None:
+            self._loading[1].add_done_callback(_give_back)
+            self._loading = None
 
     def _answer_page(self, header: Header, content: bytes) -> None:
         began_s = time.perf_counter()
@@ -226,6 +229,7 @@ class Visitor:
                 self._fetch_next(wanted)
             else:
                 self._good = style, size_px
+                self._stop_loading()  # of what was asked for in between
         except FrameshiftError as error:
             self._fall_back(error)
         if self._translator is not None:

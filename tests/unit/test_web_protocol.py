@@ -107,14 +107,45 @@ def test_a_bomb_is_refused_by_what_its_header_claims() -> None:
         decode(bytes(png))
 
 
+def _bomb_behind_a_small_size() -> bytes:
+    """A JPEG of 20000x20000 for decoders, which pass over FF 00; whoever takes it for a marker sees 40x48."""
+    content = encode_jpeg(drawn_picture(40, 48))
+    at = content.index(b"\xff\xc0")
+    end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    small, large = content[at:end], _with_size(content, 20000, 20000)[at:end]
+    hidden = content[2:at] + large + b"\xff\xe1" + struct.pack(">H", 2 + len(small))
+    return b"\xff\xd8\xff\x00" + struct.pack(">H", 2 + len(hidden)) + hidden + small + content[end:]
+
+
+def test_a_bomb_is_not_hidden_by_what_decoders_pass_over() -> None:
+    with pytest.raises(Refused, match="a marker is missing in its header"):
+        decode(_bomb_behind_a_small_size())
+
+
+@pytest.mark.parametrize(
+    ("quality", "channels"), [(80, 3), (101, 3), (80, 4)], ids=["lossy", "lossless", "with alpha"]
+)
+def test_the_size_of_a_webp_is_read_from_its_header(quality: int, channels: int) -> None:
+    rgb = drawn_picture(37, 50)
+    picture = np.dstack([rgb, np.full((37, 50, channels - 3), 200, np.uint8)])
+    done, content = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    assert done
+    assert picture_size(content.tobytes()) == (37, 50)
+    assert decode(content.tobytes()).shape == (37, 50, 3)
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"", "needed is a JPEG or a PNG"),
-        (b"GIF89a" + bytes(60), "needed is a JPEG or a PNG"),
+        (b"", "needed is a JPEG, PNG or WebP"),
+        (b"GIF89a" + bytes(60), "needed is a JPEG, PNG or WebP"),
         (b"\xff\xd8", "its header ends early"),
         (b"\xff\xd8\xff\xe0\xff\xff", "its header ends early"),
         (b"\xff\xd8" + bytes(40), "a marker is missing"),
+        (b"\xff\xd8\xff\x00" + bytes(40), "a marker is missing"),
+        (encode_jpeg(drawn_picture(40, 48))[:-200], "it cannot be decoded"),
+        (b"RIFF\x00\x00\x00\x00WEBPANIM" + bytes(40), "its first part is of no known kind"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8L" + bytes(8), "its header ends early"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00", "its header ends early"),
         (encode_jpeg(np.zeros((8, 40, 3), np.uint8)), "at least 16x16 is needed"),
         (encode_png(drawn_picture(40, 48))[:90], "it cannot be decoded"),

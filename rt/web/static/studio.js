@@ -176,6 +176,7 @@ function showStatus(message) {
     : "";
   for (const button of $("styles").children) button.classList.toggle("loading", button.dataset.id === message.loading);
   if (message.loading && !message.backend) pill("connecting", "loading the style");
+  else if (message.stale) pill("slow", "no new picture from the source");
   else if (source === "browser" && cameraReady && message.translate_ms > 1000 / camera.fps && fps < SLOW * camera.fps) {
     pill("slow", "slower than the camera: try a smaller network size");
   } else pill("live", "live");
