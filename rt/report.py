@@ -68,6 +68,10 @@ def _fact_lines(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
         if isinstance(value, Mapping):
             yield f"{indent}{key}:"
             yield from _fact_lines(value, f"{indent}  ")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            yield f"{indent}{key}:"
+            for entry in value:
+                yield f"{indent}  - {', '.join(f'{name} {fact}' for name, fact in entry.items())}"
         elif isinstance(value, list):
             yield f"{indent}{key}: {', '.join(str(entry) for entry in value)}"
         else:

@@ -15,7 +15,7 @@ from torch import nn
 
 from rt.card import NAME_PATTERN, Card, View, describe_model, write_card
 from rt.view import look_at
-from train.checkpoint import CHECKPOINT
+from train.checkpoint import CHECKPOINT, read_facts
 from train.data import picture_paths, read_picture, scale_short_side, write_picture
 from train.errors import DataError, ExportError
 from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
@@ -70,7 +70,7 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     """
     target = config.out or config.run / config.name
     _check_target(config, target)
-    notes = _read_facts(config.facts)
+    notes = read_notes(config.facts)
     path = best_checkpoint(config.run) if config.checkpoint == "best" else config.run / CHECKPOINT
     net, facts = load_generator(path, config.direction or "AtoB")
     if config.direction is not None and facts["recipe"] != "cyclegan":
@@ -107,7 +107,12 @@ def _check_target(config: Export, target: Path) -> None:
         picture_paths(config.previews)
 
 
-def _read_facts(path: Path | None) -> dict[str, Any]:
+def read_notes(path: Path | None) -> dict[str, Any]:
+    """Return the `data` and `faults` that people wrote for a card; nothing without a file.
+
+    Raises:
+        ExportError: the file cannot be read, or holds something else.
+    """
     if path is None:
         return {}
     try:
@@ -186,11 +191,28 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
             "minutes": round(facts["elapsed_s"] / 60, 1),
             "direction": work.direction,
             **facts["environment"],
+            **_teacher_facts(facts),
         },
         metrics=metrics,
         faults=tuple(work.notes.get("faults", [])),
         view=work.view,
     )
+
+
+def _teacher_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return how a student's teacher was trained; nothing of a network without one."""
+    if facts["recipe"] != "distill":
+        return {}
+    teacher = read_facts(best_checkpoint(Path(facts["settings"]["teacher"])))
+    return {
+        "teacher": {
+            "recipe": teacher["recipe"],
+            "generator": _generator_name(teacher),
+            "steps": teacher["step"],
+            "minutes": round(teacher["elapsed_s"] / 60, 1),
+            **teacher["environment"],
+        }
+    }
 
 
 def _generator_name(facts: dict[str, Any]) -> str:

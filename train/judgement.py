@@ -119,22 +119,36 @@ def _cut(material: Material, multiple: int) -> Material:
 
 
 def measure_style(net: nn.Module, material: Material) -> dict[str, Any]:
-    """Measure a generator against pairs, the target domain and its teacher, as far as there are."""
+    """Measure a generator against pairs, the target domain and its teacher, as far as there are.
+
+    `teacher` has the figures of the student's pictures against its teacher's, `teacher_itself` those of the
+    teacher's own, measured on the same pictures by the same classifier.
+    """
     inputs = material.inputs
+    classifier = None if material.trained is None else train_domain_classifier(*material.trained)
     translated = translate_pictures(net, inputs)
     changed = [np.abs(a.astype(np.int16) - b).mean() for a, b in zip(inputs, translated, strict=True)]
     metrics: dict[str, Any] = {
         "mean_change_levels": round(float(np.mean(changed)), 2),
         "pictures": {"translated": len(inputs), "real": len(material.reals or material.wanted)},
-        **measure_steadiness(net, inputs[:STEADINESS_PICTURES]),
+        **_measure(net, material, translated, classifier),
     }
-    if material.wanted:
-        metrics |= measure_pairs(inputs, translated, material.wanted)
-    if material.trained is not None:
-        classifier = train_domain_classifier(*material.trained)
-        metrics |= measure_translation(inputs, translated, material.reals, classifier)
     if material.teacher is not None:
-        metrics["teacher"] = measure_pairs(inputs, translated, translate_pictures(material.teacher, inputs))
+        taught = translate_pictures(material.teacher, inputs)
+        metrics["teacher"] = measure_pairs(inputs, translated, taught)
+        metrics["teacher_itself"] = _measure(material.teacher, material, taught, classifier)
+    return metrics
+
+
+def _measure(
+    net: nn.Module, material: Material, translated: list[Rgb], classifier: nn.Module | None
+) -> dict[str, Any]:
+    """Measure what can be measured of a student and a teacher alike."""
+    metrics = measure_steadiness(net, material.inputs[:STEADINESS_PICTURES])
+    if material.wanted:
+        metrics |= measure_pairs(material.inputs, translated, material.wanted)
+    if classifier is not None:
+        metrics |= measure_translation(material.inputs, translated, material.reals, classifier)
     return metrics
 
 

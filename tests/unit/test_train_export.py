@@ -119,6 +119,15 @@ def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> N
     assert card.network["generator"] == "pu32"
     for name in ("psnr", "ssim"):
         assert set(card.metrics["teacher"][name]) == {"translated", "floor", "ceiling"}
+    assert card.metrics["teacher_itself"].keys() == {
+        *("warping", "swd", "lab", "rkid", "called_target", "compared")
+    }
+    itself, own = card.metrics["teacher_itself"], card.metrics
+    assert itself["swd"]["floor"] == own["swd"]["floor"]
+    assert itself["swd"]["translated"] != own["swd"]["translated"]
+    taught = card.training["teacher"]
+    assert (taught["recipe"], taught["generator"], taught["steps"]) == ("cyclegan", "hg48", 2)
+    assert {"minutes", "machine", "commit", "command"} <= taught.keys()
 
 
 def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_pairs(
@@ -133,7 +142,7 @@ def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_p
     assert np.array_equal(held[0], picture[4:132, 4:132])  # the middle of the left half
     train_tiny(config)
     card = export_checked(Export(config.run, "drawn", out=tmp_path / "drawn", size=128))
-    for found in (card.metrics, card.metrics["teacher"]):
+    for found in (card.metrics, card.metrics["teacher"], card.metrics["teacher_itself"]):
         assert set(found["psnr"]) == {"translated", "floor", "ceiling"}
     small = export_style(Export(config.run, "small", out=tmp_path / "small", size=64), lambda text: None)
     found = read_card(small).metrics

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from rt.backends import CPU_ORDER, CPU_PRECISIONS, Backend, backend_status, open_backend
+from rt.backends import CPU_ORDER, CPU_PRECISIONS, backend_status, open_backend
 from rt.errors import FrameshiftError
 from rt.fit import style_size
 from rt.styles import Style, find_style
@@ -52,6 +53,19 @@ def parse() -> argparse.Namespace:
 def measure(style: Style, short_px: int, seconds: float) -> dict[str, Any]:
     """Let every CPU backend and precision translate a 16:9 picture in turns; return all there is to say."""
     size = style_size(style.card, 1080, 1920, short_px)
+    rows = measure_at(style, size, seconds)
+    return {
+        **facts("backends"),
+        "style": style.name,
+        "models": {precision: model.sha256 for precision, model in style.card.models.items()},
+        "size": list(size),
+        "compared_with": rows[0]["name"],
+        "contenders": rows,
+    }
+
+
+def measure_at(style: Style, size: tuple[int, int], seconds: float) -> list[dict[str, Any]]:
+    """Return a line for every CPU backend and precision at pictures of `size` = (height, width)."""
     working = [status.name for status in backend_status() if status.works and status.name in CPU_ORDER]
     contenders = {
         f"{name} {precision}": open_backend(name, style, size, precision).backend
@@ -67,19 +81,19 @@ def measure(style: Style, short_px: int, seconds: float) -> dict[str, Any]:
         for backend in contenders.values():
             backend.close()
     first = next(iter(contenders))
-    rows = [row(name, times_ms, np.abs(pictures[name] - pictures[first]).max(), first) for name in contenders]
-    return {
-        **facts("backends"),
-        "style": style.name,
-        "models": {precision: model.sha256 for precision, model in style.card.models.items()},
-        "size": list(size),
-        "compared_with": first,
-        "contenders": rows,
-    }
+    return [row(name, times_ms, np.abs(pictures[name] - pictures[first]).max(), first) for name in contenders]
+
+
+class Translates(Protocol):
+    """What takes turns: a backend, or something else that is measured beside backends."""
+
+    def translate(self, rgb: npt.NDArray[np.uint8], /) -> npt.NDArray[np.uint8]:
+        """Translate uint8[1, H, W, 3] RGB."""
+        ...
 
 
 def take_turns(
-    contenders: dict[str, Backend], picture: npt.NDArray[np.uint8], seconds: float
+    contenders: Mapping[str, Translates], picture: npt.NDArray[np.uint8], seconds: float
 ) -> dict[str, list[float]]:
     """Return the milliseconds of every counted picture by contender."""
     times_ms: dict[str, list[float]] = {name: [] for name in contenders}
