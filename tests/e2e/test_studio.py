@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -29,7 +30,7 @@ from rt.web.jpeg import encode_jpeg
 from rt.web.protocol import MESSAGE_BYTES, MESSAGES_PER_S
 from tests.support.cli import environment
 from tests.support.onnx_styles import drawn_picture, make_style, save_negative
-from tests.support.studio import Page, Running, handshake, jpeg, picture, running
+from tests.support.studio import Page, Running, handshake, handshake_lines, jpeg, picture, running
 
 FRAME = drawn_picture(48, 64)
 
@@ -543,6 +544,50 @@ def test_the_command_serves_until_ctrl_c_and_keeps_its_token(styles: Path, own_s
             assert "Traceback" not in said
     assert len(tokens) == 1
     assert len(tokens.pop()) == 43
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts sockets in /proc")
+def test_a_page_that_reads_nothing_gives_its_place_and_its_socket_back(
+    styles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rt.web.talk.SEND_S", 0.5)
+    monkeypatch.setattr("rt.web.server.UNANSWERED_S", 1)
+    over = threading.Event()
+    content = jpeg(np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8))
+    with running(style="drawn") as studio, socket.socket() as stalled, httpx.Client() as client:
+
+        def metrics() -> str:
+            return client.get(f"{studio.base}/metrics", headers=studio.bearer).text
+
+        def pour() -> None:
+            message = struct.pack("<IId", 1, 0, 0.0) + content
+            with suppress(OSError):  # cut off, as it must be
+                while not over.is_set():
+                    stalled.sendall(b"\x82\xff" + struct.pack(">QI", len(message), 0) + message)
+                    over.wait(0.03)
+
+        metrics()
+        sockets = _sockets()
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(("127.0.0.1", studio.port))
+        stalled.sendall(handshake_lines(studio))
+        assert b" 101 " in stalled.recv(16)
+        pouring = threading.Thread(target=pour)
+        pouring.start()
+        until_s = time.monotonic() + 60
+        while "\nframeshift_visitors 0\n" not in metrics() or _sockets() > sockets:
+            assert time.monotonic() < until_s, "the socket of a page that reads nothing is still open"
+        over.set()
+        pouring.join()
+
+
+def _sockets() -> int:
+    """Open sockets of this process, which are the server's and the test's own."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += str(entry.readlink()).startswith("socket:")
+    return found
 
 
 @pytest.mark.slow

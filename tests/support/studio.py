@@ -152,6 +152,13 @@ class Page:
 
 def handshake(studio: Running, **headers: str | None) -> int:
     """Ask for the WebSocket as a browser does, headers changed or (None) left out; return the status."""
+    with socket.create_connection(("127.0.0.1", studio.port), WAIT_S) as connection:
+        connection.sendall(handshake_lines(studio, **headers))
+        return int(connection.recv(64).split()[1])
+
+
+def handshake_lines(studio: Running, **headers: str | None) -> bytes:
+    """Return what a browser asks with, headers changed or (None) left out."""
     host = f"127.0.0.1:{studio.port}"
     sent = {"Host": host, "Origin": studio.base, "Cookie": studio.cookie, **headers}
     lines = [
@@ -162,9 +169,7 @@ def handshake(studio: Running, **headers: str | None) -> int:
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         *(f"{name}: {value}" for name, value in sent.items() if value is not None),
     ]
-    with socket.create_connection(("127.0.0.1", studio.port), WAIT_S) as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        return int(connection.recv(64).split()[1])
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def jpeg(rgb: Rgb, quality: int = 95) -> bytes:
