@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,7 @@ def _run(command: Command) -> int:
     if isinstance(command, Studio):
         return _serve(command)
     if isinstance(command, Styles):
-        return _list_styles() if command.name is None else _show_card(command.name)
+        return _show_styles(command)
     return _measure(command) if isinstance(command, Bench) else _examine()
 
 
@@ -293,6 +294,30 @@ def _demo(command: Demo) -> int:
 
 def _frames(count: int) -> str:
     return f"{count} frame{'' if count == 1 else 's'}"
+
+
+def _show_styles(command: Styles) -> int:
+    if fault := command.fault():
+        LOG.error("%s", fault)
+        return USAGE_ERROR
+    if command.html:
+        return _write_page(command)
+    return _list_styles() if command.name is None else _show_card(command.name)
+
+
+def _write_page(command: Styles) -> int:
+    from rt.showcase import write_page
+    from rt.styles import Listed, find_style, list_styles
+
+    if command.name is None:
+        listed = list_styles()
+    else:
+        style = find_style(command.name)
+        listed = [Listed(style.name, style.folder, style, None)]
+    path = command.out or Path("styles.html")
+    write_page(listed, path, command.overwrite)
+    _print(f"{path}: {len(listed)} style{'' if len(listed) == 1 else 's'}")
+    return 0
 
 
 def _list_styles() -> int:

@@ -104,6 +104,18 @@ class Styles:
 
     name: Positional[Annotated[str | None, arg(metavar="[NAME]", help_behavior_hint="(default: all)")]] = None
     """Name or folder of a style."""
+    html: bool = False
+    """Write a page of them instead, with their previews: one file for any browser."""
+    out: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: styles.html)")] = None
+    """Where the page is written."""
+    overwrite: bool = False
+    """Replace a page that exists already."""
+
+    def fault(self) -> str | None:
+        """Return what is wrong with what was typed; None where nothing is."""
+        if not self.html and (self.out is not None or self.overwrite):
+            return "--out and --overwrite belong to --html"
+        return None
 
 
 @dataclass(frozen=True)
