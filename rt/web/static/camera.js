@@ -3,43 +3,61 @@
 const WANTED = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 const LONGEST_PX = 1280;
 const QUALITY = 0.85;
+const REST_MS = 500; // a page that cannot be seen is called back for no frame
+const INSECURE = {
+  title: "No camera on this address",
+  text: "Browsers give the camera to https:// and to localhost alone. Open the page on the server itself, through an SSH tunnel (ssh -L), or behind https.",
+};
+const BUSY = ["The camera is in use", "Another program holds it, or it does not answer. Close that program, then try again."];
 const FAULTS = {
-  NotAllowedError: ["The camera was refused", "Allow this page to use the camera (the camera sign in the address bar), then try again."],
-  NotFoundError: ["No camera was found", "Plug one in, then try again."],
-  NotReadableError: ["The camera is in use", "Another program holds it: close that program, then try again."],
-  OverconstrainedError: ["This camera cannot do that", "Choose another camera, then try again."],
+  NotAllowedError: ["The camera was refused", "Let this page use the camera: the sign beside the address, or the settings of your system. Then try again."],
+  SecurityError: ["The camera is forbidden here", "A rule of this browser keeps pages from the camera."],
+  NotFoundError: ["No camera was found", "Plug one in; the page goes on by itself."],
+  NotReadableError: BUSY,
+  AbortError: BUSY,
+  OverconstrainedError: ["This camera cannot be had", "It may be unplugged. Choose another one, or try again."],
 };
 
 export class Camera {
+  /** `onEnd` is called when the camera goes while it is open. */
   constructor(onEnd) {
     this.video = document.createElement("video");
     this.video.muted = true;
     this.video.playsInline = true;
     this.canvas = document.createElement("canvas");
-    this.pen = this.canvas.getContext("2d", { alpha: false });
+    this.pen = this.canvas.getContext("2d", { alpha: false, willReadFrequently: true });
     this.onEnd = onEnd;
+    this.ready = false;
+    this.skipped = 0; // frames of the camera that were never taken
+    this.presented = this.taken = 0;
   }
 
   /** Open a camera, by its id or whichever; throws {title, text} where that fails. */
   async open(deviceId) {
     this.close();
-    if (!navigator.mediaDevices?.getUserMedia) {
-      throw { title: "No camera on this address", text: "Browsers give their camera to https:// and to localhost alone. Open the page on the server itself, through an SSH tunnel to localhost, or behind https." };
-    }
+    if (!navigator.mediaDevices?.getUserMedia) throw INSECURE;
     const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: { ...WANTED, ...which }, audio: false });
+      this.video.srcObject = this.stream;
+      await this.video.play();
     } catch (error) {
+      this.close();
       const [title, text] = FAULTS[error.name] ?? ["The camera cannot be opened", `${error.name}: ${error.message}`];
       throw { title, text };
     }
     this.track = this.stream.getVideoTracks()[0];
-    this.track.onended = () => this.onEnd();
-    this.video.srcObject = this.stream;
-    await this.video.play();
+    this.track.onended = () => {
+      this.close();
+      this.onEnd();
+    };
+    this.presented = this.taken = 0;
+    this.ready = true;
+    this.watch(this.stream);
   }
 
   close() {
+    this.ready = false;
     if (this.track) this.track.onended = null;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = this.track = this.video.srcObject = null;
@@ -58,13 +76,38 @@ export class Camera {
     return devices.filter((device) => device.kind === "videoinput");
   }
 
-  /** Wait for a picture that was not taken yet. */
-  next() {
-    return new Promise((resolve) => {
-      if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(() => resolve());
-      else requestAnimationFrame(() => resolve());
-      setTimeout(resolve, 500); // a hidden page is called back for no frame
+  /** Count the frames that the camera gives, for as long as `stream` is the one that is open. */
+  watch(stream) {
+    const again = this.video.requestVideoFrameCallback
+      ? (call) => this.video.requestVideoFrameCallback((_, { presentedFrames }) => call(presentedFrames))
+      : (call) => requestAnimationFrame(() => call(this.presented + (this.video.currentTime !== this.time)));
+    const count = (presented) => {
+      if (this.stream !== stream) return;
+      this.time = this.video.currentTime;
+      if (presented > this.presented) {
+        this.presented = presented;
+        this.arrived?.();
+      }
+      again(count);
+    };
+    again(count);
+  }
+
+  /** Wait for a frame that was not taken yet: none where one came meanwhile. */
+  async next() {
+    if (this.presented > this.taken) return;
+    let timer;
+    await new Promise((resolve) => {
+      this.arrived = resolve;
+      timer = setTimeout(resolve, REST_MS);
     });
+    clearTimeout(timer);
+    this.arrived = null;
+  }
+
+  /** Count nothing as skipped that came while nobody looked. */
+  rest() {
+    this.taken = this.presented;
   }
 
   /** Take the picture that is there: {jpeg, picture, captured}; null before the first one. */
@@ -74,12 +117,11 @@ export class Camera {
     const scale = Math.min(1, LONGEST_PX / Math.max(videoWidth, videoHeight));
     const width = Math.round(videoWidth * scale);
     const height = Math.round(videoHeight * scale);
-    if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
-    }
-    this.pen.drawImage(this.video, 0, 0, width, height);
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     const captured = performance.now();
+    this.pen.drawImage(this.video, 0, 0, width, height);
+    if (this.taken) this.skipped += Math.max(0, this.presented - this.taken - 1);
+    this.taken = this.presented;
     const [jpeg, picture] = await Promise.all([
       new Promise((resolve) => this.canvas.toBlob(resolve, "image/jpeg", QUALITY)),
       createImageBitmap(this.canvas),

@@ -1,16 +1,20 @@
-// The WebSocket to the server: frames with a 16-byte header, JSON texts, reconnecting by itself.
+// The WebSocket to the server: frames with a 16-byte header, JSON texts; connects again by itself.
 // Header, little endian: u32 sequence, u32 length of the picture before, f64 time of capture in ms.
 
 const HEADER_BYTES = 16;
 const FULL = 4003;
 const BROKE_RULES = 1008;
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
+const FULL_RETRY_MS = 10_000;
+const SILENT_MS = 6000; // the server says something every second
+const CONTROLS_MS = 50; // a slider that is dragged gives a hundred events a second; the server takes 120 messages
 
 export class Link {
   /** `on` has: text(message), picture({sequence, captured, before, after}), state(name, detail). */
   constructor(on) {
     this.on = on;
     this.failures = 0;
+    this.wishes = null;
     this.connect();
   }
 
@@ -19,42 +23,58 @@ export class Link {
   }
 
   connect() {
-    clearTimeout(this.timer);
-    const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
-    const socket = new WebSocket(address);
+    clearTimeout(this.retry);
+    this.drop();
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
     socket.binaryType = "arraybuffer";
-    this.socket = socket;
-    socket.onmessage = (event) => {
-      if (typeof event.data === "string") {
-        const message = JSON.parse(event.data);
-        if (message.type === "welcome") this.failures = 0;
-        this.on.text(message);
-      } else {
-        this.on.picture(unpack(event.data));
-      }
+    socket.onmessage = ({ data }) => {
+      this.hear();
+      if (typeof data !== "string") return this.on.picture(unpack(data));
+      const message = JSON.parse(data);
+      if (message.type === "welcome") this.failures = 0;
+      this.on.text(message);
     };
-    socket.onclose = (event) => this.closed(event);
+    socket.onclose = (event) => this.lose(event);
+    this.socket = socket;
+    this.hear();
   }
 
-  async closed({ code, reason }) {
+  /** Frames, and an answer that has not come: a server that is cut off says nothing at all. */
+  hear() {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.lose({ code: 0 }), SILENT_MS);
+  }
+
+  drop() {
+    clearTimeout(this.silence);
+    if (!this.socket) return;
+    this.socket.onclose = this.socket.onmessage = null;
+    this.socket.close();
+    this.socket = null;
+  }
+
+  lose({ code, reason }) {
+    this.drop();
+    if (code === BROKE_RULES) return this.on.state("refused", reason);
     if (code === FULL) {
       this.on.state("full", reason);
+      this.retry = setTimeout(() => this.connect(), FULL_RETRY_MS);
       return;
     }
-    if (code === BROKE_RULES) {
-      this.on.state("refused", reason);
-      return;
-    }
-    this.on.state("away");
-    const delay = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
+    this.on.state("away", this.failures);
+    const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
     this.failures += 1;
-    this.timer = setTimeout(async () => {
-      const answer = await fetch("/api/styles", { cache: "no-store" }).catch(() => null);
-      if (answer?.status === 401 || answer?.status === 403) this.on.state("signed-out");
-      else this.connect();
-    }, delay);
+    this.retry = setTimeout(() => this.ask(), wait);
   }
 
+  /** Connect where the server knows this page still; a handshake alone does not say why it is refused. */
+  async ask() {
+    const answer = await fetch("/api/styles", { cache: "no-store" }).catch(() => null);
+    if (answer?.status === 401 || answer?.status === 403) this.on.state("signed-out");
+    else this.connect();
+  }
+
+  /** Send a frame; without a JPEG it asks for the next picture of the server's own source. */
   sendFrame(sequence, captured, jpeg) {
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
     header.setUint32(0, sequence, true);
@@ -62,8 +82,16 @@ export class Link {
     this.socket.send(jpeg ? new Blob([header.buffer, jpeg]) : header.buffer);
   }
 
-  sendControls(controls) {
-    if (this.open) this.socket.send(JSON.stringify({ type: "controls", ...controls }));
+  /** Send what is wished for; wishes that come quickly go together. */
+  sendControls(wish) {
+    const first = this.wishes === null;
+    this.wishes = { ...this.wishes, ...wish };
+    if (first) {
+      setTimeout(() => {
+        if (this.open) this.socket.send(JSON.stringify({ type: "controls", ...this.wishes }));
+        this.wishes = null;
+      }, CONTROLS_MS);
+    }
   }
 }
 

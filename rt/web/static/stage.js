@@ -1,7 +1,7 @@
-// The picture: before left of the split, after right of it; snapshot and recording of what is seen.
+// The picture: before left of the split, after right of it.
 
-const TYPES = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
 const STEP = 0.05;
+const EDGE = 0.14; // nearer to a side than this there is no room for its name
 
 export class Stage {
   constructor(root, canvas, split, tags) {
@@ -12,16 +12,18 @@ export class Stage {
     this.at = 0.5;
     this.place();
     split.addEventListener("pointerdown", (event) => this.drag(event));
-    root.addEventListener("pointerdown", (event) => {
-      if (this.comparing && event.target === canvas) this.drag(event);
-    });
+    canvas.addEventListener("pointerdown", (event) => this.comparing && this.drag(event));
     split.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -STEP, ArrowRight: STEP, Home: -1, End: 1 }[event.key];
+      const step = { ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: STEP, Home: -1, End: 1 }[event.key];
       if (!step) return;
       event.preventDefault();
       event.stopPropagation();
       this.move(this.at + step);
     });
+  }
+
+  get empty() {
+    return !this.after;
   }
 
   /** Show a pair of ImageBitmaps, which belong to the stage from here on. */
@@ -30,17 +32,16 @@ export class Stage {
     this.after?.close();
     this.before = before;
     this.after = after;
+    delete this.root.dataset.empty;
     if (this.canvas.width !== after.width || this.canvas.height !== after.height) {
-      this.canvas.width = after.width;
-      this.canvas.height = after.height;
-      this.root.style.setProperty("--aspect", `${after.width} / ${after.height}`);
-      this.root.style.setProperty("--ratio", after.width / after.height);
+      Object.assign(this.canvas, { width: after.width, height: after.height });
+      this.root.parentElement.style.setProperty("--ratio", after.width / after.height);
     }
     this.draw();
   }
 
   draw() {
-    if (!this.after) return;
+    if (this.empty) return;
     const { width, height } = this.canvas;
     const pen = this.pen;
     pen.setTransform(this.mirrored ? -1 : 1, 0, 0, 1, this.mirrored ? width : 0, 0);
@@ -55,20 +56,19 @@ export class Stage {
   }
 
   drag(event) {
+    if (event.button) return;
     event.preventDefault();
     this.split.focus({ preventScroll: true });
     const follow = (move) => {
+      if (move.pointerId !== event.pointerId) return;
       const box = this.canvas.getBoundingClientRect();
       this.move((move.clientX - box.left) / box.width);
     };
-    const end = () => {
-      removeEventListener("pointermove", follow);
-      removeEventListener("pointerup", end);
-      removeEventListener("pointercancel", end);
-    };
-    addEventListener("pointermove", follow);
-    addEventListener("pointerup", end);
-    addEventListener("pointercancel", end);
+    const listening = new AbortController();
+    const end = ({ pointerId }) => pointerId === event.pointerId && listening.abort();
+    addEventListener("pointermove", follow, listening);
+    addEventListener("pointerup", end, listening);
+    addEventListener("pointercancel", end, listening);
     follow(event);
   }
 
@@ -84,55 +84,18 @@ export class Stage {
     this.draw();
   }
 
+  mirror(on) {
+    this.mirrored = on;
+    this.draw();
+  }
+
   place() {
     const percent = Math.round(this.at * 100);
     this.root.style.setProperty("--at", `${this.at * 100}%`);
     this.split.setAttribute("aria-valuenow", percent);
     this.split.setAttribute("aria-valuetext", `${percent} % before`);
     this.split.hidden = !this.comparing;
-    this.tags[0].hidden = !this.comparing || this.at < 0.15;
-    this.tags[1].hidden = !this.comparing || this.at > 0.85;
+    this.tags[0].hidden = !this.comparing || this.at < EDGE;
+    this.tags[1].hidden = !this.comparing || this.at > 1 - EDGE;
   }
-
-  async snapshot() {
-    const png = await new Promise((resolve) => this.canvas.toBlob(resolve, "image/png"));
-    save(png, `frameshift-${stamp()}.png`);
-  }
-
-  get recording() {
-    return this.recorder?.state === "recording";
-  }
-
-  /** Begin a recording; returns false where this browser cannot record. */
-  record() {
-    const type = TYPES.find((kind) => globalThis.MediaRecorder?.isTypeSupported(kind));
-    if (!type || !this.canvas.captureStream) return false;
-    const parts = [];
-    const stream = this.canvas.captureStream(30);
-    this.recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 6e6 });
-    this.recorder.ondataavailable = (event) => event.data.size && parts.push(event.data);
-    this.recorder.onstop = () => {
-      stream.getTracks().forEach((track) => track.stop());
-      const suffix = type.startsWith("video/mp4") ? "mp4" : "webm";
-      save(new Blob(parts, { type }), `frameshift-${stamp()}.${suffix}`);
-    };
-    this.recorder.start(1000);
-    return true;
-  }
-
-  stop() {
-    if (this.recording) this.recorder.stop();
-  }
-}
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-function stamp() {
-  return new Date().toISOString().slice(0, 19).replaceAll(":", "-");
 }

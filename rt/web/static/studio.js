@@ -1,331 +1,308 @@
-// The page: knobs, figures, keys; frames go to the server one at a time and come back translated.
+// The page: frames go to the server one at a time and come back translated.
 
 import { Camera } from "./camera.js";
+import { listenToKeys } from "./keys.js";
 import { Link } from "./link.js";
+import { Meter, Panel } from "./panel.js";
+import { Recorder, snapshot } from "./record.js";
+import { fault, hideNotice, hideToast, pill, toast, toastStays, wait } from "./say.js";
 import { Stage } from "./stage.js";
 
 const ANSWER_MS = 2000; // after this long without an answer the next frame is sent
-const SLOW = 0.6; // of the camera's frames a second
+const RETAKE_MS = 100;
+const IDLE_MS = 2500; // in full screen the tools go after this long
+const STRENGTH_STEP = 0.1;
+const SPLIT_STEP = 0.05;
 const $ = (id) => document.getElementById(id);
 
 const stage = new Stage($("stage"), $("view"), $("split"), [$("tag-before"), $("tag-after")]);
-const camera = new Camera(() => fault({ title: "The camera is gone", text: "It was unplugged or switched off. Plug it in, then try again." }));
-const shown = { times: [], trips: [], lost: 0 };
+const panel = new Panel(change, openCamera);
+const camera = new Camera(() => cameraFault({ title: "The camera is gone", text: "It was unplugged or switched off. Plug it in; the page goes on by itself." }));
+const recorder = new Recorder($("view"), showRecording, (name) => toast(`saved ${name}`));
+const meter = new Meter(() => camera.skipped);
 let source = null; // "browser" or "server", once the server has said so
-let styles = [];
-let controls = {};
-let flight = null; // the frame that is on its way: {sequence, picture}
+let controls = {}; // as they stand
+let wished = {}; // what the visitor has changed of them
+let cameraFailed = null; // {title, text}, what was said about it
+let flight = null; // the frame that is on its way: {sequence, picture, timer}
 let sequence = 0;
-let cameraReady = false;
-let away = false;
 
-const link = new Link({
-  text(message) {
-    if (message.type === "welcome") welcome(message);
-    else if (message.type === "controls") showControls(message);
-    else if (message.type === "status") showStatus(message);
-    else if (message.type === "error") toast(message.message);
-  },
-  picture,
-  state(name, detail) {
-    land();
-    if (name === "away") {
-      away = true;
-      pill("away", "server away, trying again");
-    } else if (name === "full") {
-      pill("away", "full");
-      notice("The studio is full", detail, "Try again", () => location.reload());
-    } else if (name === "refused") {
-      pill("away", "closed");
-      notice("The server closed the connection", detail || "This page broke a rule.", "Connect again", () => location.reload());
-    } else {
-      pill("away", "signed out");
-      notice("You are signed out", "Open the address that frameshift studio printed when it started.", null);
-    }
-  },
-});
+const link = new Link({ text, picture: land, state });
 
 // ---- the server ----
+
+function text(message) {
+  if (message.type === "welcome") welcome(message);
+  else if (message.type === "controls") showControls(message);
+  else if (message.type === "status") showStatus(message);
+  else if (message.type === "error") toast(message.message, source === "server");
+}
 
 function welcome(message) {
   const again = source !== null;
   source = message.source;
-  styles = message.styles;
-  listStyles();
-  if (again && controls.style) {
-    const { style, strength, steady, size, detail } = controls; // as they stood before the server went
-    link.sendControls({ ...(styles.some(({ id }) => id === style) && { style }), strength, steady, size, detail });
+  panel.listStyles(message.styles);
+  showControls(message.controls);
+  if (again) {
+    const { style, ...knobs } = wished; // the server may have other styles now
+    change(message.styles.some(({ id }) => id === style) ? wished : knobs);
+    toast("connected again");
   } else {
-    showControls(message.controls);
+    mirror(source === "browser"); // as in a mirror; others' pictures as they are
   }
+  $("panel").inert = false;
   pill("live", "live");
-  if (again && away) toast("connected again");
-  away = false;
   $("camera-label").hidden = source !== "browser";
-  if (source === "browser" && !cameraReady) openCamera();
-  else {
-    if (source === "server") {
-      mirror(false);
-      hideNotice();
-    }
+  if (source === "server") {
+    waitForPicture();
     pump();
+  } else if (camera.ready) {
+    waitForPicture();
+    camera.rest();
+    pump();
+  } else if (!cameraFailed) {
+    openCamera();
+  } else {
+    cameraFault(cameraFailed);
   }
 }
 
-async function openCamera(deviceId) {
-  cameraReady = false;
-  notice("Waiting for the camera", "Your browser asks whether this page may use it.", null);
-  try {
-    await camera.open(deviceId);
-  } catch (error) {
-    return fault(error);
+function state(name, detail) {
+  abandon();
+  $("panel").inert = true;
+  if (name === "away") {
+    pill("away", "server away");
+    if (detail > 0) wait("The server is away", "It is asked again and again; the picture comes back by itself.");
+  } else if (name === "full") {
+    pill("away", "full");
+    fault("The studio is full", `${detail}. This page asks again every ten seconds.`, "Ask now", () => link.connect());
+  } else if (name === "refused") {
+    pill("away", "closed");
+    fault("The server closed the connection", detail, "Connect again", () => link.connect());
+  } else {
+    pill("away", "signed out");
+    fault("You are signed out", "Open the address that frameshift studio printed when it started.", "Connect again", () => link.connect());
   }
-  hideNotice();
-  cameraReady = true;
-  listCameras();
-  pump();
 }
 
-function fault({ title, text }) {
-  cameraReady = false;
-  notice(title, text, "Try again", () => openCamera());
+function showControls(message) {
+  controls = message;
+  panel.showControls(message);
 }
 
+function showStatus(message) {
+  const cameraFps = source === "browser" && camera.ready ? camera.fps : null;
+  const slow = panel.showStatus(message, meter, cameraFps);
+  if (cameraFailed) pill("away", "no camera");
+  else if (message.loading && !message.backend) pill("waiting", `loading ${message.loading}`);
+  else if (message.stale) pill("slow", "no new picture");
+  else if (slow) pill("slow", "slower than the camera");
+  else pill("live", "live");
+}
+
+// ---- pictures ----
+
+/** Take a frame and send it, or ask for the server's next; one is on its way at a time. */
 async function pump() {
-  if (flight || !link.open) return;
-  const own = { sequence: (sequence = (sequence + 1) >>> 0) };
-  flight = own;
+  if (flight || !link.open || (document.hidden && !recorder.on)) return;
+  if (source === "browser" && !camera.ready) return;
+  sequence = (sequence + 1) >>> 0;
+  const own = (flight = { sequence, picture: null, timer: null });
   let taken = null;
   if (source === "browser") {
-    if (!cameraReady) return land();
     await camera.next();
-    taken = await camera.take().catch(() => null);
-    if (flight !== own) return taken?.picture.close();
-    if (!taken || !link.open) {
-      land();
+    taken = camera.ready ? await camera.take().catch(() => null) : null;
+    if (flight !== own || !taken?.jpeg || !link.open) {
       taken?.picture.close();
-      return setTimeout(pump, 100);
+      if (flight !== own) return;
+      abandon();
+      setTimeout(pump, RETAKE_MS);
+      return;
     }
     own.picture = taken.picture;
   }
   link.sendFrame(own.sequence, taken?.captured ?? performance.now(), taken?.jpeg);
   own.timer = setTimeout(() => {
     if (flight !== own) return;
-    shown.lost += 1;
-    land();
+    abandon();
     pump();
   }, ANSWER_MS);
 }
 
-function land() {
+/** Give the frame up that is on its way. */
+function abandon() {
   clearTimeout(flight?.timer);
   flight?.picture?.close();
   flight = null;
 }
 
-async function picture({ sequence: number, captured, before, after }) {
+/** Show an answer beside the frame that it answers. */
+async function land({ sequence: number, captured, before, after }) {
   if (flight?.sequence !== number) return; // given up already
+  const { picture, timer } = flight;
+  clearTimeout(timer);
+  flight.picture = null;
   const own = flight;
-  clearTimeout(own.timer);
-  const kept = own.picture;
-  own.picture = null;
-  const [afterBitmap, beforeBitmap] = await Promise.all([
-    createImageBitmap(after),
-    before ? createImageBitmap(before) : kept,
-  ]);
-  stage.show(beforeBitmap, afterBitmap);
-  const now = performance.now();
-  shown.times.push(now);
-  shown.trips.push(now - captured);
+  try {
+    const [translated, original] = await Promise.all([createImageBitmap(after), before ? createImageBitmap(before) : picture]);
+    stage.show(original, translated);
+    meter.count(performance.now() - captured);
+    hideNotice();
+    if (toastStays()) hideToast();
+  } catch (error) {
+    picture?.close();
+    toast(`a picture could not be shown: ${error.message}`);
+  }
   if (flight === own) flight = null;
   pump();
 }
 
-// ---- what is shown ----
+function waitForPicture() {
+  if (stage.empty) wait(`Loading ${controls.style}`, "The first picture takes a moment.");
+}
 
-function showControls(message) {
-  controls = message;
-  for (const button of $("styles").children) {
-    const chosen = button.dataset.id === message.style;
-    button.setAttribute("aria-checked", chosen);
-    button.tabIndex = chosen ? 0 : -1;
+// ---- the camera ----
+
+async function openCamera(deviceId) {
+  cameraFailed = null;
+  abandon(); // a picture of the one before would hide what is said now
+  wait("Waiting for the camera", "Your browser asks whether this page may use it.");
+  try {
+    await camera.open(deviceId);
+  } catch (error) {
+    if (!error.title) throw error;
+    return cameraFault(error);
   }
-  $("strength").value = message.strength;
-  $("strength-out").textContent = `${Math.round(message.strength * 100)} %`;
-  $("steady").value = message.steady ?? 0;
-  $("steady-out").textContent = message.steady ? message.steady.toFixed(1) : "off";
-  $("detail").value = message.detail;
-  const style = styles.find(({ id }) => id === message.style);
-  const own = new Option(`the style's own (${style?.size} px)`, "");
-  $("size").replaceChildren(own, ...(style?.sizes ?? []).map((px) => new Option(`${px} px`, px)));
-  $("size").value = message.size ?? "";
+  listCameras();
+  wait(`Loading ${controls.style}`, "The first picture takes a moment.");
+  pump();
 }
 
-function showStatus(message) {
-  const now = performance.now();
-  shown.times = shown.times.filter((time) => now - time < 2000);
-  const fps = shown.times.length / 2;
-  const trips = shown.trips.splice(0).sort((a, b) => a - b);
-  $("fps").textContent = shown.times.length ? fps.toFixed(0) : "–";
-  if (trips.length) $("latency").textContent = `${Math.round(trips[trips.length >> 1])} ms`;
-  $("dropped").textContent = message.dropped + shown.lost;
-  $("network").textContent = message.size ? `${message.size[1]}×${message.size[0]}` : "–";
-  $("engine").textContent = message.backend
-    ? `${message.backend}, ${message.precision}, ${message.translate_ms ?? "–"} ms a frame · ${message.device}` +
-      (message.visitors > 1 ? ` · ${message.visitors} visitors` : "")
-    : "";
-  for (const button of $("styles").children) button.classList.toggle("loading", button.dataset.id === message.loading);
-  if (message.loading && !message.backend) pill("connecting", "loading the style");
-  else if (message.stale) pill("slow", "no new picture from the source");
-  else if (source === "browser" && cameraReady && message.translate_ms > 1000 / camera.fps && fps < SLOW * camera.fps) {
-    pill("slow", "slower than the camera: try a smaller network size");
-  } else pill("live", "live");
-}
-
-function listStyles() {
-  $("styles").replaceChildren(
-    ...styles.map(({ id, title, preview }, index) => {
-      const button = document.createElement("button");
-      Object.assign(button, { type: "button", title: index < 9 ? `${title} (${index + 1})` : title });
-      button.dataset.id = id;
-      button.setAttribute("role", "radio");
-      if (preview) button.append(Object.assign(new Image(), { src: preview, alt: "", draggable: false }));
-      button.append(Object.assign(document.createElement("span"), { textContent: id }));
-      button.onclick = () => change({ style: id });
-      return button;
-    }),
-  );
+function cameraFault({ title, text }) {
+  cameraFailed = { title, text };
+  abandon();
+  pill("away", "no camera");
+  fault(title, text, "Try again", () => openCamera());
+  if (navigator.mediaDevices) listCameras();
 }
 
 async function listCameras() {
-  const found = await camera.list();
-  $("camera").replaceChildren(...found.map(({ deviceId, label }, index) => new Option(label || `camera ${index + 1}`, deviceId)));
-  $("camera").value = camera.id;
+  panel.listCameras(await camera.list(), camera.id);
 }
 
-function pill(state, text) {
-  $("link").dataset.state = state;
-  $("link").textContent = text;
-}
-
-function notice(title, text, button, action) {
-  $("notice").hidden = false;
-  $("notice-title").textContent = title;
-  $("notice-text").textContent = text;
-  $("notice-button").hidden = !button;
-  $("notice-button").textContent = button ?? "";
-  $("notice-button").onclick = action ?? null;
-}
-
-function hideNotice() {
-  $("notice").hidden = true;
-}
-
-let toastTimer;
-function toast(text) {
-  $("toast").textContent = text;
-  $("toast").classList.add("shown");
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => $("toast").classList.remove("shown"), 4000);
-}
+navigator.mediaDevices?.addEventListener("devicechange", async () => {
+  await listCameras();
+  if (cameraFailed && link.open) openCamera();
+});
+navigator.permissions?.query({ name: "camera" }).then((permission) => {
+  permission.onchange = () => permission.state === "granted" && cameraFailed && link.open && openCamera();
+}, () => {}); // a browser that cannot be asked: the button is there
 
 // ---- what can be done ----
 
 function change(wish) {
-  Object.assign(controls, wish);
+  wished = { ...wished, ...wish };
+  showControls({ ...controls, ...wish });
   link.sendControls(wish);
 }
 
 function strengthen(step) {
-  const strength = Math.min(1, Math.max(0, Math.round((controls.strength + step) * 20) / 20));
+  const strength = Math.min(1, Math.max(0, Math.round(100 * (controls.strength + step)) / 100));
   change({ strength });
   toast(`strength ${Math.round(strength * 100)} %`);
 }
 
+function chooseStyle(index) {
+  const style = panel.styles[index];
+  if (!style) return toast(`there is no style ${index + 1}: ${panel.styles.length} can be chosen`);
+  change({ style: style.id });
+  toast(style.title);
+}
+
 function mirror(on) {
-  stage.mirrored = on;
-  stage.draw();
-  $("mirror").setAttribute("aria-pressed", on);
+  stage.mirror(on);
+  $("mirror").ariaPressed = String(on);
 }
 
 function compare(on) {
   stage.compare(on);
-  $("compare").setAttribute("aria-pressed", on);
+  $("compare").ariaPressed = String(on);
 }
 
-let recordedTimer;
+async function takeSnapshot() {
+  if (stage.empty) return toast("there is no picture yet");
+  toast(`saved ${await snapshot($("view"), controls.style)}`);
+}
+
 function record() {
-  if (stage.recording) stage.stop();
-  else if (!stage.record()) return toast("this browser cannot record");
-  const on = stage.recording;
-  $("record").setAttribute("aria-pressed", on);
+  if (recorder.on) recorder.end();
+  else if (stage.empty) toast("there is no picture yet");
+  else if (!recorder.begin(controls.style)) toast("this browser cannot record");
+}
+
+let ticking;
+function showRecording(on) {
+  $("record").ariaPressed = String(on);
+  $("record").lastElementChild.textContent = on ? "Stop" : "Record";
   $("recording").hidden = !on;
-  clearInterval(recordedTimer);
-  if (!on) return;
-  const began = Date.now();
-  $("recorded").textContent = "0:00";
-  recordedTimer = setInterval(() => {
-    const seconds = Math.floor((Date.now() - began) / 1000);
+  clearInterval(ticking);
+  const began = performance.now();
+  const tick = () => {
+    const seconds = Math.floor((performance.now() - began) / 1000);
     $("recorded").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-  }, 500);
+  };
+  tick();
+  if (on) ticking = setInterval(tick, 500);
 }
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else $("stage").requestFullscreen?.().catch(() => toast("full screen was refused"));
+  else $("viewer").requestFullscreen().catch(() => toast("full screen was refused"));
+}
+
+let idle;
+function stir() {
+  $("viewer").classList.remove("idle");
+  clearTimeout(idle);
+  if (document.fullscreenElement) idle = setTimeout(() => $("viewer").classList.add("idle"), IDLE_MS);
 }
 
 const showKeys = () => ($("help").open ? $("help").close() : $("help").showModal());
 
-$("strength").oninput = (event) => change({ strength: Number(event.target.value) });
-$("steady").oninput = (event) => change({ steady: Number(event.target.value) || null });
-$("size").onchange = (event) => change({ size: event.target.value ? Number(event.target.value) : null });
-$("detail").onchange = (event) => change({ detail: event.target.value });
-$("camera").onchange = (event) => openCamera(event.target.value);
-$("snapshot").onclick = () => stage.snapshot();
+$("snapshot").onclick = takeSnapshot;
 $("record").onclick = record;
 $("compare").onclick = () => compare(!stage.comparing);
 $("mirror").onclick = () => mirror(!stage.mirrored);
 $("full").onclick = fullScreen;
+$("full").hidden = !document.fullscreenEnabled; // phones that show nothing but videos so
 $("help-button").onclick = showKeys;
-$("styles").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-  if (!step) return;
-  event.preventDefault();
-  event.stopPropagation();
-  const buttons = [...$("styles").children];
-  const next = buttons[(buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length];
-  next.focus();
-  next.click();
-});
 
-const KEYS = {
-  "+": () => strengthen(0.1),
-  "=": () => strengthen(0.1),
-  "-": () => strengthen(-0.1),
+listenToKeys({
+  style: chooseStyle,
+  "+": () => strengthen(STRENGTH_STEP),
+  "=": () => strengthen(STRENGTH_STEP),
+  "-": () => strengthen(-STRENGTH_STEP),
+  _: () => strengthen(-STRENGTH_STEP),
   " ": () => compare(!stage.comparing),
-  ArrowLeft: () => stage.move(stage.at - 0.05),
-  ArrowRight: () => stage.move(stage.at + 0.05),
-  s: () => stage.snapshot(),
+  ArrowLeft: () => stage.move(stage.at - SPLIT_STEP),
+  ArrowRight: () => stage.move(stage.at + SPLIT_STEP),
+  s: takeSnapshot,
   r: record,
   m: () => mirror(!stage.mirrored),
   f: fullScreen,
   h: showKeys,
-};
-addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-  const kind = event.target.tagName;
-  if (kind === "SELECT" || kind === "INPUT" || (kind === "BUTTON" && event.key === " ")) return;
-  const style = /^[1-9]$/.test(event.key) ? styles[Number(event.key) - 1] : null;
-  if (style) change({ style: style.id });
-  const action = KEYS[event.key];
-  if (!style && !action) return;
-  event.preventDefault();
-  action?.();
+});
+for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) $("viewer").addEventListener(event, stir);
+addEventListener("fullscreenchange", () => {
+  $("full").ariaPressed = String(Boolean(document.fullscreenElement));
+  stir();
+});
+addEventListener("visibilitychange", () => {
+  camera.rest();
+  pump();
 });
 addEventListener("pagehide", () => {
-  stage.stop();
+  recorder.end();
   camera.close();
 });
-mirror(true);
-compare(true);
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // its camera was closed

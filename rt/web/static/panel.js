@@ -1,0 +1,146 @@
+// The styles as buttons with pictures, the knobs, and the figures.
+
+const SLOW = 0.6; // of the camera's frames a second
+const FIGURES_MS = 2000; // over which frames are counted
+const TOUCHED_MS = 600; // a slider that is being moved is not put back to what the server had a moment ago
+const NAMES = { openvino: "OpenVINO", onnxruntime: "ONNX Runtime", tensorrt: "TensorRT", "tensorrt-rtx": "TensorRT for RTX" };
+const $ = (id) => document.getElementById(id);
+
+export class Panel {
+  /** `change(wish)` is called for every knob that is turned, `chooseCamera(id)` for another camera. */
+  constructor(change, chooseCamera) {
+    this.styles = [];
+    this.change = change;
+    this.touched = {};
+    for (const id of ["strength", "steady"]) {
+      $(id).addEventListener("input", () => {
+        this.touched[id] = performance.now();
+        const value = Number($(id).value);
+        this.showShare(id, value);
+        change({ [id]: id === "steady" ? value || null : value });
+      });
+    }
+    $("size").onchange = () => change({ size: Number($("size").value) || null });
+    $("detail").onchange = () => change({ detail: $("detail").value });
+    $("camera").onchange = () => chooseCamera($("camera").value);
+    $("styles").addEventListener("keydown", (event) => this.step(event));
+  }
+
+  listStyles(styles) {
+    this.styles = styles;
+    $("styles").replaceChildren(...styles.map((style, index) => this.styleButton(style, index)));
+  }
+
+  styleButton({ id, title, preview }, index) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", title: index < 9 ? `${title} (${index + 1})` : title });
+    button.dataset.id = id;
+    button.setAttribute("role", "radio");
+    const picture = preview ? Object.assign(new Image(), { src: preview, alt: "", draggable: false }) : monogram(id);
+    const name = Object.assign(document.createElement("span"), { textContent: id });
+    button.append(picture, name);
+    if (index < 9) button.append(Object.assign(document.createElement("kbd"), { textContent: index + 1, ariaHidden: "true" }));
+    button.onclick = () => this.change({ style: id });
+    return button;
+  }
+
+  step(event) {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const buttons = [...$("styles").children];
+    const next = buttons.at((buttons.indexOf(document.activeElement) + step) % buttons.length);
+    next.focus();
+    next.click();
+  }
+
+  /** Show how the knobs stand. */
+  showControls({ style, strength, steady, size, detail }) {
+    for (const button of $("styles").children) {
+      const chosen = button.dataset.id === style;
+      if (chosen && button.ariaChecked !== "true") bringIntoView(button);
+      button.ariaChecked = String(chosen);
+      button.tabIndex = chosen ? 0 : -1;
+    }
+    $("tag-after").textContent = style;
+    const untouched = (id) => !(performance.now() - this.touched[id] < TOUCHED_MS);
+    if (untouched("strength")) this.showShare("strength", strength);
+    if (untouched("steady")) this.showShare("steady", steady ?? 0);
+    $("detail").value = detail;
+    const known = this.styles.find(({ id }) => id === style);
+    const own = new Option(`auto, ${known?.size} px`, "");
+    $("size").replaceChildren(own, ...(known?.sizes ?? []).map((px) => new Option(`${px} px`, px)));
+    $("size").value = size ?? "";
+    $("size").disabled = !known?.sizes.length;
+  }
+
+  showShare(id, value) {
+    $(id).value = value;
+    $(id).style.setProperty("--share", value);
+    $(`${id}-out`).textContent = id === "steady" && !value ? "off" : `${Math.round(value * 100)} %`;
+  }
+
+  listCameras(cameras, chosen) {
+    const known = cameras.filter(({ deviceId }) => deviceId); // before it is allowed none has a name
+    $("camera").replaceChildren(...known.map(({ deviceId, label }, index) => new Option(label || `camera ${index + 1}`, deviceId)));
+    if (!known.length) $("camera").replaceChildren(new Option("none", ""));
+    $("camera").disabled = !known.length;
+    if (chosen) $("camera").value = chosen;
+  }
+
+  /** Show the server's figures beside the page's own; returns whether the model is slower than the camera. */
+  showStatus(status, meter, cameraFps) {
+    const { fps, trip } = meter.read();
+    const slow = cameraFps && status.translate_ms > 1000 / cameraFps && fps < SLOW * cameraFps;
+    $("fps").textContent = fps === null ? "–" : Math.round(fps);
+    $("camera-fps").textContent = cameraFps ? `of ${Math.round(cameraFps)}` : "";
+    $("latency").textContent = trip === null ? "–" : Math.round(trip);
+    $("dropped").textContent = (status.dropped + meter.dropped()).toLocaleString("en");
+    $("network").textContent = status.size ? `${status.size[1]}×${status.size[0]}` : "–";
+    $("translate").textContent = status.translate_ms ? `${status.translate_ms.toFixed(0)} ms` : "";
+    $("backend").textContent = status.backend ? `${NAMES[status.backend] ?? status.backend} ${status.precision.toUpperCase()}` : "–";
+    const others = status.visitors > 1 ? `, shared by ${status.visitors} visitors` : "";
+    $("device").textContent = status.device ? `${status.device}${others}` : "";
+    for (const button of $("styles").children) button.classList.toggle("loading", button.dataset.id === status.loading);
+    $("hint").hidden = !slow;
+    if (slow) $("hint").textContent = `The network takes ${Math.round(status.translate_ms)} ms a frame, longer than the camera's ${Math.round(1000 / cameraFps)} ms. A smaller network size is quicker.`;
+    return Boolean(slow);
+  }
+}
+
+/** Counts pictures and their round trips over the last two seconds; `dropped()` is what never was translated. */
+export class Meter {
+  constructor(dropped) {
+    this.dropped = dropped;
+    this.shown = [];
+  }
+
+  count(trip) {
+    this.shown.push({ now: performance.now(), trip });
+  }
+
+  read() {
+    const since = performance.now() - FIGURES_MS;
+    this.shown = this.shown.filter(({ now }) => now > since);
+    if (!this.shown.length) return { fps: null, trip: null };
+    const trips = this.shown.map(({ trip }) => trip).sort((one, other) => one - other);
+    return { fps: (1000 * trips.length) / FIGURES_MS, trip: trips[trips.length >> 1] };
+  }
+}
+
+/** Scroll the row of styles, never the page. */
+function bringIntoView(button) {
+  const row = button.parentElement;
+  const left = button.offsetLeft - row.offsetLeft;
+  if (left < row.scrollLeft || left + button.offsetWidth > row.scrollLeft + row.clientWidth) row.scrollLeft = left - button.offsetWidth / 2;
+}
+
+/** A letter on a colour, for a style without a picture. */
+function monogram(id) {
+  const letter = document.createElement("b");
+  letter.textContent = id[0];
+  letter.ariaHidden = "true";
+  letter.style.setProperty("--hue", [...id].reduce((sum, sign) => sum + 37 * sign.codePointAt(0), 0) % 360);
+  return letter;
+}
