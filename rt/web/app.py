@@ -26,7 +26,7 @@ STATIC = Path(__file__).parent / "static"
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def make_app(studio: Studio, guard: Guard, camera: Camera | None = None) -> Starlette:
+def make_app(studio: Studio, guard: Guard, camera: Camera | None = None, webrtc: bool = False) -> Starlette:
     """Return the application for a studio; with `camera` every page sees the server's source."""
     pages = _Pages(studio, guard)
     api = Api(studio, guard)
@@ -35,7 +35,7 @@ def make_app(studio: Studio, guard: Guard, camera: Camera | None = None) -> Star
             Route("/", pages.page),
             Route("/static/{name}", pages.static),
             Route("/previews/{style}", pages.preview),
-            WebSocketRoute("/ws", Talk(studio, guard, camera).talk),
+            WebSocketRoute("/ws", Talk(studio, guard, camera, webrtc).talk),
             Route("/api/translate", api.translate, methods=["POST"]),
             Route("/api/styles", api.styles),
             Route("/api/health", api.health),

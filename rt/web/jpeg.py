@@ -74,17 +74,25 @@ def _webp_size(content: bytes) -> tuple[int, int]:
     return height, width
 
 
+def check_size(height: int, width: int) -> None:
+    """Refuse what frames may not be.
+
+    Raises:
+        Refused: it is larger or smaller.
+    """
+    if height * width > PIXELS:
+        raise Refused(f"a picture of {width}x{height}: at most {PIXELS} pixels are taken")
+    if min(height, width) < SIDE_PX:
+        raise Refused(f"a picture of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
+
+
 def decode(content: bytes) -> Rgb:
     """Decode a JPEG, PNG or WebP to uint8[H, W, 3] RGB; how large it is is looked at before.
 
     Raises:
         Refused: it is no picture, damaged, or larger or smaller than frames may be.
     """
-    height, width = picture_size(content)
-    if height * width > PIXELS:
-        raise Refused(f"a picture of {width}x{height}: at most {PIXELS} pixels are taken")
-    if min(height, width) < SIDE_PX:
-        raise Refused(f"a picture of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
+    check_size(*picture_size(content))
     try:
         bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:

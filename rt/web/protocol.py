@@ -7,7 +7,7 @@ Binary messages are a header of 16 bytes, little endian, and JPEG:
     f64 captured_ms    the page's clock when it took the frame; given back as it came
 
 The page sends a frame and waits for its answer: one is in flight. With the server's own camera the page sends
-the bare header to ask for the next picture. Text messages are JSON; see `read_controls` and `Visitor`.
+the bare header to ask for the next picture. Text messages are JSON; see `read_text` and `Visitor`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 HEADER = struct.Struct("<IId")
 MESSAGE_BYTES = 4 * 2**20
 """Most bytes of one message: a JPEG of 1080p at the best quality has less."""
-TEXT_BYTES = 4096
+TEXT_BYTES = 16384
+"""Most bytes of a text message: what a browser offers by WebRTC has half of it."""
 PIXELS = 1920 * 1088
 """Most pixels of a frame."""
 SIDE_PX = 16
@@ -80,20 +81,34 @@ class Wish:
     detail: str | None = None
 
 
-def read_controls(text: str) -> Wish:
-    """Return what `{"type": "controls", ...}` asks for: style, strength, steady, size and detail.
+@dataclass(frozen=True)
+class Offer:
+    """A page offers its camera by WebRTC."""
+
+    sdp: str
+
+
+def read_text(text: str) -> Wish | Offer:
+    """Return what a text message says: `{"type": "controls", ...}` or `{"type": "offer", "sdp": ...}`.
 
     Raises:
-        Refused: the text is too long or no such object, or a value is out of its range.
+        Refused: the text is too long or neither of them, or a value is out of its range.
     """
     if len(text.encode()) > TEXT_BYTES:
         raise Refused(f"text of more than {TEXT_BYTES} bytes")
     try:
-        asked = json.loads(text)
+        said = json.loads(text)
     except (ValueError, RecursionError):
         raise Refused("text that is no JSON") from None
-    if not isinstance(asked, dict) or asked.get("type") != "controls":
-        raise Refused('text that is no object with "type": "controls"')
+    kind = said.get("type") if isinstance(said, dict) else None
+    if kind == "controls":
+        return _wish(said)
+    if kind == "offer" and isinstance(said.get("sdp"), str):
+        return Offer(said["sdp"])
+    raise Refused('text that is no object with "type": "controls", or "offer" and its "sdp"')
+
+
+def _wish(asked: dict[str, Any]) -> Wish:
     if unknown := sorted(asked.keys() - {"type", "style", "strength", "steady", "size", "detail"}):
         raise Refused(f"unknown control {unknown[0][:40]!r}")
     size = asked.get("size")

@@ -46,6 +46,7 @@ class StudioJob:
     precision: str = "auto"
     visitors: int = 10
     allow_host: tuple[str, ...] = ()
+    webrtc: str | None = None
     new_token: bool = False
     open: bool = False
 
@@ -57,6 +58,8 @@ def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
         FrameshiftError: style, source, port or token cannot be had.
     """
     styles = _styles(job.style)
+    if job.webrtc is not None:
+        _allow_webrtc(job.webrtc)
     with ExitStack() as opened:
         bound = opened.enter_context(_bind(job.host, job.port))
         ours, port = bound.getsockname()[:2]
@@ -85,9 +88,35 @@ def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
         _warn(ours)
         if job.open:
             webbrowser.open(address)
-        _serve(make_app(studio, guard, camera), bound, stop)
+        _serve(make_app(studio, guard, camera, job.webrtc is not None), bound, stop)
         if studio.fault is not None:
             raise studio.fault
+
+
+def _allow_webrtc(address: str) -> None:
+    """Let pages send their camera by WebRTC, on UDP ports of this address alone."""
+    try:
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as tried:
+            tried.bind((address, 0))
+            ours = tried.getsockname()[0]
+    except OSError as error:
+        raise FrameshiftError(
+            f"the studio cannot take pictures by WebRTC on {address}: {error.strerror}; "
+            "type an address of this machine: --webrtc 127.0.0.1"
+        ) from None
+    if ours in EVERYWHERE:
+        raise FrameshiftError(
+            f"--webrtc {address} is every address of this machine; type the one pages reach"
+        )
+    try:
+        from rt.web.rtc import listen_on
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("rt"):
+            raise
+        raise FrameshiftError(
+            f'WebRTC needs the package {error.name}; type: pip install "frameshift[webrtc]"'
+        ) from None
+    listen_on(ours)
 
 
 def _styles(first: str) -> dict[str, Style]:
@@ -119,10 +148,13 @@ def _warn(ours: str) -> None:
         )
 
 
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 @contextmanager
 def _bind(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as bound:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((host, port))

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol, cast
 
@@ -15,7 +16,7 @@ from rt.card import Detail
 from rt.controls import Controls
 from rt.errors import FrameshiftError
 from rt.fit import style_size
-from rt.frame import Frame
+from rt.frame import Frame, Rgb
 from rt.styles import Style
 from rt.translator import Translator
 from rt.web.jpeg import decode, encode_jpeg
@@ -35,11 +36,44 @@ class Send(Protocol):
         ...
 
 
+class Offered(Protocol):
+    """A frame that a page sent, and the way on which its translation goes back."""
+
+    def frame(self) -> Frame:
+        """Return the frame.
+
+        Raises:
+            Refused: it is damaged, or larger or smaller than frames may be.
+        """
+        ...
+
+    def answer(self, rgb: Rgb) -> None:
+        """Send uint8[H, W, 3] RGB back."""
+        ...
+
+
+@dataclass(frozen=True)
+class JpegFrame:
+    """A frame that came as a message, and is answered by one."""
+
+    header: Header
+    content: bytes
+    send: Send
+
+    def frame(self) -> Frame:
+        """Decode it."""
+        return Frame(decode(self.content), round(self.header.captured_ms), _MS, self.header.sequence)
+
+    def answer(self, rgb: Rgb) -> None:
+        """Send it under the number it came with."""
+        self.send(self.header.pack() + encode_jpeg(rgb))
+
+
 class Visitor:
     """What belongs to one page. Its frames are translated by the studio's thread, in turn with others'.
 
-    `accept`, `show`, `change`, `status` and `leave` may be called from any thread; `serve` and `release` are
-    the studio's.
+    `accept`, `ask`, `show`, `change`, `status` and `leave` may be called from any thread; `serve` and
+    `release` are the studio's.
     """
 
     def __init__(
@@ -64,7 +98,7 @@ class Visitor:
         self.send, self._styles, self._shelf, self._fetch = send, styles, shelf, fetch
         self._encode_before = encode_before
         self._lock = threading.Lock()
-        self._newest: tuple[Header, bytes] | None = None
+        self._newest: Offered | None = None
         self._asked: Header | None = None
         self._shown: Frame | None = None
         self._translator: Translator | None = None
@@ -76,14 +110,16 @@ class Visitor:
         self._refused: tuple[Key, FrameshiftError] | None = None
         self._spans: deque[tuple[float, float]] = deque()
 
-    def accept(self, header: Header, content: bytes) -> None:
-        """Take a frame of the page; one that still waits is dropped. Without content: ask for the next."""
+    def accept(self, offered: Offered) -> None:
+        """Take a frame of the page; one that still waits is dropped."""
         with self._lock:
-            if not content:
-                self._asked = header
-                return
             self.dropped += self._newest is not None
-            self._newest = header, content
+            self._newest = offered
+
+    def ask(self, header: Header) -> None:
+        """Ask for the next picture of the server's own source."""
+        with self._lock:
+            self._asked = header
 
     def show(self, frame: Frame) -> None:
         """Take a frame of the server's own source."""
@@ -161,7 +197,7 @@ class Visitor:
             self._newest = None
         try:
             if taken is not None:
-                self._answer_page(*taken)
+                self._answer_page(taken)
             elif asked is not None and shown is not None:
                 self._answer_asked(asked, shown)
         except Refused as error:
@@ -181,17 +217,16 @@ class Visitor:
             self._loading[1].add_done_callback(_give_back)
             self._loading = None
 
-    def _answer_page(self, header: Header, content: bytes) -> None:
+    def _answer_page(self, offered: Offered) -> None:
         began_s = time.perf_counter()
-        frame = Frame(decode(content), round(header.captured_ms), _MS, header.sequence)
+        frame = offered.frame()
         translator = self._translator_for(frame)
         if translator is None:
             with self._lock:
-                self._newest = self._newest or (header, content)
+                self._newest = self._newest or offered
             return
-        content = encode_jpeg(translator.translate(frame).rgb)
+        offered.answer(translator.translate(frame).rgb)
         self._count(began_s)
-        self.send(header.pack() + content)
 
     def _answer_asked(self, asked: Header, frame: Frame) -> None:
         began_s = time.perf_counter()

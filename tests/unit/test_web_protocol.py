@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rt.web.jpeg import decode, encode_jpeg, encode_png, picture_size
-from rt.web.protocol import PIXELS, Header, Refused, Wish, read_controls, read_message
+from rt.web.protocol import PIXELS, Header, Offer, Refused, Wish, read_message, read_text
 from tests.support.onnx_styles import drawn_picture
 
 
@@ -37,14 +37,18 @@ def test_a_header_that_does_not_fit_is_refused(message: bytes, fault: str) -> No
 
 
 def test_controls_are_read_and_what_is_not_named_stays() -> None:
-    assert read_controls('{"type": "controls"}') == Wish()
+    assert read_text('{"type": "controls"}') == Wish()
     everything = {"type": "controls", "style": "monet", "strength": 0.5, "steady": 1, "size": 160}
-    assert read_controls(json.dumps({**everything, "detail": "network"})) == Wish(
+    assert read_text(json.dumps({**everything, "detail": "network"})) == Wish(
         "monet", 0.5, 1.0, 160, True, "network"
     )
-    assert read_controls('{"type": "controls", "size": null, "steady": null}') == Wish(
+    assert read_text('{"type": "controls", "size": null, "steady": null}') == Wish(
         steady=0.0, size=None, size_given=True
     )
+
+
+def test_an_offer_of_webrtc_is_read() -> None:
+    assert read_text('{"type": "offer", "sdp": "v=0"}') == Offer("v=0")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,7 @@ def test_controls_are_read_and_what_is_not_named_stays() -> None:
         ("[" * 3000, "no JSON"),
         ("[]", 'no object with "type"'),
         ('{"type": "status"}', 'no object with "type"'),
+        ('{"type": "offer", "sdp": 1}', 'no object with "type"'),
         ('{"type": "controls", "path": "/etc/passwd"}', "unknown control 'path'"),
         ('{"type": "controls", "strength": 1.5}', "strength is not within 0..1"),
         ('{"type": "controls", "strength": true}', "strength is not within 0..1"),
@@ -63,12 +68,12 @@ def test_controls_are_read_and_what_is_not_named_stays() -> None:
         ('{"type": "controls", "size": true}', "size is not one of"),
         ('{"type": "controls", "style": 1}', "style is no name"),
         ('{"type": "controls", "detail": "all"}', "detail is not keep or network"),
-        ('{"type": "controls", "style": "' + "x" * 5000 + '"}', "text of more than 4096 bytes"),
+        ('{"type": "controls", "style": "' + "x" * 17000 + '"}', "text of more than 16384 bytes"),
     ],
 )
 def test_controls_out_of_range_are_refused(text: str, fault: str) -> None:
     with pytest.raises(Refused, match=fault):
-        read_controls(text)
+        read_text(text)
 
 
 @pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]], ids=["baseline", "progressive"])
