@@ -31,6 +31,7 @@ class PatchDiscriminator(nn.Module):
         self, width: int = 64, norm: str = "instance", *, channels_in: int = 3, patch: str = "70"
     ) -> None:
         super().__init__()
+        self.channels_in = channels_in
         if patch not in PATCHES:
             raise RunError(f"no discriminator with patch {patch!r}: there are {', '.join(PATCHES)}")
         layers = (

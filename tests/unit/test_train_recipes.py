@@ -165,7 +165,8 @@ def test_a_student_starts_as_a_copy_of_a_teacher_of_its_own_kind(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     domains = folders["domains"]
-    own = tiny(CycleGan, domains, tmp_path / "own", generator="hg48", generator_width=None, norm="none")
+    nets = {"generator": "hg48", "generator_width": None, "norm": "none", "discriminator_norm": "spectral"}
+    own = tiny(CycleGan, domains, tmp_path / "own", **nets)
     train_tiny(own)
     like = {"teacher": own.run, "student": "hg48", "copy_teacher": True}
     config = tiny(Distill, domains, tmp_path, norm="none", **like)
@@ -173,6 +174,8 @@ def test_a_student_starts_as_a_copy_of_a_teacher_of_its_own_kind(
     averaged = load_file(own.run / BEST)
     for name, tensor in recipe.nets["G"].state_dict().items():
         assert torch.equal(tensor, averaged[f"ema_G_A/{name}"])
+    (losses,) = losses_of(recipe, config, 1)
+    assert losses["laplacian"] < 0.05
     with pytest.raises(RunError, match="it is no hg48 with --norm batch; leave --copy-teacher out"):
         make_recipe(tiny(Distill, domains, tmp_path, norm="batch", **like), CPU)
 

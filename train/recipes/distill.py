@@ -123,8 +123,7 @@ class DistillRecipe(Base):
     def _judged(self, seen: Tensor, found: Tensor) -> Tensor:
         """Return what the teacher's discriminator takes: the output, pix2pix's with its input."""
         assert self.judge is not None
-        first = next(self.judge.parameters())
-        return torch.cat([seen, found], dim=1) if first.shape[1] == 6 else found
+        return torch.cat([seen, found], dim=1) if self.judge.channels_in == 6 else found
 
     def sheet(self) -> Sheet:
         """Return rows of the input, the teacher's and the student's picture."""
