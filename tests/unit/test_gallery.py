@@ -25,6 +25,7 @@ from rt.styles import GALLERY, Style, find_style
 from rt.translator import Translator
 from rt.view import look_at
 from tools.bench.result import ROOT
+from tools.gallery.table import BEGIN, END, README, make_table
 from train.data import read_picture
 
 NAMES = sorted(folder.name for folder in GALLERY.iterdir() if folder.is_dir())
@@ -76,6 +77,11 @@ def test_a_bundled_style_was_measured_between_floor_and_ceiling(name: str) -> No
     if "int8" in card.models:
         assert metrics["int8"]["psnr_db"] >= 35
     assert metrics["onnx_largest_difference"] <= 1
+
+
+def test_the_readme_has_the_table_of_the_cards() -> None:
+    shown = README.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    assert shown == make_table(), "type: python -m tools.gallery.table --write"
 
 
 def test_the_gallery_is_small() -> None:

@@ -19,6 +19,7 @@ from rt.fit import shrink
 from rt.frame import Frame, Rgb
 from rt.media import MATRIX_601
 from rt.planes import Converter, Planes
+from rt.report import card_lines
 from rt.styles import Style
 from rt.translator import Translator
 from rt.view import find_edges, look_at
@@ -94,6 +95,11 @@ def test_a_card_with_an_unknown_view_is_damaged(tmp_path: Path) -> None:
         StyleError, match=r"is damaged: view is 'heat', not one of picture, gray, edges; install the style"
     ):
         read_card(folder)
+
+
+def test_a_card_that_is_shown_says_what_is_looked_at(tmp_path: Path) -> None:
+    assert "the network looks at the picture's edges" in card_lines(style(tmp_path / "a", "edges"))
+    assert not [line for line in card_lines(style(tmp_path / "b", "picture")) if "looks at" in line]
 
 
 @pytest.mark.parametrize("view", ["picture", "gray", "edges"])
