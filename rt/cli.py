@@ -254,6 +254,7 @@ def _job(command: Run) -> Job:
         steady=0.0 if command.steady == "off" else command.steady,
         detail=None if command.detail == "auto" else command.detail,
         view=None if command.view == "auto" else command.view,
+        fit=command.fit,
         compare=command.compare,
         source=SourceOptions(
             fps, command.height, command.width, command.loop, command.start, command.duration

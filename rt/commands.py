@@ -63,6 +63,8 @@ class Run:
     """keep: the frame's own fine detail stays. network: the network's picture, large. auto: the style's."""
     view: View = "auto"
     """What of a frame the network looks at. auto: the style's. picture: for a camera that films a drawing."""
+    fit: Literal["cpu", "gpu"] = "cpu"
+    """Where frames are shrunk for the network and its change is laid back. gpu: beside a TensorRT engine."""
     compare: bool = False
     """Before and after side by side."""
     fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: the source's)")] = None
@@ -93,6 +95,10 @@ class Run:
         steady = 0.0 if self.steady == "off" else self.steady
         if not 0 <= self.start < math.inf:
             return f"--start is {self.start}, not 0 or more"
+        if self.fit == "gpu" and steady > 0:
+            return "--fit gpu and --steady exclude each other: frames are steadied on the CPU"
+        if self.fit == "gpu" and self.detail == "network":
+            return "--fit gpu lays the change over the frame: --detail network needs --fit cpu"
         return _not_a_share({"strength": self.strength, "steady": steady}) or _not_above_0(
             {"fps": self.fps, "duration": self.duration, "width": self.width, "height": self.height}
         )

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from rt.backends import backend_status
 from rt.backends.tensorrt import load_runtime
+from rt.cuda.nvrtc import compiler_version
 from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_facts, read_plan
 from rt.errors import BackendError, EngineError
 from rt.sinks.display import display_fault
@@ -152,10 +154,18 @@ def _display() -> Finding:
 
 
 def _nvidia() -> Iterator[Finding]:
+    if board := _jetson():
+        yield Finding("nvidia", "Jetson", None, board)
     driver, detail = cuda_driver()
     yield Finding("nvidia", "CUDA driver", driver, detail)
     works, detail = _load("pycuda", "pycuda.driver")
+    if detail == "not installed":
+        detail = "not installed; engines run by it, a CUDA toolkit compiles it: pip install pycuda"
     yield Finding("nvidia", "pycuda", works, detail)
+    try:
+        yield Finding("nvidia", "nvrtc", True, f"{compiler_version()}, for --fit gpu")
+    except BackendError as error:
+        yield Finding("nvidia", "nvrtc", None, f"only --fit gpu needs it: {error}")
     for runtime in RUNTIMES:
         try:
             yield Finding("nvidia", runtime, True, str(load_runtime(runtime).__version__))
@@ -164,6 +174,18 @@ def _nvidia() -> Iterator[Finding]:
                 "nvidia", runtime, False, str(error).removeprefix("backend tensorrt cannot be used: ")
             )
     yield _engines()
+
+
+def _jetson(system: Path = Path("/")) -> str | None:
+    """Return the Jetson board this is and its L4T release, which names JetPack's; None on another machine."""
+    try:
+        release = (system / "etc/nv_tegra_release").read_text(errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"R(\d+).*?REVISION: ([\d.]+)", release)
+    model = system / "proc/device-tree/model"
+    name = model.read_text(errors="replace").strip("\0\n ") if model.is_file() else "a Jetson board"
+    return f"{name}, L4T {f'{found[1]}.{found[2]}' if found else 'of an unknown release'}"
 
 
 def _engines() -> Finding:

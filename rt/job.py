@@ -49,6 +49,8 @@ class Job:
     """None for the style's own."""
     view: View | None = None
     """What of a frame the network looks at; None for the style's own."""
+    fit: Literal["cpu", "gpu"] = "cpu"
+    """Where frames are shrunk for the network and its change is laid back."""
     compare: bool = False
     source: SourceOptions = field(default_factory=SourceOptions)
     sink: SinkOptions = field(default_factory=SinkOptions)
@@ -142,7 +144,8 @@ class _Styles:
         card = style.card
         size = style_size(card, info.height, info.width, job.size_px)
         mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
-        choice = open_backend(job.backend, style, size, job.precision, mode, job.view)
+        frame_size = (info.height, info.width) if job.fit == "gpu" else None
+        choice = open_backend(job.backend, style, size, job.precision, mode, job.view, frame_size)
         backend = choice.backend
         LOG.info(
             "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",

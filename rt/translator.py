@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rt.backends import Backend, Pending
+from rt.backends import Backend, FrameBackend, Pending
 from rt.card import DETAILS, Detail
 from rt.controls import Controls
 from rt.errors import SourceError
@@ -91,11 +91,15 @@ class Translator:
             self._steady.reset()
 
     def _start(self, frame: Frame) -> _Flight:
+        if fitting := self._fitting(frame):
+            return _Flight(frame, None, fitting.start_frame(frame.rgb[None], self._controls.strength))
         small_in = _shrunk(frame.picture, self._backend.size)
         return _Flight(frame, small_in, self._backend.start(small_in[None]))
 
     def _finish(self, flight: _Flight) -> Frame:
         frame, small_in = flight.frame, flight.small_in
+        if small_in is None:
+            return replace(frame, picture=flight.pending.result()[0], origin=frame)
         self._steady.amount = self._controls.steady
         small_out = self._steady.steady(small_in, flight.pending.result()[0])
         strength, picture = self._controls.strength, frame.picture
@@ -105,6 +109,14 @@ class Translator:
         else:
             laid = lay_back(frame.rgb, small_in, small_out, strength, detail)
         return replace(frame, picture=laid, origin=frame)
+
+    def _fitting(self, frame: Frame) -> FrameBackend | None:
+        """Return the backend where it fits this frame itself: steadying and the network's own picture need
+        what the network saw and made, on the CPU."""
+        backend, detail = self._backend, self.detail or self._backend.detail
+        if not isinstance(backend, FrameBackend) or backend.frame_size != frame.size:
+            return None
+        return backend if self._controls.steady == 0 and detail == "keep" else None
 
     def _land(self, flying: deque[_Flight]) -> Iterator[Frame]:
         while flying:
@@ -123,5 +135,6 @@ class _Flight:
     """A frame whose network picture is being translated."""
 
     frame: Frame
-    small_in: Rgb
+    small_in: Rgb | None
+    """What the network was given; None where the backend fits the frame itself."""
     pending: Pending

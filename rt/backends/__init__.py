@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,25 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class FrameBackend(Backend, Protocol):
+    """A backend that can also take whole frames and fit them itself, where it was opened for them."""
+
+    frame_size: tuple[int, int] | None
+    """(height, width) in pixels of the frames it takes; None where it was opened for none."""
+
+    def start_frame(self, rgb: npt.NDArray[np.uint8], strength: float) -> Pending:
+        """Begin to translate a frame uint8[1, H, W, 3] RGB of `frame_size`; otherwise as `start`.
+
+        The result is the frame with the network's change laid over it with `strength` in [0, 1]: what
+        `rt.fit.shrink`, the network and `rt.fit.lay_back` with detail `keep` give, within one level.
+
+        Raises:
+            BackendError: as `translate`, or it was not opened for frames.
+        """
+        ...
+
+
 class LoadableStyle(Protocol):
     """What a backend needs of a style."""
 
@@ -123,11 +142,13 @@ def open_backend(
     precision: str = "auto",
     mode: Mode = "latency",
     view: View | None = None,
+    frame_size: tuple[int, int] | None = None,
 ) -> Choice:
     """Load a style for pictures of `size` = (height, width) on the backend asked for.
 
     What of each picture the network looks at is `view`, None for the style's own. The identity looks at the
-    picture itself: it changes nothing.
+    picture itself: it changes nothing. Where `frame_size` = (height, width) is given, the backend is a
+    `FrameBackend` that takes frames of that size.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
     first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has. It says in
@@ -135,11 +156,23 @@ def open_backend(
     no reason to try the next.
 
     Raises:
-        BackendError: a name is unknown, the backend does not work here, or it cannot load the style.
+        BackendError: a name is unknown, the backend does not work here, or it cannot load the style, or it
+            cannot fit frames.
         StyleError: the style has no such precision, or its ONNX file is missing or differs from its card.
     """
-    choice = _open(name, style, size, precision, mode)
     view = view or style.card.view
+    if frame_size is not None and (view, style.card.detail) != ("picture", "keep"):
+        raise BackendError(
+            f"style {style.card.name} cannot have its frames fitted on the GPU: its network looks at the "
+            f"{view} and its detail is {style.card.detail}, picture and keep are needed; type --fit cpu"
+        )
+    choice = _open(name, style, size, precision, mode, frame_size)
+    if frame_size is not None and not isinstance(choice.backend, FrameBackend):
+        choice.backend.close()
+        raise BackendError(
+            f"backend {choice.backend.name} computes on the CPU and cannot fit frames on a GPU ("
+            f"{choice.reason}); type --fit cpu, or --backend tensorrt"
+        )
     if choice.backend.name == "identity" or (view, style.card.detail) == ("picture", choice.backend.detail):
         return choice
     from rt.backends.looking import Looking
@@ -148,7 +181,14 @@ def open_backend(
     return replace(choice, backend=Looking(choice.backend, view, detail))
 
 
-def _open(name: str, style: LoadableStyle, size: tuple[int, int], precision: str, mode: Mode) -> Choice:
+def _open(
+    name: str,
+    style: LoadableStyle,
+    size: tuple[int, int],
+    precision: str,
+    mode: Mode,
+    frame_size: tuple[int, int] | None,
+) -> Choice:
     if name not in BACKENDS:
         raise BackendError(f"no backend {name!r}{nearest(name, BACKENDS)}; known: {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
@@ -157,11 +197,11 @@ def _open(name: str, style: LoadableStyle, size: tuple[int, int], precision: str
     _check_size(style.card, size)
     passed_over: list[str] = []
     if name == "tensorrt":
-        return _open_engine(style.card, size, precision, mode, "asked for")
+        return _open_engine(style.card, size, precision, mode, frame_size, "asked for")
     if name == "auto":
         try:
             if _has_engines(style.card):
-                return _open_engine(style.card, size, precision, mode, "auto")
+                return _open_engine(style.card, size, precision, mode, frame_size, "auto")
         except BackendError as error:
             passed_over.append(str(error))
     # What is wrong with the style is found before a package is loaded: as if the first choice were taken.
@@ -211,12 +251,21 @@ def _has_engines(card: Card) -> bool:
     return any(path.name.startswith(f"{card.name}-") for path in find_plans())
 
 
-def _open_engine(card: Card, size: tuple[int, int], precision: str, mode: Mode, why: str) -> Choice:
+def _open_engine(
+    card: Card,
+    size: tuple[int, int],
+    precision: str,
+    mode: Mode,
+    frame_size: tuple[int, int] | None,
+    why: str,
+) -> Choice:
     from rt.backends.tensorrt import find_engine, load_engine
 
     engine = find_engine(card, size, precision)
     facts = engine.facts
-    return Choice(load_engine(engine, mode), f"{why}: the {facts.key.precision} engine built {facts.built}")
+    return Choice(
+        load_engine(engine, mode, frame_size), f"{why}: the {facts.key.precision} engine built {facts.built}"
+    )
 
 
 def _choose(passed_over: list[str]) -> tuple[str, str]:

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rt.backends.guard import check_input, describe, translate_each
+from rt.backends.engine import diagnosis, make_logger, ports, runtime_name
+from rt.backends.guard import check_input, translate_each
 from rt.card import Card, Detail
 from rt.cuda.device import Device, Gpu, find_gpu
+from rt.cuda.frame_slot import FrameSlot
+from rt.cuda.kernels import FitKernels
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.engine_file import (
     ANY_DEVICE,
@@ -43,7 +46,7 @@ THROUGHPUT_SLOTS = 3
 _RTX_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
 _INSTALL = {
     "tensorrt": "pip install 'frameshift[tensorrt]'",
-    "tensorrt-rtx": "pip install 'frameshift[rtx]'",
+    "tensorrt-rtx": "pip install 'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone",
 }
 
 
@@ -67,15 +70,18 @@ def find_engine(card: Card, size: tuple[int, int], precision: str = "auto") -> E
     return read_engine(next((key for key in keys if engine_path(key).is_file()), keys[0]))
 
 
-def load_engine(engine: Engine, mode: Mode = "latency") -> TensorRtBackend:
-    """Load an engine onto the GPU.
+def load_engine(
+    engine: Engine, mode: Mode = "latency", frame_size: tuple[int, int] | None = None
+) -> TensorRtBackend:
+    """Load an engine onto the GPU, and what fits frames of `frame_size` = (height, width) there.
 
     Raises:
         BackendError: the GPU refuses it or is out of memory.
     """
     key = engine.facts.key
     trt = load_runtime(key.runtime)
-    return TensorRtBackend(trt, engine.plan, (key.height, key.width), key.precision, mode, build_command(key))
+    size = (key.height, key.width)
+    return TensorRtBackend(trt, engine.plan, size, key.precision, mode, build_command(key), frame_size)
 
 
 def load_runtime(name: str) -> Any:
@@ -133,7 +139,8 @@ class TensorRtBackend:
     """An engine loaded on the GPU, for one picture at a time in each of its slots.
 
     For latency there is one slot, whose work is sent off as one CUDA graph; for throughput several, each with
-    an execution context of its own, whose copies run beside the network.
+    an execution context of its own, whose copies run beside the network. Opened for frames of a size, it
+    takes them too, and fits them on the GPU.
     """
 
     name = "tensorrt"
@@ -147,24 +154,29 @@ class TensorRtBackend:
         precision: str,
         mode: Mode = "latency",
         rebuild: str = "frameshift-engines build",
+        frame_size: tuple[int, int] | None = None,
     ) -> None:
         """Load the engine `plan` for pictures of `size` = (height, width) with TensorRT's module `trt`.
 
-        `rebuild` is the command that builds the engine again, for messages.
+        `rebuild` is the command that builds the engine again, for messages. Where `frame_size` is given,
+        frames of that height and width can be translated as well.
 
         Raises:
             BackendError: PyCUDA, the driver or the GPU is missing, the engine is one for another GPU or
-                version, or it does not fit into the GPU's memory.
+                version, it does not fit into the GPU's memory, or frames cannot be fitted there.
         """
         self.size = size
+        self.frame_size = frame_size
         self.precision = precision
         self.slots = 1 if mode == "latency" else THROUGHPUT_SLOTS
         self._rebuild = rebuild
         self._all: list[Slot] = []
+        self._for_frames: dict[Slot, FrameSlot] = {}
+        self._kernels: FitKernels | None = None
         self._streams: Streams | None = None
         self._runtime: Any = None
         self._engine: Any = None
-        self._logger = _make_logger(trt)
+        self._logger = make_logger(trt)
         self._device: Device | None = Device()
         try:
             with self._device.current():
@@ -176,7 +188,7 @@ class TensorRtBackend:
             self.close()
             raise
         self._free = deque(self._all)
-        self.device = _in_words(trt, self._device.gpu, self._all)
+        self.device = _in_words(trt, self._device.gpu, self._all, list(self._for_frames.values()))
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB, as many at once as there are slots; any memory layout is taken."""
@@ -189,7 +201,21 @@ class TensorRtBackend:
         slot = self._free.popleft()
         with device.current():
             slot.begin(rgb)
-        return _InFlight(self, slot)
+        return _InFlight(self, slot, slot)
+
+    def start_frame(self, rgb: npt.NDArray[np.uint8], strength: float) -> _InFlight:
+        """Begin to translate a frame uint8[1, H, W, 3] RGB of `frame_size`, fitted on the GPU.
+
+        The result is the frame with the network's change laid over it, as `rt.fit.lay_back` does that with
+        detail `keep`, within one level.
+        """
+        if self.frame_size is None:
+            raise BackendError("backend tensorrt was not opened for frames and cannot fit them")
+        device = self._check(rgb, self.frame_size)
+        slot = self._free.popleft()
+        with device.current():
+            self._for_frames[slot].begin(rgb, strength)
+        return _InFlight(self, slot, self._for_frames[slot])
 
     def close(self) -> None:
         """Release the GPU; pictures in flight are given up. Works twice."""
@@ -197,11 +223,13 @@ class TensorRtBackend:
         if device is None:
             return
         with device.current():
-            for slot in self._all:
+            for slot in (*self._for_frames.values(), *self._all):
                 # A GPU that has failed cannot be waited for; all the same everything is released.
                 with suppress(BackendError):
                     slot.wait()
                 slot.close()
+            if self._kernels is not None:
+                self._kernels.close()
             if self._streams is not None:
                 self._streams.close()
             # The engine needs the runtime to its end, and both need the context.
@@ -209,12 +237,12 @@ class TensorRtBackend:
             self._runtime = None
         device.close()
 
-    def finish(self, slot: Slot) -> npt.NDArray[np.uint8]:
-        """Wait for the picture in a slot, return it and free the slot."""
+    def finish(self, slot: Slot, used: Slot) -> npt.NDArray[np.uint8]:
+        """Wait for what a slot, or the one around it, holds; return it and free the slot."""
         if self._device is None:
             raise BackendError("backend tensorrt is closed: the picture in flight was given up")
         with self._device.current():
-            result = slot.finish()
+            result = used.finish()
         self._free.append(slot)
         return result
 
@@ -222,19 +250,27 @@ class TensorRtBackend:
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            why = self._logger.last() + _diagnosis(trt, self._runtime, plan)
+            why = self._logger.last() + diagnosis(trt, self._runtime, plan)
             raise BackendError(
                 f"backend tensorrt cannot load the engine with {runtime_name(trt)} on {gpu.name} "
                 f"({gpu.compute_capability}): {why}; type: {self._rebuild}"
             )
-        self._input, self._output = _ports(trt, self._engine, (1, *self.size, 3), self._rebuild)
+        self._input, self._output = ports(trt, self._engine, (1, *self.size, 3), self._rebuild)
 
     def _open_slots(self, device: Device, mode: Mode) -> None:
+        if self.frame_size is not None:
+            check_frame_size(self.frame_size, self.size)
+            self._kernels = FitKernels(device)
         self._streams = streams = Streams.one(device) if mode == "latency" else Streams.three(device)
         for _ in range(self.slots):
             slot = Slot(device, (1, *self.size, 3), streams)
             self._all.append(slot)
-            slot.prepare(*self._bind(slot, streams, device))
+            enqueue, graph_fault = self._bind(slot, streams, device)
+            slot.prepare(enqueue, graph_fault)
+            if self._kernels is not None and self.frame_size is not None:
+                around = FrameSlot(device, self.frame_size, streams, slot, self._kernels)
+                self._for_frames[slot] = around
+                around.prepare(enqueue, graph_fault)
 
     def _bind(self, slot: Slot, streams: Streams, device: Device) -> tuple[Enqueue, str | None]:
         """Return what queues the network on a slot's memory, and why it cannot be recorded, where known."""
@@ -258,23 +294,37 @@ class TensorRtBackend:
             return enqueue, None
         return enqueue, "TensorRT for RTX cannot record this engine"
 
-    def _check(self, rgb: npt.NDArray[np.uint8]) -> Device:
+    def _check(self, rgb: npt.NDArray[np.uint8], size: tuple[int, int] | None = None) -> Device:
         if self._device is None:
             raise BackendError("backend tensorrt is closed and cannot translate")
-        check_input(self.name, rgb, self.size)
+        check_input(self.name, rgb, size or self.size)
         return self._device
 
 
 class _InFlight:
-    """One picture in one of the slots."""
+    """One picture, or frame, in one of the slots or the one around it."""
 
-    def __init__(self, backend: TensorRtBackend, slot: Slot) -> None:
+    def __init__(self, backend: TensorRtBackend, slot: Slot, used: Slot) -> None:
         self._backend = backend
         self._slot = slot
+        self._used = used
 
     def result(self) -> npt.NDArray[np.uint8]:
         """Wait, and copy the picture out of memory that the next one will overwrite."""
-        return self._backend.finish(self._slot)
+        return self._backend.finish(self._slot, self._used)
+
+
+def check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse frames that are no larger than the network's picture in both directions.
+
+    Raises:
+        BackendError: they would have to grow for the network, which the kernels do not do.
+    """
+    if frame_size[0] < size[0] or frame_size[1] < size[1]:
+        raise BackendError(
+            f"frames of {frame_size[0]}x{frame_size[1]} cannot be fitted on the GPU: they are smaller than "
+            f"the network's picture of {size[0]}x{size[1]}; type --fit cpu"
+        )
 
 
 def _possible(card: Card) -> list[str]:
@@ -338,66 +388,10 @@ def _copying(device: Device, slot: Slot) -> Enqueue:
     return enqueue
 
 
-def _in_words(trt: Any, gpu: Gpu, slots: list[Slot]) -> str:
+def _in_words(trt: Any, gpu: Gpu, slots: list[Slot], around: list[FrameSlot]) -> str:
     """Return the device in words: `GPU (NVIDIA ..., TensorRT 10.13.3.9, 1 picture in flight, CUDA graph)`."""
+    fitted = ", frames fitted there" if around else ""
     flying = f"{len(slots)} picture{'' if len(slots) == 1 else 's'} in flight"
-    faults = [slot.graph_fault for slot in slots if slot.graph_fault is not None]
+    faults = [slot.graph_fault for slot in (*slots, *around) if slot.graph_fault is not None]
     graphs = f"no CUDA graph: {faults[0]}" if faults else "CUDA graph"
-    return f"GPU ({gpu.name}, {runtime_name(trt)}, {flying}, {graphs})"
-
-
-def runtime_name(trt: Any) -> str:
-    """Return product and version: `TensorRT 10.13.3.9`, `TensorRT for RTX 1.7.1.116`."""
-    return f"TensorRT{' for RTX' if hasattr(trt, 'ComputeCapability') else ''} {trt.__version__}"
-
-
-def _diagnosis(trt: Any, runtime: Any, plan: bytes) -> str:
-    """Return why an engine is not valid here, ` (UNSUPPORTED_CC)`; TensorRT for RTX alone can tell."""
-    if not hasattr(runtime, "get_engine_validity"):
-        return ""
-    _, bits = runtime.get_engine_validity(plan)
-    reasons = trt.EngineInvalidityDiagnostics.__members__.items()
-    names = [name for name, reason in reasons if int(bits) & int(reason)]
-    return f" ({', '.join(names)})" if names else ""
-
-
-def _ports(trt: Any, engine: Any, wanted: tuple[int, ...], rebuild: str) -> tuple[str, str]:
-    """Return the names of the engine's input and output, both uint8 of the shape wanted."""
-    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    found: list[str] = []
-    for kind, mode in (("input", trt.TensorIOMode.INPUT), ("output", trt.TensorIOMode.OUTPUT)):
-        ports = [name for name in names if engine.get_tensor_mode(name) == mode]
-        said = [_port(engine, name) for name in ports]
-        if said != [describe("uint8", wanted)]:
-            raise BackendError(
-                f"backend tensorrt cannot use the engine: {kind} {' and '.join(said) or 'none'} found, one "
-                f"{describe('uint8', wanted)} needed; type: {rebuild}"
-            )
-        found += ports
-    return found[0], found[1]
-
-
-def _port(engine: Any, name: str) -> str:
-    dtype = engine.get_tensor_dtype(name).name.lower()
-    return describe(
-        {"float": "float32", "half": "float16"}.get(dtype, dtype), tuple(engine.get_tensor_shape(name))
-    )
-
-
-def _make_logger(trt: Any) -> Any:
-    """Return a logger that keeps what TensorRT calls errors; it prints nothing, for errors are raised."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._errors: deque[str] = deque(maxlen=1)
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
-                self._errors.append(" ".join(msg.split()))
-
-        def last(self) -> str:
-            """Return the last error and forget it."""
-            return self._errors.pop() if self._errors else "TensorRT gives no reason"
-
-    return Logger()
+    return f"GPU ({gpu.name}, {runtime_name(trt)}, {flying}, {graphs}{fitted})"

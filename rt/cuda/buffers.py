@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,16 +10,22 @@ import numpy.typing as npt
 
 from rt.cuda.device import Device
 
+_NUMBERS_BYTES = 16
+
 
 class Buffers(Protocol):
     """A place for one batch on the host's and on the GPU's side. All calls within `Device.current()`."""
 
     host_in: npt.NDArray[np.uint8]
     """Where the host puts a batch. Slow to read: never read it."""
+    numbers: npt.NDArray[np.float32]
+    """Four numbers that go to the GPU with every batch. Slow to read as well."""
     host_out: npt.NDArray[np.uint8]
     """Where the host finds the result."""
     device_in: int
     """Address of the batch for the GPU."""
+    device_numbers: int
+    """Address of the numbers."""
     device_out: int
     """Address of the result for the GPU."""
 
@@ -45,18 +52,22 @@ class CopiedBuffers:
         self._held: list[Any] = []
         try:
             # Write-combined memory bypasses the caches: quicker over the bus, for writing only.
-            self.host_in = _pinned(driver, shape, driver.host_alloc_flags.WRITECOMBINED, self._held)
+            self._given = _pinned(
+                driver, _given_bytes(shape), driver.host_alloc_flags.WRITECOMBINED, self._held
+            )
             self.host_out = _pinned(driver, shape, 0, self._held)
-            self._held += [driver.mem_alloc(self.host_in.nbytes)]
+            self._held += [driver.mem_alloc(self._given.nbytes)]
             self._held += [driver.mem_alloc(self.host_out.nbytes)]
         except BaseException:
             self.free()
             raise
+        self.host_in, self.numbers = _split(self._given, shape)
         self.device_in, self.device_out = int(self._held[2]), int(self._held[3])
+        self.device_numbers = self.device_in + self._given.nbytes - _NUMBERS_BYTES
 
     def upload(self, stream: Any) -> None:
         """Queue the copy to the GPU."""
-        self._driver.memcpy_htod_async(self.device_in, self.host_in, stream)
+        self._driver.memcpy_htod_async(self.device_in, self._given, stream)
 
     def download(self, stream: Any) -> None:
         """Queue the copy from the GPU."""
@@ -76,12 +87,14 @@ class MappedBuffers:
         mapped = device.driver.host_alloc_flags.DEVICEMAP
         self._held: list[Any] = []
         try:
-            self.host_in = _pinned(device.driver, shape, mapped, self._held)
+            given = _pinned(device.driver, _given_bytes(shape), mapped, self._held)
             self.host_out = _pinned(device.driver, shape, mapped, self._held)
             self.device_in, self.device_out = (int(memory.get_device_pointer()) for memory in self._held)
         except BaseException:
             self.free()
             raise
+        self.host_in, self.numbers = _split(given, shape)
+        self.device_numbers = self.device_in + given.nbytes - _NUMBERS_BYTES
 
     def upload(self, stream: Any) -> None:
         """Do nothing: the GPU reads what the host wrote."""
@@ -98,6 +111,18 @@ class MappedBuffers:
 def make_buffers(device: Device, shape: tuple[int, ...]) -> Buffers:
     """Allocate the kind of buffers that suits the GPU. Call within `Device.current()`."""
     return MappedBuffers(device, shape) if device.gpu.integrated else CopiedBuffers(device, shape)
+
+
+def _given_bytes(shape: tuple[int, ...]) -> tuple[int]:
+    """Return the length of a batch and the numbers behind it, which begin at a multiple of their own."""
+    return (-(-math.prod(shape) // _NUMBERS_BYTES) * _NUMBERS_BYTES + _NUMBERS_BYTES,)
+
+
+def _split(
+    given: npt.NDArray[np.uint8], shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Return the batch and the numbers behind it: the same memory."""
+    return given[: math.prod(shape)].reshape(shape), given[-_NUMBERS_BYTES:].view(np.float32)
 
 
 def _pinned(driver: Any, shape: tuple[int, ...], flags: int, held: list[Any]) -> npt.NDArray[np.uint8]:

@@ -81,6 +81,7 @@ class Slot:
         """
         self._enqueue = enqueue
         self.buffers.host_in[...] = 0
+        self.buffers.numbers[...] = 0
         with told(self._driver, "run the network"):
             self._put_steps()
         self.wait()
@@ -93,14 +94,15 @@ class Slot:
             except BackendError as error:
                 self.graph_fault = str(error)
 
-    def begin(self, picture: npt.NDArray[np.uint8]) -> None:
-        """Take a copy of a picture and queue its steps; returns at once.
+    def begin(self, picture: npt.NDArray[np.uint8], number: float = 0) -> None:
+        """Take a copy of a picture, and a number that goes with it, and queue its steps; returns at once.
 
         Raises:
             BackendError: the GPU failed.
         """
         # Whatever read this memory has finished: the slot's last result was waited for.
         np.copyto(self.buffers.host_in, picture)
+        self.buffers.numbers[0] = number
         streams = self._streams
         with told(self._driver, "translate"):
             if self._graph is not None and streams.are_one:

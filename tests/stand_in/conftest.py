@@ -80,8 +80,14 @@ def opened(network: Network) -> Iterator[Callable[..., TensorRtBackend]]:
     """Opens backends and closes them after the test."""
     with ExitStack() as stack:
 
-        def open_one(trt: Any, mode: Mode = "latency", size: tuple[int, int] = SIZE) -> TensorRtBackend:
-            backend = TensorRtBackend(trt, network.plan(trt, size), size, "fp32", mode, "BUILD AGAIN")
+        def open_one(
+            trt: Any,
+            mode: Mode = "latency",
+            size: tuple[int, int] = SIZE,
+            frame_size: tuple[int, int] | None = None,
+        ) -> TensorRtBackend:
+            plan = network.plan(trt, size)
+            backend = TensorRtBackend(trt, plan, size, "fp32", mode, "BUILD AGAIN", frame_size)
             stack.callback(backend.close)
             return backend
 

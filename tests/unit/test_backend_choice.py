@@ -63,6 +63,27 @@ def test_a_backend_asked_for_is_taken(name: str, style: Style) -> None:
     )
 
 
+@pytest.mark.parametrize("backend", ["auto", "openvino", "identity"])
+def test_a_backend_that_cannot_fit_frames_is_refused_where_that_is_asked_for(
+    style: Style, backend: str
+) -> None:
+    installed("openvino")
+    with pytest.raises(BackendError) as error:
+        open_backend(backend, style, SIZE, frame_size=(64, 96))
+    name = "identity" if backend == "identity" else "openvino"
+    assert str(error.value).startswith(f"backend {name} computes on the CPU and cannot fit frames on a GPU (")
+    assert str(error.value).endswith("); type --fit cpu, or --backend tensorrt")
+
+
+def test_frames_of_a_style_that_looks_at_their_gray_are_fitted_on_the_cpu_alone(style: Style) -> None:
+    with pytest.raises(BackendError) as error:
+        open_backend("tensorrt", style, SIZE, view="gray", frame_size=(64, 96))
+    assert str(error.value) == (
+        "style drawn cannot have its frames fitted on the GPU: its network looks at the gray and its detail "
+        "is keep, picture and keep are needed; type --fit cpu"
+    )
+
+
 @pytest.mark.parametrize(
     ("backend", "asked", "opened", "reason"),
     [

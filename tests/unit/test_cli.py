@@ -140,6 +140,26 @@ def test_a_number_out_of_range_is_wrong_usage(
     assert run.jobs == []
 
 
+def test_frames_can_be_fitted_on_the_gpu(run: FakeRun) -> None:
+    assert main(["run", "in.mp4", "--style", "winter", "--fit", "gpu"]) == 0
+    assert run.jobs == [Job("in.mp4", "winter", fit="gpu")]
+
+
+@pytest.mark.parametrize(
+    ("option", "fault"),
+    [
+        ("--steady 0.5", "--fit gpu and --steady exclude each other: frames are steadied on the CPU"),
+        ("--detail network", "--fit gpu lays the change over the frame: --detail network needs --fit cpu"),
+    ],
+)
+def test_what_needs_the_network_s_pictures_is_not_fitted_on_the_gpu(
+    option: str, fault: str, run: FakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(f"run in.mp4 --style winter --fit gpu {option}".split()) == 2
+    assert capsys.readouterr().err == f"error: {fault}\n"
+    assert run.jobs == []
+
+
 @pytest.mark.parametrize(
     "typed",
     ["", "rnu", "run", "run in.mp4", "run in.mp4 --style w --backend cuda", "run in.mp4 --style w --sise 3"],

@@ -16,6 +16,7 @@ import rt.doctor
 from engines.store import write_engine
 from rt.backends import BACKENDS
 from rt.cli import main
+from rt.cuda import nvrtc
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
 from rt.engine_file import EngineKey
 from rt.sinks.encoder import probe_encoder
@@ -52,7 +53,7 @@ def test_it_tries_everything_and_says_what_was_found(monkeypatch: pytest.MonkeyP
         assert found["backend", name].detail.startswith("CPU (")
     assert found["backend", "tensorrt"].works is False
     assert found["encoder", "libx264"] == Finding("encoder", "libx264", True, "one frame encoded")
-    nvidia = {"CUDA", "pycuda", "tensorrt", "tensorrt-rtx", "engines"}
+    nvidia = {"CUDA", "pycuda", "nvrtc", "tensorrt", "tensorrt-rtx", "engines"}
     assert {name for group, name in found if group == "nvidia"} == nvidia
     assert any(group == "camera" for group, _ in found)
     assert can_run(list(found.values()))
@@ -173,12 +174,43 @@ def test_what_a_gpu_needs_is_named_with_what_to_install(monkeypatch: pytest.Monk
     assert found["tensorrt"].detail == (
         "package tensorrt is not installed; type: pip install 'frameshift[tensorrt]'"
     )
-    assert found["tensorrt-rtx"].detail.endswith("; type: pip install 'frameshift[rtx]'")
+    assert found["tensorrt-rtx"].detail.endswith(
+        "; type: pip install 'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone"
+    )
     version = load("10.16.1.11")
     monkeypatch.setitem(sys.modules, "tensorrt", version)
     assert {finding.name: finding for finding in rt.doctor._nvidia()}["tensorrt"] == Finding(
         "nvidia", "tensorrt", True, "10.16.1.11"
     )
+
+
+def test_pycuda_and_nvrtc_are_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    monkeypatch.setattr(nvrtc, "_places", lambda: iter(()))
+    found = {finding.name: finding for finding in rt.doctor._nvidia()}
+    assert (found["pycuda"].works, found["nvrtc"].works) == (False, None)
+    assert found["pycuda"].detail.endswith(
+        "; engines run by it, a CUDA toolkit compiles it: pip install pycuda"
+    )
+    assert found["nvrtc"].detail == (
+        "only --fit gpu needs it: the GPU's kernels cannot be compiled: NVIDIA's compiler NVRTC is not "
+        "found; type: pip install nvidia-cuda-nvrtc"
+    )
+
+
+def test_a_jetson_board_and_its_release_are_named(tmp_path: Path) -> None:
+    assert rt.doctor._jetson(tmp_path) is None
+    (tmp_path / "etc").mkdir()
+    release = tmp_path / "etc" / "nv_tegra_release"
+    release.write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n")
+    assert rt.doctor._jetson(tmp_path) == "a Jetson board, L4T 36.4.3"
+    model = tmp_path / "proc" / "device-tree" / "model"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"NVIDIA Jetson AGX Orin Developer Kit\0")
+    assert rt.doctor._jetson(tmp_path) == "NVIDIA Jetson AGX Orin Developer Kit, L4T 36.4.3"
+    release.write_text("nothing known")
+    assert rt.doctor._jetson(tmp_path) == "NVIDIA Jetson AGX Orin Developer Kit, L4T of an unknown release"
 
 
 def test_engines_are_counted_and_a_damaged_one_is_named(own_engines: Path) -> None:

@@ -113,5 +113,8 @@ def test_without_any_runtime_what_to_install_is_said(monkeypatch: pytest.MonkeyP
     install(monkeypatch)
     with pytest.raises(EngineError, match="^neither TensorRT nor TensorRT for RTX is installed; type: pip "):
         choose_runtime(None)
-    with pytest.raises(BackendError, match=r"is not installed; type: pip install 'frameshift\[rtx\]'$"):
+    with pytest.raises(
+        BackendError,
+        match=r"is not installed; type: pip install 'frameshift\[rtx\]', or 'frameshift\[rtx-build\]' to ",
+    ):
         choose_runtime("tensorrt-rtx")

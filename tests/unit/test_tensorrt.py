@@ -68,8 +68,12 @@ def test_without_a_driver_what_does_not_load_is_said(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "module", "install"),
     [
-        ("tensorrt", "tensorrt", "frameshift[tensorrt]"),
-        ("tensorrt-rtx", "tensorrt_rtx_bindings", "frameshift[rtx]"),
+        ("tensorrt", "tensorrt", "'frameshift[tensorrt]'"),
+        (
+            "tensorrt-rtx",
+            "tensorrt_rtx_bindings",
+            "'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone",
+        ),
     ],
 )
 def test_a_missing_runtime_is_named_with_what_to_install(
@@ -79,7 +83,7 @@ def test_a_missing_runtime_is_named_with_what_to_install(
     with pytest.raises(BackendError) as error:
         load_runtime(name)
     assert str(error.value) == (
-        f"backend tensorrt cannot be used: package {module} is not installed; type: pip install '{install}'"
+        f"backend tensorrt cannot be used: package {module} is not installed; type: pip install {install}"
     )
 
 
@@ -91,7 +95,7 @@ def test_the_doctor_names_everything_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch
         "backend tensorrt cannot be used: package tensorrt is not installed; "
         "type: pip install 'frameshift[tensorrt]'; "
         "or backend tensorrt cannot be used: package tensorrt_rtx_bindings is not installed; "
-        "type: pip install 'frameshift[rtx]'"
+        "type: pip install 'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone"
     )
 
 
@@ -100,9 +104,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A machine with an H100 and the runtimes listed; what would be loaded is noted in the list."""
     opened: list[Any] = []
 
-    def note(trt: Any, plan: bytes, size: tuple[int, int], precision: str, mode: Mode, rebuild: str) -> Any:
+    def note(
+        trt: Any,
+        plan: bytes,
+        size: tuple[int, int],
+        precision: str,
+        mode: Mode,
+        rebuild: str,
+        frame_size: tuple[int, int] | None,
+    ) -> Any:
         opened.append((trt.__version__, plan, size, precision, mode))
-        return SimpleNamespace()
+        return SimpleNamespace(name="tensorrt", detail="keep")
 
     monkeypatch.setattr(rt.backends.tensorrt, "find_gpu", lambda: NVIDIA)
     monkeypatch.setattr(rt.backends.tensorrt, "TensorRtBackend", note)

@@ -15,11 +15,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "rt" / "cuda" / "fit.cu"
 SOURCE = ROOT / "tests" / "support" / "cuda" / "driver.cpp"
+TWIN = SOURCE.with_name("twin.cpp")
+"""The kernels compiled for the CPU, which the driver runs in the place of the GPU's."""
 BUILD = ROOT / "build" / "cuda"
 DRIVER = BUILD / "libcuda.so.1"
 INSTALL = "python tools/cuda/install_pycuda.py"
 NOT_SUPPORTED = 801
+# Sums and products are rounded one by one, as they are on the GPU (see rt/cuda/nvrtc.py).
+TWIN_OPTIONS = (
+    *("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-Wall", "-Wextra", "-Werror"),
+    f"-I{KERNELS.parent}",
+)
 
 
 def missing() -> str | None:
@@ -39,15 +47,22 @@ def build_driver() -> Path:
     if headers is None:
         sys.exit(f"there is no cuda.h under {BUILD}; type: {INSTALL}")
     with tempfile.TemporaryDirectory() as folder:
-        compiled = Path(folder) / "driver.o"
+        compiled, twin = Path(folder) / "driver.o", Path(folder) / "twin.o"
         options = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", f"-I{headers.parent}"]
         _run("g++", *options, "-c", str(SOURCE), "-o", str(compiled))
+        _run("g++", *TWIN_OPTIONS, "-c", str(TWIN), "-o", str(twin))
         absent = _driver_functions("--undefined-only", _pycuda()) - _driver_functions(
             "--defined-only", compiled
         )
-        compile_library(DRIVER, dict.fromkeys(sorted(absent), NOT_SUPPORTED), [compiled])
+        compile_library(DRIVER, dict.fromkeys(sorted(absent), NOT_SUPPORTED), [compiled, twin])
     _stamp().write_text(_source_sha256(), encoding="utf-8")
     return DRIVER
+
+
+def build_twin(path: Path) -> Path:
+    """Compile the kernels for the CPU into a shared library, and return its path."""
+    _run("g++", *TWIN_OPTIONS, "-shared", str(TWIN), "-o", str(path))
+    return path
 
 
 def compile_library(path: Path, answers: Mapping[str, int], objects: Iterable[Path] = ()) -> None:
@@ -82,7 +97,7 @@ def _stamp() -> Path:
 
 
 def _source_sha256() -> str:
-    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in (SOURCE, TWIN, KERNELS))).hexdigest()
 
 
 def _run(*command: str) -> str:

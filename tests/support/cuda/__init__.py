@@ -17,6 +17,7 @@ _HOLDS = (
     "device memory",
     "pinned memory",
     "graphs",
+    "modules",
     "contexts",
     "contexts of this thread",
 )

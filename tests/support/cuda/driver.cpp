@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,11 +22,14 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #define API extern "C" __attribute__((visibility("default")))
+
+extern "C" int twin_run(const char *name, const unsigned grid[3], const unsigned block[3], const char *arguments);
 
 namespace {
 
@@ -67,6 +71,17 @@ struct Block {
 
 struct Context {};
 
+struct Function {
+    void *module;
+    std::string name;
+};
+
+// Compiled code; what runs in its place is the same source compiled for this machine.
+struct Module {
+    std::string image;
+    std::map<std::string, Function> functions;
+};
+
 using Lock = std::unique_lock<std::mutex>;
 
 std::mutex driver_lock;
@@ -74,7 +89,7 @@ std::condition_variable operation_ran;
 std::set<Stream *> streams;
 std::map<char *, Block> device_memory, pinned_memory;
 std::set<Event *> events;
-std::set<void *> graphs;
+std::set<void *> graphs, modules;
 Context primary;
 long retained = 0;
 thread_local std::vector<Context *> current;
@@ -231,6 +246,8 @@ const char *words(CUresult status) {
         case CUDA_ERROR_INVALID_DEVICE: return "invalid device ordinal";
         case CUDA_ERROR_INVALID_CONTEXT: return "invalid device context";
         case CUDA_ERROR_INVALID_HANDLE: return "invalid resource handle";
+        case CUDA_ERROR_INVALID_IMAGE: return "device kernel image is invalid";
+        case CUDA_ERROR_NOT_FOUND: return "named symbol not found";
         case CUDA_ERROR_ILLEGAL_ADDRESS: return "an illegal memory access was encountered";
         case CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED: return "operation not permitted when stream is capturing";
         case CUDA_ERROR_STREAM_CAPTURE_INVALIDATED: return "operation failed due to a previous error during capture";
@@ -262,6 +279,7 @@ API long stand_in_held(const char *what) {
     if (name == "device memory") return (long)device_memory.size();
     if (name == "pinned memory") return (long)pinned_memory.size();
     if (name == "graphs") return (long)graphs.size();
+    if (name == "modules") return (long)modules.size();
     if (name == "contexts") return retained;
     if (name == "contexts of this thread") return (long)current.size();
     return -1;
@@ -307,6 +325,11 @@ API CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
 API CUresult cuGetErrorString(CUresult status, const char **text) {
     *text = words(status);
     return CUDA_SUCCESS;
+}
+// NVRTC asks for it and goes on without.
+API CUresult cuGetExportTable(const void **table, const CUuuid *) {
+    *table = nullptr;
+    return CUDA_ERROR_NOT_SUPPORTED;
 }
 API CUresult cuGetErrorName(CUresult status, const char **text) { return cuGetErrorString(status, text); }
 
@@ -499,6 +522,59 @@ API CUresult cuEventQuery(CUevent handle) {
     auto stream = event->recorded_on;
     if (!stream->queue.empty() && !stream->running) run_first(stream, held);
     return event->reached >= event->recorded ? fault : CUDA_ERROR_NOT_READY;
+}
+
+// ---- Compiled kernels: cubins, of which the names alone are read; see twin.cpp.
+API CUresult cuModuleLoadDataEx(CUmodule *handle, const void *image, unsigned, CUjit_option *, void **) {
+    NEEDS_CONTEXT;
+    Lock held(driver_lock);
+    NOT_WHILE_CAPTURING;
+    auto head = (const unsigned char *)image;
+    if (memcmp(head, "\x7f" "ELF", 4)) return CUDA_ERROR_INVALID_IMAGE;
+    uint64_t sections;  // of ELF's 64-bit head: where the table of sections begins; it comes last
+    uint16_t entry_bytes, entries;
+    memcpy(&sections, head + 40, 8), memcpy(&entry_bytes, head + 58, 2), memcpy(&entries, head + 60, 2);
+    auto made = new Module{std::string((const char *)image, sections + entry_bytes * entries), {}};
+    modules.insert(made);
+    *handle = (CUmodule)made;
+    return CUDA_SUCCESS;
+}
+API CUresult cuModuleGetFunction(CUfunction *handle, CUmodule from, const char *name) {
+    NEEDS_CONTEXT;
+    Lock held(driver_lock);
+    if (!modules.count(from)) return CUDA_ERROR_INVALID_HANDLE;
+    auto module = (Module *)from;
+    if (module->image.find(std::string(".text.") + name + '\0') == std::string::npos) return CUDA_ERROR_NOT_FOUND;
+    *handle = (CUfunction)&(module->functions[name] = {module, name});
+    return CUDA_SUCCESS;
+}
+// Never freed: queued operations may name it.
+API CUresult cuModuleUnload(CUmodule handle) {
+    NEEDS_CONTEXT;
+    Lock held(driver_lock);
+    return modules.erase(handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+// PyCUDA says it twice: the block's shape comes with every launch.
+API CUresult cuFuncSetBlockShape(CUfunction, int, int, int) { return CUDA_SUCCESS; }
+API CUresult cuLaunchKernel(CUfunction handle, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                            unsigned bz, unsigned, CUstream stream, void **parameters, void **extra) {
+    NEEDS_CONTEXT;
+    Lock held(driver_lock);
+    auto function = (Function *)handle;
+    if (!modules.count(function->module)) return CUDA_ERROR_INVALID_HANDLE;
+    if (parameters || !extra || extra[0] != CU_LAUNCH_PARAM_BUFFER_POINTER ||
+        extra[2] != CU_LAUNCH_PARAM_BUFFER_SIZE)
+        return CUDA_ERROR_NOT_SUPPORTED;  // not as PyCUDA does it
+    if (!gx || !gy || gz != 1 || !bx || !by || bz != 1 || bx * by > 1024) return CUDA_ERROR_INVALID_VALUE;
+    std::string arguments((const char *)extra[1], *(size_t *)extra[3]);
+    return put(stream, {Kind::kernel, [=] {
+        {
+            Lock held(driver_lock);
+            if (!modules.count(function->module)) fault = CUDA_ERROR_ILLEGAL_ADDRESS;
+        }
+        const unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
+        if (!twin_run(function->name.c_str(), grid, block, arguments.data())) fault = CUDA_ERROR_NOT_FOUND;
+    }}, held);
 }
 
 // ---- Kernels are functions of the host; the stand-in for TensorRT puts the network's run here.

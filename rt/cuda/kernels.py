@@ -1,0 +1,88 @@
+"""The kernels of fit.cu: a frame shrunk for the network, and the network's change laid back, on the GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rt.cuda.device import Device
+from rt.cuda.driver import told
+from rt.cuda.nvrtc import compile_source
+
+SOURCE = Path(__file__).with_name("fit.cu")
+BLOCK = (32, 8, 1)
+"""Threads side by side: a warp writes neighbouring pixels of one row."""
+
+
+class FitKernels:
+    """The kernels, compiled for the device's kind of GPU. All calls within `Device.current()`.
+
+    Pictures are addresses on the GPU of uint8[height, width, 3] RGB without gaps; nothing is allocated. What
+    queues a kernel returns why it was refused, None where it was not; see `rt.cuda.slot.Enqueue`.
+    """
+
+    def __init__(self, device: Device) -> None:
+        """Compile and load the kernels.
+
+        Raises:
+            BackendError: NVIDIA's compiler is missing, or the GPU refuses the code.
+        """
+        self._driver = device.driver
+        compiled = compile_source(SOURCE.read_text(encoding="utf-8"), device.gpu.compute_capability)
+        with told(device.driver, "load the kernels that fit frames"):
+            self._module: Any = device.driver.module_from_buffer(compiled.cubin)
+            self._shrink: Any = self._module.get_function("shrink")
+            self._lay_back: Any = self._module.get_function("lay_back")
+
+    def shrink(
+        self, stream: Any, frame: int, size: tuple[int, int], small: int, small_size: tuple[int, int]
+    ) -> str | None:
+        """Queue: the frame of `size` = (height, width), averaged over areas, into `small`."""
+        arguments = (_at(frame), *_whole(size), _at(small), *_whole(small_size))
+        return self._launch(self._shrink, arguments, small_size, stream)
+
+    def lay_back(
+        self,
+        stream: Any,
+        frame: int,
+        size: tuple[int, int],
+        strength: int,
+        small: tuple[int, int],
+        small_size: tuple[int, int],
+        laid: int,
+    ) -> str | None:
+        """Queue: the frame and what the network changed, enlarged, into `laid`.
+
+        `strength` is the address of a float32, `small` are those of the network's picture in and out.
+        """
+        arguments = (_at(frame), *_whole(size), *map(_at, (strength, *small)), *_whole(small_size), _at(laid))
+        return self._launch(self._lay_back, arguments, size, stream)
+
+    def close(self) -> None:
+        """Unload the kernels; nothing queued may need them any more. Works twice."""
+        self._module = self._shrink = self._lay_back = None
+
+    def _launch(
+        self, kernel: Any, arguments: tuple[Any, ...], size: tuple[int, int], stream: Any
+    ) -> str | None:
+        """Queue a kernel with a thread for each of (height, width) pixels."""
+        try:
+            kernel(*arguments, block=BLOCK, grid=grid(size), stream=stream)
+        except self._driver.Error as error:
+            return " ".join(str(error).split())
+        return None
+
+
+def _at(address: int) -> Any:
+    return np.uintp(address)
+
+
+def _whole(size: tuple[int, int]) -> tuple[np.int32, np.int32]:
+    return np.int32(size[0]), np.int32(size[1])
+
+
+def grid(size: tuple[int, int]) -> tuple[int, int]:
+    """Return how many blocks side by side and one above another cover (height, width) pixels."""
+    return -(-size[1] // BLOCK[0]), -(-size[0] // BLOCK[1])

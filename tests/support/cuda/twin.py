@@ -1,0 +1,45 @@
+"""The kernels of rt/cuda/fit.cu compiled for the CPU: what a GPU's would give."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+from rt.cuda.kernels import BLOCK, grid
+
+Rgb = npt.NDArray[np.uint8]
+
+
+class Twin:
+    """The kernels of a library that has `twin_run`."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def shrink(self, frame: Rgb, size: tuple[int, int]) -> Rgb:
+        """Return the frame uint8[H, W, 3] averaged over areas: uint8[*size, 3]."""
+        frame, small = np.ascontiguousarray(frame), np.full((*size, 3), 77, np.uint8)
+        self._run("shrink", size, frame, *frame.shape[:2], small, *size)
+        return small
+
+    def lay_back(self, frame: Rgb, small_in: Rgb, small_out: Rgb, strength: float) -> Rgb:
+        """Return the frame with the change laid over it."""
+        laid, number = np.full_like(frame, 77), np.array([strength], np.float32)
+        size, small_size = frame.shape[:2], small_in.shape[:2]
+        self._run("lay_back", size, frame, *size, number, small_in, small_out, *small_size, laid)
+        return laid
+
+    def _run(self, name: str, size: tuple[int, ...], *given: object) -> None:
+        arguments = b""
+        for argument in given:
+            if isinstance(argument, np.ndarray):
+                assert argument.flags.c_contiguous
+                arguments += b"\0" * (-len(arguments) % 8) + struct.pack("P", argument.ctypes.data)
+            else:
+                arguments += struct.pack("i", argument)
+        three = ctypes.c_uint * 3
+        blocks = three(*grid((size[0], size[1])), 1)
+        assert self._library.twin_run(name.encode(), blocks, three(*BLOCK), arguments)
