@@ -31,6 +31,8 @@ NEEDED = {
 }
 """Packages of the base install and the module each is imported as."""
 FOR_TRAINING = ("torch", "onnxscript", "safetensors", "tensorboard")
+FOR_STUDIO = {"starlette": "studio", "uvicorn": "studio", "websockets": "studio", "aiortc": "webrtc"}
+"""Packages of the page in the browser and the extra that brings each."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ def _packages() -> Iterator[Finding]:
     yield Finding("package", "onnx", None, version_of("onnx") or missing)
     for package in FOR_TRAINING:
         missing = "not installed; only training needs it: pip install 'frameshift[train]'"
+        yield Finding("package", package, None, version_of(package) or missing)
+    for package, extra in FOR_STUDIO.items():
+        missing = f"not installed; only the studio needs it: pip install 'frameshift[{extra}]'"
         yield Finding("package", package, None, version_of(package) or missing)
 
 

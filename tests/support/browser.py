@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 WAIT_MS = 60_000
 CAMERA = ("--use-fake-device-for-media-stream=fps=30", "--use-file-for-fake-video-capture={clip}")
 ALLOWED = "--use-fake-ui-for-media-stream"
+LOOPBACK = ("--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns")
+"""Lets WebRTC reach this very machine, and tell its address."""
 
 
 def chromium_path() -> str:
