@@ -192,6 +192,8 @@ class _Translation(Training):
     """Halving in resnet*: strided (Zhu 2017, 7.2), or without aliasing by a blur (Zhang 2019)."""
     up: Literal["transposed", "nearest"] = "transposed"
     """Doubling in resnet*: transposed (Zhu 2017, 7.2), or without checkerboards (Odena 2016)."""
+    start: Literal["identity", "icnr"] = "identity"
+    """How hg48, pu48 and pu32 start: as the identity, or without a block pattern (ICNR, Aitken 2017)."""
     patch: Literal["pixel", "16", "70", "286"] = "70"
     """Side of the patches the discriminators judge (Isola 2017, 4.4: 70)."""
     discriminator_width: int = 64
@@ -295,6 +297,8 @@ class Distill(Training):
     """The small generator to train."""
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
+    start: Literal["identity", "icnr"] = "identity"
+    """How hg48, pu48 and pu32 start: as the identity, or without a block pattern (ICNR, Aitken 2017)."""
     copy_teacher: bool = False
     """Start as a copy of the teacher, where it is the same network and norm: to learn steadiness (ours)."""
     run: Path = Path("runs/distill")

@@ -19,7 +19,7 @@ from train.checkpoint import CHECKPOINT, read_facts
 from train.data import picture_paths, read_picture, scale_short_side, write_picture
 from train.errors import DataError, ExportError
 from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
-from train.judgement import Material, gather_material, learnt_view, measure_style
+from train.judgement import FidReals, Learned, Material, gather_material, learnt_view, measure_style
 from train.nets import count_parameters
 from train.trained import best_checkpoint, load_generator
 
@@ -53,8 +53,21 @@ class Export:
     """JSON object with `data` (name, origin, terms) and `faults` (sentences) for the card."""
     previews: Path | None = None
     """Folder of redistributable pictures for the style's previews; default: none are written."""
+    fid_weights: Path | None = None
+    """Inception weights of torch-fidelity: FID is measured too; it needs the package torchmetrics."""
+    fid_reals: FidReals = "test"
+    """What FID is measured against: test reals alone (CUT), or train and test reals (GAN Compression).
+
+    Figures of the two protocols must never be compared; the card says which it was."""
+    lpips: bool = False
+    """Measure LPIPS too, against pairs and the teacher; it needs torchmetrics and AlexNet's weights."""
     overwrite: bool = False
     """Replace an existing style folder."""
+
+    @property
+    def learned(self) -> Learned:
+        """Return the metrics asked for that need the user's weights."""
+        return Learned(self.fid_weights, self.fid_reals, self.lpips)
 
 
 def export_style(config: Export, say: Callable[[str], None]) -> Path:
@@ -71,6 +84,7 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     target = config.out or config.run / config.name
     _check_target(config, target)
     notes = read_notes(config.facts)
+    config.learned.check()
     path = best_checkpoint(config.run) if config.checkpoint == "best" else config.run / CHECKPOINT
     net, facts = load_generator(path, config.direction or "AtoB")
     if config.direction is not None and facts["recipe"] != "cyclegan":
@@ -150,14 +164,16 @@ def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     """Write everything a style consists of into `folder`, the card last."""
     config, net = work.config, work.net
     multiple = int(net.multiple)  # type: ignore[arg-type]
-    material: Material = gather_material(work.facts, work.direction, config.data, config.size, multiple)
+    material: Material = gather_material(
+        work.facts, work.direction, config.data, config.size, multiple, config.fid_reals
+    )
     folded, norms = fold_batch_norm(net)
     write_onnx(folded, folder / "model.onnx")
     compared = material.inputs[:PARITY_PICTURES]
     worst = check_parity(net, folder / "model.onnx", compared)
     say(f"ONNX Runtime against PyTorch on {len(compared)} pictures: largest difference {worst} level(s): ok")
     say(f"measuring on {material.counts} {material.measured_on} ...")
-    metrics = measure_style(net, material)
+    metrics = measure_style(net, material, config.learned)
     if config.previews is not None:
         _write_previews(folder, work)
     metrics |= {"measured_on": material.measured_on, "onnx_largest_difference": worst}

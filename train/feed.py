@@ -130,9 +130,10 @@ class PairedFeed:
         wanted: PictureSet,
         held: Mapping[str, Sequence[Rgb]],
         z: int,
+        folder: str,
     ) -> None:
         self.config, self.inputs, self.wanted, self.held, self.z = config, inputs, wanted, held, z
-        self.counts = {"train": len(inputs)}
+        self.counts = {folder: len(inputs)}
         self.order = Order(len(inputs), config.seed, "pairs")
 
     @property
@@ -158,11 +159,11 @@ class NoiseFeed:
         pictures: PictureSet,
         held: Mapping[str, Sequence[Rgb]],
         z: int,
+        counts: Mapping[str, int],
         classes: Sequence[int] = (),
-        counts: Mapping[str, int] | None = None,
     ) -> None:
         self.config, self.pictures, self.held, self.z, self.classes = config, pictures, held, z, classes
-        self.counts = counts or {"train": len(pictures)}
+        self.counts = counts
         self.order = Order(len(pictures), config.seed, "pictures")
 
     @property
@@ -185,9 +186,11 @@ class NoiseFeed:
 class InputFeed:
     """Crops of one set: a teacher is asked what they should become."""
 
-    def __init__(self, config: Training, pictures: PictureSet, held: Mapping[str, Sequence[Rgb]]) -> None:
+    def __init__(
+        self, config: Training, pictures: PictureSet, held: Mapping[str, Sequence[Rgb]], folder: str
+    ) -> None:
         self.config, self.pictures, self.held = config, pictures, held
-        self.counts = {"train": len(pictures)}
+        self.counts = {folder: len(pictures)}
         self.order = Order(len(pictures), config.seed, "inputs")
 
     @property

@@ -74,7 +74,8 @@ def open_inputs(config: Distill, teacher: Mapping[str, Any], multiple: int) -> I
         test = next((data / name for name in _held_names(domain) if (data / name).is_dir()), None)
         shown = pictures if test is None else load_pictures(test, config.load_size, HELD)
     _need(len(pictures), config, folder)
-    return InputFeed(config, pictures, {"A": _squares(shown.pictures[:HELD], config.load_size, multiple)})
+    held = {"A": _squares(shown.pictures[:HELD], config.load_size, multiple)}
+    return InputFeed(config, pictures, held, _name(folder))
 
 
 def makes_inputs(data: Path, teacher: Mapping[str, Any]) -> bool:
@@ -95,7 +96,7 @@ def open_pictures(config: Gan | Dcgan) -> NoiseFeed:
     pictures = load_pictures(folder, config.load_size)
     _need(len(pictures), config, folder)
     held = {"real": _squares(pictures.pictures[:HELD], config.crop_size, 1)}
-    return NoiseFeed(config, pictures, held, config.z)
+    return NoiseFeed(config, pictures, held, config.z, {_name(folder): len(pictures)})
 
 
 def class_names(data: Path) -> list[str]:
@@ -127,7 +128,7 @@ def open_classes(config: Cgan) -> NoiseFeed:
     step = max(1, len(pictures) // HELD)
     held = {"real": _squares(pictures.pictures[::step][:HELD], config.crop_size, 1)}
     counts = {name: len(members) for name, members in zip(names, sets, strict=True)}
-    return NoiseFeed(config, pictures, held, config.z, classes, counts)
+    return NoiseFeed(config, pictures, held, config.z, counts, classes)
 
 
 def open_pairs(config: Pix2Pix, multiple: int) -> PairedFeed:
@@ -147,7 +148,10 @@ def open_pairs(config: Pix2Pix, multiple: int) -> PairedFeed:
         name: _squares(pictures, config.load_size, multiple)
         for name, pictures in zip("AB", shown, strict=True)
     }
-    return PairedFeed(config, PictureSet(inputs), PictureSet(wanted), held, config.z)
+    where = "trainA and trainB"
+    if config.pair != "none" or not (config.data / "trainA").is_dir():
+        where = _name(_pairs_folder(config.data, "train", config.pair))
+    return PairedFeed(config, PictureSet(inputs), PictureSet(wanted), held, config.z, where)
 
 
 def held_split(data: Path) -> str | None:
@@ -167,18 +171,22 @@ def read_pairs(
         DataError: there is no such split, or its pairs do not fit.
     """
     if pair != "none":
-        folder = first_folder(data, split, f"{split}B")
+        folder = _pairs_folder(data, split, pair)
         photos = list(load_pictures(folder, load_size, limit).pictures)
         return [look_at(rgb, cast(View, pair)) for rgb in photos], photos
     if (data / f"{split}A").is_dir():
         pairs = _two_folders(data / f"{split}A", data / f"{split}B", load_size, limit)
     else:
-        folder = first_folder(data, split)
-        pairs = _side_by_side(folder, load_size, limit)
+        pairs = _side_by_side(_pairs_folder(data, split, pair), load_size, limit)
     if not pairs:
         raise DataError(f"no readable pair in {data}: all are damaged")
     halves_A, halves_B = [a for a, _ in pairs], [b for _, b in pairs]
     return (halves_A, halves_B) if direction == "AtoB" else (halves_B, halves_A)
+
+
+def _pairs_folder(data: Path, split: str, pair: str) -> Path:
+    """Return where the photos that inputs are made from lie, or pictures side by side."""
+    return first_folder(data, split) if pair == "none" else first_folder(data, split, f"{split}B")
 
 
 def _two_folders(folder_A: Path, folder_B: Path, load_size: int, limit: int | None) -> list[tuple[Rgb, Rgb]]:
@@ -233,6 +241,10 @@ def _whole_pairs(
 def first_folder(data: Path, *names: str) -> Path:
     """Return the first of DATA's folders of these names that exists, else DATA itself."""
     return next((data / name for name in names if (data / name).is_dir()), data)
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name
 
 
 def _held_names(domain: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from torch import nn
@@ -17,6 +17,7 @@ from train.data import load_pictures
 from train.errors import DataError
 from train.folders import first_folder, held_split, makes_inputs, read_pairs
 from train.graph import crop_to_multiple, translate_pictures
+from train.learned import find_fid, find_lpips, measure_fid, measure_lpips
 from train.metrics import measure_pairs, measure_steadiness, measure_translation, train_domain_classifier
 from train.trained import best_checkpoint, load_generator
 
@@ -25,6 +26,34 @@ CLASSIFIER_PX = 72
 """Short side of the pictures the two-domain classifier learns from."""
 STEADINESS_PICTURES = 12
 """Pictures the warping error is measured on."""
+
+
+FidReals = Literal["test", "train+test"]
+PROTOCOLS: dict[FidReals, str] = {
+    "test": "test reals alone (the protocol of CUT)",
+    "train+test": "train and test reals (the protocol of GAN Compression)",
+}
+"""What FID is measured against; figures of the two protocols must never be compared with each other."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Metrics asked for that need the user's weights."""
+
+    fid_weights: Path | None = None
+    fid_reals: FidReals = "test"
+    lpips: bool = False
+
+    def check(self) -> None:
+        """Refuse at once what cannot be measured later.
+
+        Raises:
+            RunError: packages or weights are missing.
+        """
+        if self.fid_weights is not None:
+            find_fid(self.fid_weights)
+        if self.lpips:
+            find_lpips()
 
 
 @dataclass(frozen=True)
@@ -38,6 +67,8 @@ class Material:
     """What each input should become, of a pair."""
     reals: Sequence[Rgb] = ()
     """Pictures of the target domain."""
+    train_reals: Sequence[Rgb] = ()
+    """Training pictures of the target domain, where they are asked for beside held-back ones."""
     trained: tuple[Sequence[Rgb], Sequence[Rgb]] | None = None
     """Training pictures of source and target domain, for the classifier that tells them apart."""
     teacher: nn.Module | None = None
@@ -50,9 +81,16 @@ class Material:
 
 
 def gather_material(
-    facts: dict[str, Any], direction: str, data: Path | None, size: int, multiple: int
+    facts: dict[str, Any],
+    direction: str,
+    data: Path | None,
+    size: int,
+    multiple: int,
+    fid_reals: FidReals = "test",
 ) -> Material:
     """Read the pictures of a checkpoint's run, or those of `data`, short sides scaled to `size`.
+
+    With `fid_reals` "train+test" the training pictures of the target domain are read too.
 
     Raises:
         DataError: they are missing or damaged, or too few.
@@ -66,7 +104,7 @@ def gather_material(
     if recipe == "pix2pix" or makes_inputs(folder, teacher):
         material = _pairs(folder, teacher["settings"]["pair"], direction, size)
     elif recipe == "cyclegan" or (folder / f"train{direction[-1]}").is_dir():
-        material = _domains(folder, direction, size)
+        material = _domains(folder, direction, size, fid_reals)
     else:
         own = "pictures of --data" if data else "training pictures: none were held back"
         material = _pictures(folder, direction[0], size, own)
@@ -89,7 +127,7 @@ def _pairs(folder: Path, pair: str, direction: str, size: int) -> Material:
     return Material(inputs, told, wanted=wanted)
 
 
-def _domains(folder: Path, direction: str, size: int) -> Material:
+def _domains(folder: Path, direction: str, size: int, fid_reals: FidReals) -> Material:
     source, target = direction[0], direction[-1]
     held_back = all((folder / f"test{domain}").is_dir() for domain in (source, target))
     split = "test" if held_back else "train"
@@ -100,7 +138,10 @@ def _domains(folder: Path, direction: str, size: int) -> Material:
         raise DataError(f"only {len(reals)} pictures of the target domain to measure with: needed are 4")
     learnt = [load_pictures(folder / f"train{domain}", CLASSIFIER_PX).pictures for domain in (source, target)]
     told = HELD_BACK if held_back else "training pictures: there are no testA and testB"
-    return Material(inputs, told, reals=reals, trained=(learnt[0], learnt[1]))
+    further: Sequence[Rgb] = ()
+    if held_back and fid_reals == "train+test":
+        further = load_pictures(folder / f"train{target}", size).pictures
+    return Material(inputs, told, reals=reals, train_reals=further, trained=(learnt[0], learnt[1]))
 
 
 def _pictures(folder: Path, source: str, size: int, own: str) -> Material:
@@ -111,18 +152,21 @@ def _pictures(folder: Path, source: str, size: int, own: str) -> Material:
 
 
 def _cut(material: Material, multiple: int) -> Material:
-    inputs, wanted, reals = (
+    inputs, wanted, reals, train_reals = (
         [crop_to_multiple(rgb, multiple) for rgb in pictures]
-        for pictures in (material.inputs, material.wanted, material.reals)
+        for pictures in (material.inputs, material.wanted, material.reals, material.train_reals)
     )
-    return replace(material, inputs=inputs, wanted=wanted, reals=reals)
+    return replace(material, inputs=inputs, wanted=wanted, reals=reals, train_reals=train_reals)
 
 
-def measure_style(net: nn.Module, material: Material) -> dict[str, Any]:
+def measure_style(net: nn.Module, material: Material, learned: Learned | None = None) -> dict[str, Any]:
     """Measure a generator against pairs, the target domain and its teacher, as far as there are.
 
     `teacher` has the figures of the student's pictures against its teacher's, `teacher_itself` those of the
     teacher's own, measured on the same pictures by the same classifier.
+
+    Raises:
+        RunError, DataError: a metric asked for cannot be measured.
     """
     inputs = material.inputs
     classifier = None if material.trained is None else train_domain_classifier(*material.trained)
@@ -137,6 +181,8 @@ def measure_style(net: nn.Module, material: Material) -> dict[str, Any]:
         taught = translate_pictures(material.teacher, inputs)
         metrics["teacher"] = measure_pairs(inputs, translated, taught)
         metrics["teacher_itself"] = _measure(material.teacher, material, taught, classifier)
+    if learned is not None:
+        metrics |= _measure_learned(material, translated, learned)
     return metrics
 
 
@@ -150,6 +196,40 @@ def _measure(
     if classifier is not None:
         metrics |= measure_translation(material.inputs, translated, material.reals, classifier)
     return metrics
+
+
+def _measure_learned(material: Material, translated: list[Rgb], learned: Learned) -> dict[str, Any]:
+    inputs, metrics = material.inputs, dict[str, Any]()
+    if learned.fid_weights is not None:
+        metrics |= _measure_fid(material, translated, learned.fid_weights, learned.fid_reals)
+    if learned.lpips:
+        if not material.wanted and material.teacher is None:
+            raise DataError("--lpips: there are neither pairs nor a teacher to compare with; leave it out")
+        if material.wanted:
+            found = measure_lpips(inputs, translated, material.wanted)
+            metrics["lpips"] = {**found["lpips"], "protocol": f"AlexNet, {len(inputs)} pairs"}
+        if material.teacher is not None:
+            found = measure_lpips(inputs, translated, translate_pictures(material.teacher, inputs))
+            told = f"AlexNet, against the teacher's pictures of {len(inputs)} inputs"
+            metrics["lpips_teacher"] = {**found["lpips"], "protocol": told}
+    return metrics
+
+
+def _measure_fid(
+    material: Material, translated: list[Rgb], weights: Path, fid_reals: FidReals
+) -> dict[str, Any]:
+    held = list(material.reals or material.wanted)
+    if not held:
+        raise DataError("--fid-weights: there are no pictures of the target domain; leave it out")
+    protocol = PROTOCOLS[fid_reals]
+    if not material.measured_on.startswith(HELD_BACK):
+        protocol = "training reals (no paper's protocol: nothing was held back)"
+    elif fid_reals == "train+test" and not material.train_reals:
+        raise DataError("--fid-reals train+test: needed are trainA, trainB, testA and testB; give test")
+    reals = [*held, *material.train_reals]
+    found = measure_fid(material.inputs, translated, reals, weights)
+    told = f"{len(translated)} fakes against {len(reals)} {protocol}"
+    return {"fid": {**found["fid"], "protocol": told}}
 
 
 def _with_teacher(material: Material, settings: dict[str, Any]) -> Material:

@@ -42,11 +42,7 @@ def measure_fid(inputs: Pictures, translated: Pictures, reals: Pictures, weights
     """
     if len(reals) < 4 or len(translated) < 2:
         raise DataError(f"FID of {len(translated)} translations and {len(reals)} reals: needed are 2 and 4")
-    module = _torchmetrics("fid", "torchmetrics torch-fidelity")
-    if not weights.is_file():
-        raise RunError(f"no Inception weights {weights}: fetch {INCEPTION} once and give its path")
-    _check_weights(weights)
-    metric = module.FrechetInceptionDistance(2048, feature_extractor_weights_path=str(weights))
+    metric = find_fid(weights).FrechetInceptionDistance(2048, feature_extractor_weights_path=str(weights))
     metric.set_dtype(torch.float64)
     pairs = ((translated, reals), (reals[0::2], reals[1::2]), (inputs, reals))
     return rounded({"fid": Measured(*(_fid(metric, found, wanted) for found, wanted in pairs))})
@@ -65,13 +61,35 @@ def measure_lpips(inputs: Pictures, translated: Pictures, wanted: Pictures) -> d
         raise DataError(
             f"LPIPS of {len(translated)} translations and {len(wanted)} wanted pictures: no pairs"
         )
+    metric = find_lpips().LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
+    means = (_lpips(metric, found, wanted) for found in (translated, wanted, inputs))
+    return rounded({"lpips": Measured(*means)})
+
+
+def find_fid(weights: Path) -> ModuleType:
+    """Return the module of torchmetrics that computes FID with these weights.
+
+    Raises:
+        RunError: torchmetrics or the weights are missing.
+    """
+    module = _torchmetrics("fid", "torchmetrics torch-fidelity")
+    if not weights.is_file():
+        raise RunError(f"no Inception weights {weights}: fetch {INCEPTION} once and give its path")
+    _check_weights(weights)
+    return module
+
+
+def find_lpips() -> ModuleType:
+    """Return the module of torchmetrics that computes LPIPS, its weights in their place.
+
+    Raises:
+        RunError: torchmetrics, torchvision or the weights are missing.
+    """
     module = _torchmetrics("lpip", "torchmetrics torchvision")
     weights = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET.rpartition("/")[2]
     if not weights.is_file():
         raise RunError(f"no AlexNet weights {weights}: fetch {ALEXNET} once and put it there")
-    metric = module.LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
-    means = (_lpips(metric, found, wanted) for found in (translated, wanted, inputs))
-    return rounded({"lpips": Measured(*means)})
+    return module
 
 
 def _torchmetrics(name: str, packages: str) -> ModuleType:

@@ -41,7 +41,7 @@ def best_checkpoint(run: Path) -> Path:
 
 def generator_from(settings: dict[str, Any]) -> nn.Module:
     """Return the untrained generator of a translating run's settings, noise beside the picture left in."""
-    options = ("width", "dropout", "down", "up")
+    options = ("width", "dropout", "down", "up", "start")
     name = settings.get("student") or settings["generator"]
     given = {option: settings[option] for option in options if settings.get(option) is not None}
     if settings.get("generator_width") is not None:

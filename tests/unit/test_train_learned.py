@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,12 @@ import torch
 from torch import Tensor
 
 from rt.frame import Rgb
+from tests.support.pictures import make_domains
+from tests.support.training import tiny, train_tiny
+from train.config import CycleGan
 from train.errors import DataError, RunError
+from train.export import Export, export_style
+from train.judgement import HELD_BACK, PROTOCOLS, Learned, Material, measure_style
 from train.learned import measure_fid, measure_lpips
 
 
@@ -108,3 +114,63 @@ def test_what_is_missing_is_named_with_what_to_type(
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # as if not installed
     with pytest.raises(RunError, match="needs torch_fidelity: type pip install torchmetrics torch-fidelity"):
         measure_fid(reals, reals, reals, tmp_path)
+
+
+@pytest.fixture
+def weights(torchmetrics: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files in the places of the weights, and the folder where the stand-ins look for them."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth").touch()
+    torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "inception.pth")
+    return tmp_path / "inception.pth"
+
+
+class Brighter(torch.nn.Module):
+    """Adds ten levels."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return picture + 10 / 127.5
+
+
+def test_a_card_names_the_protocol_of_its_fid(weights: Path) -> None:
+    held = Material(flat(20, 20), HELD_BACK, reals=flat(30, 40, 30, 40))
+    both = replace(held, train_reals=flat(50, 50, 50, 50))
+    for material, fid_reals, found in (
+        (held, "test", {"translated": 25.0, "floor": 100.0, "ceiling": 225.0}),
+        (both, "train+test", {"translated": 156.25, "floor": 25.0, "ceiling": 506.25}),
+    ):
+        measured = measure_style(Brighter(), material, Learned(weights, fid_reals))  # type: ignore[arg-type]
+        protocol = measured["fid"].pop("protocol")
+        assert measured["fid"] == found
+        count = len(material.reals) + len(material.train_reals)
+        assert protocol == f"2 fakes against {count} {PROTOCOLS[fid_reals]}"  # type: ignore[index]
+    measured = measure_style(Brighter(), replace(held, measured_on="training pictures"), Learned(weights))
+    assert "no paper's protocol: nothing was held back" in measured["fid"]["protocol"]
+    with pytest.raises(
+        DataError, match=r"--fid-reals train\+test: needed are trainA, trainB, testA and testB"
+    ):
+        measure_style(Brighter(), held, Learned(weights, "train+test"))
+    with pytest.raises(DataError, match="--fid-weights: there are no pictures of the target domain"):
+        measure_style(Brighter(), Material(flat(1), HELD_BACK), Learned(weights))
+
+
+def test_lpips_is_measured_against_pairs_and_the_teacher(weights: Path) -> None:
+    material = Material(flat(0, 51), HELD_BACK, wanted=flat(10, 61), teacher=torch.nn.Identity())
+    measured = measure_style(Brighter(), material, Learned(lpips=True))
+    assert measured["lpips"]["translated"] == 0.0
+    assert measured["lpips"]["protocol"] == "AlexNet, 2 pairs"
+    assert measured["lpips_teacher"]["translated"] == round(10 / 255, 4)
+    with pytest.raises(DataError, match="--lpips: there are neither pairs nor a teacher"):
+        measure_style(Brighter(), Material(flat(1), HELD_BACK), Learned(lpips=True))
+
+
+def test_what_a_metric_lacks_is_said_before_anything_is_exported(torchmetrics: None, tmp_path: Path) -> None:
+    make_domains(tmp_path / "data", size=(36, 40))
+    config = tiny(CycleGan, tmp_path / "data", tmp_path / "run", steps=1)
+    train_tiny(config)
+    said: list[str] = []
+    with pytest.raises(RunError, match="no Inception weights nowhere"):
+        export_style(Export(run=config.run, name="x", size=32, fid_weights=Path("nowhere")), said.append)
+    assert said == []
+    assert not (config.run / "x").exists()

@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_later_leaves_the_last_good_checkpoint(
 def test_settings_younger_than_a_run_count_as_their_defaults(tmp_path: Path) -> None:
     config = CycleGan(data=tmp_path, run=tmp_path, steps=1)
     recorded = settings_json(config)
-    for name in ("device", "equivariance_weight", "patch", "augment", "generator_width"):
+    for name in ("device", "start", "equivariance_weight", "patch", "augment", "generator_width"):
         del recorded[name]
     check_same_settings(config, recorded)
     with pytest.raises(RunError, match=r"--patch is \"16\", the run was started with \"70\""):

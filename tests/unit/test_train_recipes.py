@@ -202,3 +202,50 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(RunError, match="--device cuda: PyTorch finds no CUDA device"):
         open_world("cuda")
     assert open_world("auto") == World(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("generator", ["hg48", "pu48", "pu32"])
+def test_small_generators_start_as_the_identity_or_without_a_block_pattern(
+    folders: dict[str, Path], tmp_path: Path, generator: str
+) -> None:
+    picture = 2 * torch.rand(1, 3, 32, 32, generator=seeded("start")) - 1
+    for start in ("identity", "icnr"):
+        config = tiny(CycleGan, folders["domains"], tmp_path, generator=generator, start=start)
+        change = make_recipe(config, CPU).nets["G_A"](picture) - picture
+        assert (change.abs().max().item() == 0.0) is (start == "identity")
+    # Before the blur every 4 x 4 block of the change has one value.
+    head = make_recipe(config, CPU).nets["G_A"].head
+    last = head[-2].weight.reshape(3, 16, -1)  # type: ignore[index,union-attr]
+    assert torch.equal(last, last[:, :1].expand_as(last))
+
+
+def test_a_start_a_network_does_not_have_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    config = tiny(CycleGan, folders["domains"], tmp_path, generator="resnet6", start="icnr")
+    with pytest.raises(RunError, match="generator resnet6 has no option start icnr: leave it out"):
+        make_recipe(config, CPU)
+
+
+def test_validation_tells_how_steady_a_translation_is(
+    folders: dict[str, Path], teacher: Path, tmp_path: Path
+) -> None:
+    config = tiny(CycleGan, folders["domains"], tmp_path)
+    found = make_recipe(config, CPU).validate()
+    assert found is not None
+    # Fresh hg48 is the identity: it moves with its input, up to the noise.
+    for way in ("AtoB", "BtoA"):
+        measured = found[f"warping_{way}"]
+        assert measured["translated"] == measured["floor"] < measured["ceiling"]
+    student = make_recipe(tiny(Distill, folders["domains"], tmp_path, teacher=teacher), CPU).validate()
+    assert student is not None
+    assert student["warping"].keys() == {"translated", "floor", "ceiling"}
+
+
+def test_pictures_are_counted_under_the_name_of_their_folder(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    for kind, folder, counts in (
+        (Gan, "disc", {"disc": 6}),
+        (Pix2Pix, "pairs", {"train": 6}),
+        (CycleGan, "domains", {"trainA": 6, "trainB": 6}),
+    ):
+        assert make_recipe(tiny(kind, folders[folder], tmp_path), CPU).feed.counts == counts

@@ -21,6 +21,7 @@ from train.data import to_rgb, to_tensor
 from train.device import World
 from train.errors import RunError
 from train.feed import Batch, Feed
+from train.metrics import measure_steadiness
 from train.pool import Pool
 
 Losses = dict[str, Tensor]
@@ -201,6 +202,14 @@ class Base:
         training = net.training
         net.eval()
         found = [to_rgb(net(self.tensors([rgb]))[0]) for rgb in pictures]
+        net.train(training)
+        return found
+
+    def steadiness(self, net: nn.Module, pictures: Sequence[Rgb]) -> dict[str, Any]:
+        """Return the warping error of a network in its inference mode, as `warping`, on a few pictures."""
+        training = net.training
+        net.eval()
+        found = measure_steadiness(lambda x: net(x.to(self.device)).cpu(), pictures[:SHOWN])
         net.train(training)
         return found
 

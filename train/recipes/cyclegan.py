@@ -160,7 +160,7 @@ class CycleGanRecipe(Base):
         return stack_rows(rows)
 
     def validate(self) -> dict[str, Any] | None:
-        """Return the sliced Wasserstein distance of both directions, their mean as `swd`."""
+        """Return the sliced Wasserstein distance both ways, their mean as `swd`, and the steadiness."""
         if not self.floors:
             return None
         metrics = {}
@@ -171,6 +171,9 @@ class CycleGanRecipe(Base):
             metrics[f"swd_{source}to{target}"] = found
         both = list(metrics.values())
         metrics["swd"] = {key: sum(found[key] for found in both) / 2 for key in both[0]}
+        for source, target, net in (("A", "B", self.to_B), ("B", "A", self.to_A)):
+            steadiness = self.steadiness(net, self.feed.held[source])
+            metrics[f"warping_{source}to{target}"] = steadiness["warping"]
         return metrics
 
     @cached_property

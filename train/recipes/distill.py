@@ -137,6 +137,9 @@ class DistillRecipe(Base):
         )
 
     def validate(self) -> dict[str, Any]:
-        """Return L1, PSNR, SSIM and MS-SSIM against the teacher; the ceiling is the input taken as it is."""
+        """Return L1, PSNR, SSIM, MS-SSIM against the teacher (ceiling: the input as it is), steadiness."""
         real_A = list(self.feed.held["A"])
-        return measure_pairs(real_A, self.translate(self.to_B, real_A), self.translate(self.teacher, real_A))
+        measured = measure_pairs(
+            real_A, self.translate(self.to_B, real_A), self.translate(self.teacher, real_A)
+        )
+        return measured | self.steadiness(self.to_B, real_A)
