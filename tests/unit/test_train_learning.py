@@ -136,7 +136,7 @@ def share_read_off(read_shapes: nn.Module, checkpoint: Path) -> list[float]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"width": 128, "steps": 1600}, {"networks": "dcgan", "width": 16, "steps": 400}],
+    [{"width": 128, "steps": 1500}, {"networks": "dcgan", "width": 16, "steps": 400}],
     ids=["mlp", "dcgan"],
 )
 def test_the_asked_class_is_read_off_what_cgan_draws(
