@@ -3,8 +3,8 @@
     python -m tools.gallery.look STYLE CLIP... [--out DIR]
 
 Of every clip, in DIR: three frames over its length, at full size, before and at strength 1 and 0.5; and eight
-consecutive frames, the part that changes most, enlarged: flicker shows as differences between them, block
-patterns as grids within them.
+consecutive frames, a part with much change and detail, enlarged: flicker shows as differences between them,
+block patterns as grids within them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def versions(viewer: Viewer, rgb: Rgb) -> dict[str, Rgb]:
 
 
 def consecutive(viewer: Viewer, frames: list[Rgb]) -> Rgb:
-    """Return the part that changes most of each frame, enlarged, four in a row."""
+    """Return a part of each frame with much change and detail, enlarged, four in a row."""
     after = [viewer.translate(rgb) for rgb in frames]
     top, left = most_changed(frames[0], after[0])
     parts = [rgb[top : top + PART_PX, left : left + PART_PX] for rgb in after]
@@ -92,11 +92,15 @@ def consecutive(viewer: Viewer, frames: list[Rgb]) -> Rgb:
 
 
 def most_changed(before: Rgb, after: Rgb) -> tuple[int, int]:
-    """Return (top, left) of the square that changes most."""
+    """Return (top, left) of the square with most change and detail: in a plain sky nothing can be seen."""
     change = cv2.absdiff(before, after).mean(axis=2)
+    detail = np.abs(cv2.Laplacian(cv2.cvtColor(before, cv2.COLOR_RGB2GRAY), cv2.CV_32F))
     height, width = (min(PART_PX, side) for side in change.shape)
-    sums = cv2.blur(change, (width, height), anchor=(0, 0), borderType=cv2.BORDER_REFLECT)
-    inside = sums[: change.shape[0] - height + 1, : change.shape[1] - width + 1]
+    change, detail = (
+        cv2.blur(values, (width, height), anchor=(0, 0), borderType=cv2.BORDER_REFLECT)
+        for values in (change, detail)
+    )
+    inside = (change * detail)[: before.shape[0] - height + 1, : before.shape[1] - width + 1]
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return int(top), int(left)
 
