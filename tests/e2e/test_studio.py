@@ -512,6 +512,27 @@ def test_a_backend_that_cannot_be_had_is_said_before_anybody_comes(styles: Path)
         pass
 
 
+def test_what_it_means_to_listen_everywhere_is_said_and_the_token_is_needed(
+    styles: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(style="drawn", host="0") as studio:  # another way to write 0.0.0.0
+        said = caplog.text
+        assert httpx.get(studio.base).status_code == 401
+        assert handshake(studio) == 101
+        assert handshake(studio, Host=f"evil.example:{studio.port}") == 403
+    assert "every machine that reaches this one can ask for the page" in said
+    assert "browsers give their camera to https:// and localhost alone" in said
+
+
+def test_a_folder_of_pictures_is_shown_over_and_over(styles: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(FRAME))
+    with running(style="negative", source=str(tmp_path)) as studio, Page(studio) as page:
+        for _ in range(5):
+            page.send(b"")
+            assert picture(page.picture()[1]).shape == FRAME.shape
+
+
 def test_a_port_that_is_taken_is_said(styles: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -542,6 +563,10 @@ def test_the_command_serves_until_ctrl_c_and_keeps_its_token(styles: Path, own_s
             _, said = process.communicate(timeout=60)
             assert process.returncode == 130
             assert "Traceback" not in said
+            assert max(tokens) not in said
+            assert said.startswith(
+                "style drawn: "
+            )  # backend, device, precision, size and why, before anybody comes
     assert len(tokens) == 1
     assert len(tokens.pop()) == 43
 
