@@ -18,6 +18,7 @@ from torch import Tensor
 from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
 from train.errors import DataError
+from train.store import PictureStore
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 log = logging.getLogger(__name__)
@@ -148,11 +149,19 @@ def load_pictures(folder: Path, load_size: int, limit: int | None = None) -> Pic
 
 
 def read_pictures(paths: Iterable[Path], load_size: int) -> list[Rgb | None]:
-    """Decode pictures on all cores, short sides scaled to `load_size`; None in the place of damaged ones."""
+    """Decode pictures on all cores, short sides scaled to `load_size`; None in the place of damaged ones.
+
+    What memory has no room for is kept in a file; see `PictureStore`.
+
+    Raises:
+        DataError: the disk has no room either.
+    """
+
+    store = PictureStore()
 
     def read(path: Path) -> Rgb | None:
         rgb = read_picture(path)
-        return None if rgb is None else scale_short_side(rgb, load_size)
+        return None if rgb is None else store.keep(scale_short_side(rgb, load_size))
 
     with ThreadPoolExecutor(cpu_threads()) as threads:
         return list(threads.map(read, paths))

@@ -23,6 +23,7 @@ from train.data import (
 )
 from train.errors import DataError
 from train.feed import InputFeed, NoiseFeed, PairedFeed, UnpairedFeed
+from train.store import PictureStore
 
 HELD = 64
 """Most pictures of a kind that are held ready for sheets and validation."""
@@ -204,7 +205,7 @@ def _two_folders(folder_A: Path, folder_B: Path, load_size: int, limit: int | No
 
 
 def _side_by_side(folder: Path, load_size: int, limit: int | None) -> list[tuple[Rgb, Rgb]]:
-    paths = picture_paths(folder)[:limit]
+    paths, store = picture_paths(folder)[:limit], PictureStore()
     halves_A: list[Rgb | None] = []
     halves_B: list[Rgb | None] = []
     for path in paths:
@@ -215,8 +216,8 @@ def _side_by_side(folder: Path, load_size: int, limit: int | None) -> list[tuple
                 "for photos alone use --pair gray or --pair edges"
             )
         middle = 0 if rgb is None else rgb.shape[1] // 2
-        halves_A.append(None if rgb is None else scale_short_side(rgb[:, :middle], load_size))
-        halves_B.append(None if rgb is None else scale_short_side(rgb[:, middle:], load_size))
+        halves_A.append(None if rgb is None else store.keep(scale_short_side(rgb[:, :middle], load_size)))
+        halves_B.append(None if rgb is None else store.keep(scale_short_side(rgb[:, middle:], load_size)))
     return _whole_pairs(folder, paths, halves_A, halves_B)
 
 

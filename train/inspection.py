@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -90,7 +90,7 @@ def inspect_data(config: Check, show: Callable[[int, int], None] = lambda done, 
     """
     groups = read_groups(config.data, show)
     faults, doubled = _exact(groups)
-    faults = [*_damaged(groups), *faults, *_wrong_pairs(groups, config.pairs)]
+    faults = [*_empty(groups), *_damaged(groups), *faults, *_wrong_pairs(groups, config.pairs)]
     notes = [*_missing(groups), *doubled, *_near(groups)]
     lines = [_table(groups), *(f"fault: {fault}" for fault in faults), *(f"note: {note}" for note in notes)]
     lines.append("no faults" if not faults else f"{len(faults)} fault(s)")
@@ -107,7 +107,7 @@ def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
         raise DataError(f"no folder {data}")
     folders = [data, *sorted(p for p in [*data.glob("*"), *data.glob("*/*")] if p.is_dir())]
     found = {folder: _files(folder) for folder in folders}
-    found = {folder: paths for folder, paths in found.items() if paths or _names_split(data, folder)}
+    found = {folder: paths for folder, paths in found.items() if paths or _should_hold(data, folder, found)}
     total = sum(map(len, found.values()))
     if total == 0:
         raise DataError(f"no picture in {data}: needed is one of {', '.join(SUFFIXES)}")
@@ -130,9 +130,16 @@ def _files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def _names_split(data: Path, folder: Path) -> bool:
-    """Tell whether a folder without pictures is named like one that should hold some."""
-    return folder.parent == data and re.fullmatch(r"(train|val|test)[AB]", folder.name) is not None
+def _should_hold(data: Path, folder: Path, found: Mapping[Path, Sequence[Path]]) -> bool:
+    """Tell whether a folder without pictures is a domain or a class that should hold some.
+
+    A class is one whose neighbours hold pictures, while it has no folders itself.
+    """
+    if folder.parent == data and re.fullmatch(r"(train|val|test)[AB]", folder.name):
+        return True
+    if folder == data or folder.name.startswith(".") or any(path.is_dir() for path in folder.iterdir()):
+        return False
+    return any(paths for other, paths in found.items() if other != data and other.parent == folder.parent)
 
 
 def _place(data: Path, folder: Path) -> tuple[str, str, str]:
@@ -176,6 +183,11 @@ def _mode(path: Path, rgb: Rgb) -> str:
 
 Finding = tuple[list[str], list[str]]
 """Faults and notes."""
+
+
+def _empty(groups: Sequence[Group]) -> list[str]:
+    empty = [group for group in groups if not group.pictures and not group.damaged]
+    return [f"{group.name}: no picture" for group in empty]
 
 
 def _damaged(groups: Sequence[Group]) -> list[str]:

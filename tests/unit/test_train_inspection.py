@@ -10,6 +10,7 @@ import pytest
 
 from rt.frame import Rgb
 from tests.support.pictures import COLOURS, draw_picture, make_domains
+from tests.support.training import make_classes
 from train.data import write_picture
 from train.errors import DataError
 from train.fingerprint import are_near, find_near, take_fingerprint
@@ -194,3 +195,14 @@ def test_fingerprints_tell_a_reencoded_picture_from_another_and_from_a_flat_one(
     many = [take_fingerprint(np.full((8, 8, 3), number % 250, np.uint8)) for number in range(1100)]
     assert len(find_near(many)) > 850  # more than one block
     assert find_near([]) == []
+
+
+def test_a_class_or_a_domain_without_pictures_is_a_fault(tmp_path: Path) -> None:
+    make_classes(tmp_path / "shapes", 2, side=40)
+    (tmp_path / "shapes" / "star").mkdir()
+    found = inspect_data(Check(data=tmp_path / "shapes"))
+    assert "star: no picture" in found.faults
+    domains = make_domains(tmp_path / "domains", count=2, size=(40, 44))
+    for path in (domains / "trainB").iterdir():
+        path.unlink()
+    assert "trainB: no picture" in inspect_data(Check(data=domains)).faults

@@ -1,0 +1,43 @@
+"""Sets of pictures larger than memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train import store
+from train.errors import DataError
+from train.store import PictureStore, free_memory_bytes
+
+
+def test_what_memory_has_no_room_for_is_mapped_from_a_file_that_has_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "PIECE_BYTES", 1000)
+    pictures = [np.full((10, 10, 3), level, np.uint8) for level in range(8)]  # 300 bytes each
+    kept_in = PictureStore(room_bytes=700, folder=tmp_path / "cache")
+    with caplog.at_level(logging.WARNING):
+        kept = [kept_in.keep(rgb) for rgb in pictures]
+    assert [one is other for one, other in zip(kept, pictures, strict=True)] == [True] * 2 + [False] * 6
+    for one, other in zip(kept, pictures, strict=True):
+        assert np.array_equal(one, other)
+    assert list((tmp_path / "cache").iterdir()) == []  # nothing that a killed run would leave
+    said = f"more pictures than memory has room for: the others are kept in {tmp_path / 'cache'}"
+    assert caplog.messages == [said]  # once, though three files were needed
+
+
+def test_where_the_disk_is_full_too_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DataError, match=r"has none either \(No space left on device\): give a smaller"):
+        PictureStore(room_bytes=0, folder=tmp_path).keep(np.zeros((4, 4, 3), np.uint8))
+
+
+def test_free_memory_is_a_number_of_bytes() -> None:
+    assert 2**20 < free_memory_bytes() < 2**62
