@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ from tests.support.browser import (
 from tests.support.onnx_styles import make_style, save_negative
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, Page, Playwright, WebSocketRoute
 
 HEIGHT, WIDTH = 240, 320
 CLOSE = 6.0
@@ -233,14 +234,14 @@ def test_the_keys_of_the_window_work(page: Page, styles: Path, seen: Rgb) -> Non
     assert (page.get_attribute("#compare", "aria-pressed"), page.is_visible("#split")) == ("false", False)
     for _ in range(5):
         page.keyboard.press("-")
-    assert page.inner_text("#toast") == "strength 50 %"
+    assert page.text_content("#toast") == "strength 50 %"
     wait_until_shown(page, translated(styles / "negative", seen, 0.5), CLOSE)
     assert page.input_value("#strength") == "0.5"
     for _ in range(7):
         page.keyboard.press("+")
     assert page.inner_text("#strength-out") == "100 %"
     page.keyboard.press("9")
-    assert page.inner_text("#toast") == "there is no style 9: 3 can be chosen"
+    assert page.text_content("#toast") == "there is no style 9: 3 can be chosen"
     page.keyboard.press("f")
     wait_until(page, "document.fullscreenElement?.id === 'viewer'")
     page.keyboard.press("f")
@@ -283,14 +284,16 @@ def test_bitmaps_and_addresses_are_given_back(fresh: Page, server: Studio) -> No
     assert fresh.evaluate("open_bitmaps.now") <= 5  # shown, on its way, being decoded
 
 
-@pytest.mark.parametrize("width", [360, 800, 1400])
-def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    if width < 400:
-        box = page.locator("#snapshot").bounding_box()
-        assert box is not None
-        assert box["y"] + box["height"] < 740
+def test_everything_has_its_room_on_screens_of_any_width(page: Page) -> None:
+    for width in (360, 800, 1021, 1180, 1400):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        bar, viewer = (page.locator(name).bounding_box() for name in (".bar", "#viewer"))
+        assert bar is not None
+        assert viewer is not None
+        assert viewer["x"] <= bar["x"], width
+        assert bar["x"] + bar["width"] <= viewer["x"] + viewer["width"], width
+        assert bar["y"] + bar["height"] <= 740, width
 
 
 def test_a_camera_that_is_refused_is_said(
@@ -356,6 +359,34 @@ def test_a_camera_that_is_unplugged_is_said_and_opened_again(fresh: Page, server
     wait_for_picture(fresh)
 
 
+def test_a_model_slower_than_the_camera_is_said(fresh: Page, server: Studio) -> None:
+    def between(page_side: WebSocketRoute) -> None:
+        """Let every second picture go lost, and make the network say that it takes 90 ms."""
+        server_side = page_side.connect_to_server()
+        pictures = 0
+
+        def answer(message: str | bytes) -> None:
+            nonlocal pictures
+            if isinstance(message, bytes):
+                pictures += 1
+                if pictures % 2 == 0:
+                    return
+            elif (said := json.loads(message))["type"] == "status":
+                message = json.dumps({**said, "translate_ms": 90})
+            page_side.send(message)
+
+        server_side.on_message(answer)
+
+    fresh.route_web_socket("**/ws", between)
+    visit(fresh, server)
+    wait_for_picture(fresh)
+    wait_until(fresh, "document.getElementById('pill').textContent === 'slower than the camera'")
+    assert fresh.inner_text("#hint") == (
+        "The network takes 90 ms a frame, longer than the camera's 33 ms. A smaller network size is quicker."
+    )
+    assert int(fresh.inner_text("#dropped")) > 0
+
+
 def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
     fresh: Page, browser: Browser, styles: Path, tmp_path: Path, seen: Rgb
 ) -> None:
@@ -371,7 +402,7 @@ def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
         assert fresh.inner_text("#pill") == "server away"
         server.start()
         wait_for_picture(fresh)  # the notice goes with the first picture
-        assert fresh.inner_text("#pill") == "live"
+        assert fresh.inner_text("#pill") in ("live", "slower than the camera")
         # The knobs stand as before.
         wait_until_shown(fresh, translated(styles / "negative", seen, 0.5), CLOSE)
         for other in unharmed(browser):
