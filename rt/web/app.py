@@ -27,15 +27,18 @@ MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 
 
 def make_app(studio: Studio, guard: Guard, camera: Camera | None = None, webrtc: bool = False) -> Starlette:
-    """Return the application for a studio; with `camera` every page sees the server's source."""
-    pages = _Pages(studio, guard)
+    """Return the application for a studio; with `camera` every page sees the server's source.
+
+    Its `state.farewell` is awaited before the server ends.
+    """
+    pages, talk = _Pages(studio, guard), Talk(studio, guard, camera, webrtc)
     api = Api(studio, guard)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", pages.page),
             Route("/static/{name}", pages.static),
             Route("/previews/{style}", pages.preview),
-            WebSocketRoute("/ws", Talk(studio, guard, camera, webrtc).talk),
+            WebSocketRoute("/ws", talk.talk),
             Route("/api/translate", api.translate, methods=["POST"]),
             Route("/api/styles", api.styles),
             Route("/api/health", api.health),
@@ -44,6 +47,8 @@ def make_app(studio: Studio, guard: Guard, camera: Camera | None = None, webrtc:
         middleware=[Middleware(_Gate, guard=guard)],
         exception_handlers={HTTPException: _fault},
     )
+    app.state.farewell = talk.farewell
+    return app
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -31,6 +31,8 @@ MESSAGES_PER_S = 120
 """Most messages a second of one visitor, over two seconds."""
 SIZES_PX = (96, 128, 160, 192, 224, 256, 320, 384, 512)
 """Short sides of the network's picture that a page can ask for."""
+GOES = 1001
+"""Close code of RFC 6455: the server ends."""
 FULL = 4003
 """Close code: as many visitors as the server takes are there."""
 BROKE_RULES = 1008

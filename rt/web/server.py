@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -156,7 +156,8 @@ def _family(host: str) -> socket.AddressFamily:
 def _bind(host: str, port: int) -> Iterator[socket.socket]:
     with socket.socket(_family(host), socket.SOCK_STREAM) as bound:
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform != "win32":  # there it would let two servers share a port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((host, port))
             if sys.platform == "linux":
                 # Else a page that vanished, or reads nothing, would hold its socket for a quarter of an hour.
@@ -190,7 +191,7 @@ def _serve(app: Starlette, bound: socket.socket, stop: Stop) -> None:
         timeout_graceful_shutdown=CLOSING_S,
         lifespan="off",
     )
-    server = _Server(config)
+    server = _Server(config, app.state.farewell)
 
     def watch() -> None:
         stop.wait()
@@ -208,6 +209,15 @@ def _serve(app: Starlette, bound: socket.socket, stop: Stop) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the command line's tell `Stop`."""
 
+    def __init__(self, config: uvicorn.Config, farewell: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._farewell = farewell
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, with a word to every page."""
+        await self._farewell()
+        await super().shutdown(sockets)

@@ -17,6 +17,7 @@ from rt.web.listing import describe_styles
 from rt.web.protocol import (
     BROKE_RULES,
     FULL,
+    GOES,
     MESSAGE_BYTES,
     MESSAGES_PER_S,
     PIXELS,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SEND_S = 10.0
 """Seconds that a page may take to receive a message before it counts as gone."""
 STATUS_S = 1.0
+FAREWELL_S = 1.0
 
 
 class Talk:
@@ -42,6 +44,7 @@ class Talk:
     def __init__(self, studio: Studio, guard: Guard, camera: Camera | None, webrtc: bool) -> None:
         """With `webrtc` pages may send their camera by it."""
         self._studio, self._guard, self._camera, self._webrtc = studio, guard, camera, webrtc
+        self._open: set[WebSocket] = set()
 
     async def talk(self, websocket: WebSocket) -> None:
         """Talk to one page until it leaves."""
@@ -61,12 +64,14 @@ class Talk:
             asyncio.create_task(outbox.deliver(lambda: self._status(visitor))),
             asyncio.create_task(self._listen(websocket, visitor, outbox, peers)),
         ]
+        self._open.add(websocket)
         try:
             outbox.put(self._welcome(visitor))
             if self._camera is not None and self._camera.fault:
                 outbox.put({"type": "error", "message": f"no more pictures: {self._camera.fault}"})
             await asyncio.wait(talk, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._open.discard(websocket)
             self._studio.leave(visitor)
             outbox.close()
             for task in talk:
@@ -79,6 +84,12 @@ class Talk:
                     await asyncio.wait_for(websocket.close(BROKE_RULES, str(end)[:120]), SEND_S)
             elif isinstance(end, Exception) and not isinstance(end, _GONE):
                 raise end
+
+    async def farewell(self) -> None:
+        """Say to every page that the server ends."""
+        leaving = [websocket.close(GOES, "the studio ends") for websocket in self._open]
+        with contextlib.suppress(asyncio.TimeoutError):  # of those who read nothing
+            await asyncio.wait_for(asyncio.gather(*leaving, return_exceptions=True), FAREWELL_S)
 
     async def _listen(self, websocket: WebSocket, visitor: Visitor, outbox: _Outbox, peers: _Peers) -> None:
         """Take what the page sends.

@@ -533,6 +533,18 @@ def test_a_folder_of_pictures_is_shown_over_and_over(styles: Path, tmp_path: Pat
             assert picture(page.picture()[1]).shape == FRAME.shape
 
 
+def test_pages_are_told_that_the_server_ends(styles: Path) -> None:
+    with running(style="drawn") as studio:
+        page = Page(studio)
+        page.send(jpeg(FRAME))
+        page.picture()
+    with pytest.raises(ConnectionClosed) as ended:
+        page.text("nothing more")
+    assert ended.value.rcvd is not None
+    assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1001, "the studio ends")
+    page.socket.close()
+
+
 def test_a_port_that_is_taken_is_said(styles: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
