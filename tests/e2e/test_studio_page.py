@@ -384,7 +384,7 @@ def test_a_model_slower_than_the_camera_is_said(fresh: Page, server: Studio) -> 
     assert fresh.inner_text("#hint") == (
         "The network takes 90 ms a frame, longer than the camera's 33 ms. A smaller network size is quicker."
     )
-    assert int(fresh.inner_text("#dropped")) > 0
+    wait_until(fresh, "Number(document.getElementById('dropped').textContent) > 0")
 
 
 def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
