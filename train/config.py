@@ -68,7 +68,7 @@ class Training:
     channels_last: bool = True
     """Lay pictures and weights out as [N, H, W, C] in memory where --batch is above 1: the same, faster."""
     compile: bool = False
-    """Compile the networks with torch.compile: on a CPU two minutes at the start for 14 % off a step (LOG)."""
+    """Compile the networks (torch.compile): on a CPU two minutes at the start for 14 % off a step."""
     seed: int = 0
     """Seed of weights, data order, crops, noise and pools."""
     threads: int = 0
