@@ -30,7 +30,16 @@ from rt.web.jpeg import encode_jpeg
 from rt.web.protocol import MESSAGE_BYTES, MESSAGES_PER_S
 from tests.support.cli import environment
 from tests.support.onnx_styles import drawn_picture, make_style, save_negative
-from tests.support.studio import Page, Running, handshake, handshake_lines, jpeg, picture, running
+from tests.support.studio import (
+    Page,
+    Running,
+    handshake,
+    handshake_lines,
+    jpeg,
+    open_sockets,
+    picture,
+    running,
+)
 
 FRAME = drawn_picture(48, 64)
 
@@ -604,7 +613,7 @@ def test_a_page_that_reads_nothing_gives_its_place_and_its_socket_back(
                     over.wait(0.03)
 
         metrics()
-        sockets = _sockets()
+        sockets = open_sockets()
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.connect(("127.0.0.1", studio.port))
         stalled.sendall(handshake_lines(studio))
@@ -612,19 +621,10 @@ def test_a_page_that_reads_nothing_gives_its_place_and_its_socket_back(
         pouring = threading.Thread(target=pour)
         pouring.start()
         until_s = time.monotonic() + 60
-        while "\nframeshift_visitors 0\n" not in metrics() or _sockets() > sockets:
+        while "\nframeshift_visitors 0\n" not in metrics() or open_sockets() > sockets:
             assert time.monotonic() < until_s, "the socket of a page that reads nothing is still open"
         over.set()
         pouring.join()
-
-
-def _sockets() -> int:
-    """Open sockets of this process, which are the server's and the test's own."""
-    found = 0
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found += str(entry.readlink()).startswith("socket:")
-    return found
 
 
 @pytest.mark.slow

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +20,7 @@ from av import VideoFrame
 from rt.errors import FrameshiftError
 from rt.frame import Rgb
 from tests.support.onnx_styles import make_style, save_negative
-from tests.support.studio import Page, Running, running
+from tests.support.studio import Page, Running, open_sockets, running
 
 WAIT_S = 60
 DARK = np.full((48, 64, 3), 40, np.uint8)
@@ -122,6 +125,25 @@ def test_a_page_that_leaves_takes_its_connection_along(studio: Running) -> None:
 
     page = Page(studio)
     asyncio.run(connect(page, DARK, leave))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts sockets in /proc")
+def test_connections_that_come_and_go_leave_no_thread_and_no_socket(studio: Running) -> None:
+    async def look(_: RTCPeerConnection, track: Any) -> None:
+        await until(track, lambda picture: picture.mean() > 150)
+
+    sockets = None
+    for _ in range(4):
+        with Page(studio) as page:
+            asyncio.run(connect(page, DARK, look))
+        for thread in threading.enumerate():
+            if "decoder" in thread.name:
+                thread.join(WAIT_S)
+                assert not thread.is_alive()
+        until_s = time.monotonic() + WAIT_S
+        while sockets is not None and open_sockets() > sockets:
+            assert time.monotonic() < until_s, f"{open_sockets()} sockets, {sockets} after the first"
+        sockets = sockets or open_sockets()
 
 
 def test_pictures_larger_than_are_taken_are_refused(studio: Running, monkeypatch: pytest.MonkeyPatch) -> None:

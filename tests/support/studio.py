@@ -8,8 +8,9 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -184,3 +185,12 @@ def picture(content: bytes) -> Rgb:
     bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
+
+
+def open_sockets() -> int:
+    """Open sockets of this process, which are the server's and the test's own."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += str(entry.readlink()).startswith("socket:")
+    return found
