@@ -78,7 +78,7 @@ class Build:
     ] = None
     """Height and width of the network's picture."""
     batch: Annotated[int, arg(metavar="N")] = 1
-    """Pictures the engine takes at a time."""
+    """Pictures the engine takes at a time; `frameshift run` takes engines of 1."""
     runtime: Annotated[
         Literal["tensorrt", "tensorrt-rtx"] | None, arg(help_behavior_hint="(default: the first installed)")
     ] = None

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from engines.precision import opset, read_onnx
 from engines.store import plans_of
 from engines.typed import quantized_convolutions
-from rt.engine_file import find_plans, read_facts, read_plan
+from rt.engine_file import find_plans, read_stored
 from rt.errors import EngineError
 from rt.styles import find_style
 
@@ -54,8 +54,7 @@ def describe(name: str) -> Iterator[str]:
 
 def _row(path: Path) -> tuple[str, ...]:
     try:
-        facts = read_facts(path)
-        read_plan(path, facts)
+        facts = read_stored(path).facts
     except EngineError as error:
         return (path.name, *("-" for _ in HEADINGS[2:]), str(error))
     key = facts.key
@@ -72,8 +71,7 @@ def _row(path: Path) -> tuple[str, ...]:
 
 
 def _engine_lines(path: Path) -> Iterator[str]:
-    facts = read_facts(path)
-    read_plan(path, facts)
+    facts = read_stored(path).facts
     key = facts.key
     yield f"{path}"
     yield f"  {key}"

@@ -15,7 +15,7 @@ from engines.store import plans_of
 from engines.typed import typed_model
 from rt.backends.tensorrt import TensorRtBackend, load_runtime
 from rt.cuda.device import find_gpu
-from rt.engine_file import ANY_DEVICE, EngineKey, build_command, read_facts, read_plan, source_model
+from rt.engine_file import ANY_DEVICE, EngineKey, build_command, read_facts, read_stored, source_model
 from rt.errors import BackendError, EngineError
 from rt.frame import Rgb
 from rt.styles import Style
@@ -87,7 +87,7 @@ def _verify_engine(
         key = facts.key
         if key.precision != precision or key.onnx_sha256 != source_model(style.card, precision).sha256:
             return None
-        plan = read_plan(path, facts)
+        plan = read_stored(path).plan
     except EngineError as error:
         return Verdict(path.name, None, gate_db, str(error), damaged=True)
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from rt.backends import backend_status
 from rt.backends.tensorrt import load_runtime
 from rt.cuda.nvrtc import compiler_version
-from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_facts, read_plan
+from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_stored
 from rt.errors import BackendError, EngineError
 from rt.sinks.display import display_fault
 
@@ -205,7 +205,7 @@ def _engines() -> Finding:
     faults = []
     for plan in plans:
         try:
-            read_plan(plan, read_facts(plan))
+            read_stored(plan)
         except EngineError as error:
             faults.append(str(error))
     if faults:

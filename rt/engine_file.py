@@ -215,6 +215,19 @@ def read_plan(path: Path, facts: EngineFacts) -> bytes:
     return plan
 
 
+def read_stored(path: Path) -> Engine:
+    """Read whatever engine a file holds after comparing it with its facts.
+
+    Raises:
+        EngineError: as `read_facts` and `read_plan`; where the facts are whole, with the command to type.
+    """
+    facts = read_facts(path)
+    try:
+        return Engine(read_plan(path, facts), facts)
+    except EngineError as error:
+        raise EngineError(f"{error}; type: {build_command(facts.key)}") from None
+
+
 def find_plans(folder: Path | None = None) -> list[Path]:
     """Return every plan in the folder of engines, by name.
 

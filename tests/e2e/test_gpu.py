@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +25,20 @@ from engines.target import choose_runtime
 from rt.backends import Mode
 from rt.backends.tensorrt import TensorRtBackend, load_engine
 from rt.cuda.buffers import MappedBuffers
-from rt.cuda.device import find_gpu
+from rt.cuda.device import Device, find_gpu
+from rt.cuda.frame_slot import FrameSlot
+from rt.cuda.kernels import FitKernels
+from rt.cuda.nvrtc import load_compiler
+from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.engine_file import Engine, read_engine
 from rt.errors import BackendError
+from rt.fit import lay_back, shrink
 from rt.styles import find_style
+from tests.support.cli import ROOT, environment
+from tests.support.cuda.twin import Twin
 from tests.support.networks import save_residual
 from tests.support.onnx_styles import drawn_picture, make_style
+from tools.cuda.stand_in import build_twin
 
 SIZE = (128, 192)
 GATE_DB = 50
@@ -38,6 +51,14 @@ class Built:
 
     engine: Engine
     network: Network
+
+
+@pytest.fixture(scope="module")
+def gpu() -> None:
+    try:
+        find_gpu()
+    except BackendError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +131,87 @@ def test_memory_shared_with_the_host_gives_the_same_pictures(
     mapped.close()
 
 
+@pytest.fixture
+def compiler() -> None:
+    try:
+        load_compiler()
+    except BackendError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("compiler")
+def test_frames_are_fitted_as_on_the_cpu_within_a_level(built: Built, mode: Mode) -> None:
+    frame_size = (1080, 1620)
+    backend = load_engine(built.engine, mode, frame_size)
+    frames = np.stack([drawn_picture(*frame_size, seed=seed) for seed in range(6)])
+    small = [shrink(frame, SIZE) for frame in frames]
+    changed = [backend.translate(picture[None])[0] for picture in small]
+    flying: deque[Any] = deque()
+    found: list[npt.NDArray[np.uint8]] = []
+    strengths = (1.0, 0.5, 0.0, 0.25, 1.0, 0.75)
+    for frame, strength in zip(frames, strengths, strict=True):
+        if len(flying) == backend.slots:
+            found.append(flying.popleft().result()[0])
+        flying.append(backend.start_frame(frame[None], strength))
+    found += [pending.result()[0] for pending in flying]
+    assert "no CUDA graph" not in backend.device
+    backend.close()
+    for frame, before, after, strength, fitted in zip(frames, small, changed, strengths, found, strict=True):
+        # A level more or less of the shrunk picture may be some more in the network's.
+        difference = np.abs(fitted.astype(int) - lay_back(frame, before, after, strength, "keep"))
+        assert difference.max() <= 3
+        assert (difference > 1).mean() < 0.001
+
+
+@pytest.mark.usefixtures("gpu", "compiler")
+def test_the_kernels_give_the_bytes_of_those_compiled_for_the_cpu(mode: Mode, tmp_path: Path) -> None:
+    twin = Twin(ctypes.CDLL(str(build_twin(tmp_path / "twin.so"))))
+    frame = drawn_picture(487, 731, seed=1)
+    device = Device()
+    with device.current():
+        streams = Streams.one(device) if mode == "latency" else Streams.three(device)
+        kernels, inner = FitKernels(device), Slot(device, (1, 96, 144, 3), streams)
+        around = FrameSlot(device, frame.shape[:2], streams, inner, kernels)
+        around.prepare(rolling(device, inner))
+        around.begin(frame[None], 0.5)
+        fitted = around.finish()[0]
+        around.close()
+        inner.close()
+        kernels.close()
+        streams.close()
+    device.close()
+    assert around.graph_fault is None
+    small = twin.shrink(frame, (96, 144))
+    rolled = np.roll(small.ravel(), -3).reshape(small.shape)
+    assert np.array_equal(fitted, twin.lay_back(frame, small, rolled, 0.5))
+
+
+def rolling(device: Device, slot: Slot) -> Enqueue:
+    """Return what stands in for a network: every pixel becomes its right neighbour."""
+
+    def enqueue(stream: Any) -> None:
+        buffers = slot.buffers
+        last = buffers.host_in.nbytes - 3
+        copy = device.driver.memcpy_dtod_async
+        copy(buffers.device_out, buffers.device_in + 3, last, stream)
+        copy(buffers.device_out + last, buffers.device_in, 3, stream)
+
+    return enqueue
+
+
+@pytest.mark.usefixtures("gpu", "compiler")
+def test_the_kernels_as_loaded_keep_everything_in_registers() -> None:
+    device = Device()
+    with device.current():
+        kernels = FitKernels(device)
+        facts = [
+            (kernel.num_regs, kernel.local_size_bytes) for kernel in (kernels._shrink, kernels._lay_back)
+        ]
+        kernels.close()
+    device.close()
+    assert all(0 < registers <= 64 and local_bytes == 0 for registers, local_bytes in facts)
+
+
 def test_opening_and_closing_many_times_leaves_the_gpu_usable(built: Built, mode: Mode) -> None:
     rgb = pictures(1)
     found = set()
@@ -118,3 +220,25 @@ def test_opening_and_closing_many_times_leaves_the_gpu_usable(built: Built, mode
         found.add(backend.translate(rgb).tobytes())
         backend.close()
     assert len(found) == 1
+
+
+@pytest.mark.usefixtures("built", "compiler")
+def test_figures_of_every_mode_are_measured(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tools.bench.engines",
+        "--style",
+        "winter",
+        "--size",
+        "160",
+        "--runs",
+        "50",
+    ]
+    said = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False
+    )
+    assert said.returncode == 0, said.stderr
+    result = json.loads(said.stdout.splitlines()[-1])
+    assert len(result["rows"]) == 6
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in result["rows"])

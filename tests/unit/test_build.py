@@ -22,7 +22,7 @@ from engines.plan import convolution_precisions
 from engines.precision import quantizable_layers, quantize, read_onnx, to_half, with_fixed_shape
 from engines.target import Target
 from rt.card import describe_model, read_card, write_card
-from rt.engine_file import facts_path, read_engine
+from rt.engine_file import build_command, facts_path, read_engine
 from rt.errors import EngineError, StyleError
 from rt.styles import GALLERY, Style, find_style
 from tests.support.networks import save_residual
@@ -159,6 +159,12 @@ def test_list_and_inspect_say_what_there_is_and_what_is_damaged(rtx: Any, style:
     assert f"made of model.int8.onnx, SHA-256 {style.card.models['int8'].sha256}" in said
     assert "convolutions, as the plan reads: 3 in fp16, 3 in int8" in said
     assert "\n".join(describe(str(made.path))) in said
+    plan = made.path.read_bytes()
+    made.path.write_bytes(plan[:-1])
+    command = build_command(made.facts.key)
+    assert list(engine_rows())[1][-1].endswith(f"its facts say {len(plan)}; type: {command}")
+    with pytest.raises(EngineError, match=f"; type: {command}$"):
+        list(describe(str(made.path)))
     facts_path(made.path).write_text("{}")
     assert "is damaged: no facts of version 1" in list(engine_rows())[1][-1]
 

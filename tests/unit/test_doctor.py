@@ -224,4 +224,7 @@ def test_engines_are_counted_and_a_damaged_one_is_named(own_engines: Path) -> No
     paths[0].write_bytes(b"")
     finding = rt.doctor._engines()
     assert finding.works is False
-    assert finding.detail == (f"1 of 2 damaged: engine {paths[0]} is damaged: 0 bytes found, its facts say 4")
+    assert finding.detail == (
+        f"1 of 2 damaged: engine {paths[0]} is damaged: 0 bytes found, its facts say 4; type: "
+        "frameshift-engines build winter --precision fp16 --size 32x48 --runtime tensorrt"
+    )
