@@ -38,6 +38,7 @@ from tests.support.cli import ROOT, environment
 from tests.support.cuda.twin import Twin
 from tests.support.networks import save_residual
 from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.rtx import load_rtx
 from tools.cuda.stand_in import build_twin
 
 SIZE = (128, 192)
@@ -220,6 +221,22 @@ def test_opening_and_closing_many_times_leaves_the_gpu_usable(built: Built, mode
         found.add(backend.translate(rgb).tobytes())
         backend.close()
     assert len(found) == 1
+
+
+@pytest.mark.usefixtures("gpu")
+def test_rtx_loads_an_engine_where_it_knows_the_gpu_and_else_says_why_not(tmp_path: Path) -> None:
+    rtx, here = load_rtx(), find_gpu().compute_capability
+    known = here.upper() in rtx.ComputeCapability.__members__
+    target = here if known else "sm89"
+    style = find_style(make_style(tmp_path, model=save_residual(tmp_path / "residual.onnx")))
+    order = Order("fp16", SIZE, target=target, runtime="tensorrt-rtx")
+    (made,) = build_engines(style, order, lambda what: nullcontext(lambda *step: None))
+    engine = read_engine(made.facts.key)
+    if known:
+        load_engine(engine).close()
+        return
+    with pytest.raises(BackendError, match=r"\(.*UNSUPPORTED_CC.*\); type: "):
+        load_engine(engine)
 
 
 @pytest.mark.usefixtures("built", "compiler")
