@@ -259,7 +259,7 @@ class TensorRtBackend:
 
     def _open_slots(self, device: Device, mode: Mode) -> None:
         if self.frame_size is not None:
-            check_frame_size(self.frame_size, self.size)
+            _check_frame_size(self.frame_size, self.size)
             self._kernels = FitKernels(device)
         self._streams = streams = Streams.one(device) if mode == "latency" else Streams.three(device)
         for _ in range(self.slots):
@@ -314,7 +314,7 @@ class _InFlight:
         return self._backend.finish(self._slot, self._used)
 
 
-def check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
+def _check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
     """Refuse frames that are no larger than the network's picture in both directions.
 
     Raises:

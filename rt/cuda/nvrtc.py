@@ -65,6 +65,9 @@ def load_compiler() -> ctypes.CDLL:
     """
     for place in _places():
         try:
+            # The compiler looks for its second half by name, and not every version looks beside itself.
+            for half in sorted(Path(place).parent.glob("*nvrtc-builtins*")) if Path(place).is_file() else ():
+                ctypes.CDLL(str(half))
             library = ctypes.CDLL(place)
         except OSError:
             continue

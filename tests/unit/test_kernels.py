@@ -6,6 +6,7 @@ import ctypes
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -138,6 +139,23 @@ def test_a_gpu_that_the_compiler_does_not_know_is_refused() -> None:
         BackendError, match=r"^the GPU's kernels cannot be compiled for sm30: .*--gpu-architecture"
     ):
         compile_source(SOURCE.read_text(), "sm30")
+
+
+def test_the_compiler_s_second_half_is_loaded_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("libnvrtc.so.13", "libnvrtc-builtins.so.13.0"):
+        (tmp_path / name).touch()
+    loaded: list[str] = []
+
+    def load(path: str) -> SimpleNamespace:
+        loaded.append(Path(path).name)
+        return SimpleNamespace(nvrtcGetErrorString=SimpleNamespace())
+
+    monkeypatch.setattr(nvrtc, "_places", lambda: iter([str(tmp_path / "libnvrtc.so.13")]))
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    load_compiler()
+    assert loaded == ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"]
 
 
 def test_a_missing_compiler_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
