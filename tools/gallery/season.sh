@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Makes a style of a season: bash tools/gallery/season.sh winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_BACK
+# SUMMER2WINTER has trainA, trainB, testA and testB; PREVIEWS has eight pictures that may be passed on, and CLIP is
+# such a clip; CALIBRATE and HELD_BACK are folders of clips and pictures for the INT8 model.
+# One teacher translates both ways; it is trained where runs/season_teacher is not there yet.
+# What was really run, with its times and its machine, is on the style's card.
+set -eu
+here="$(cd "$(dirname "$0")" && pwd)"
+name="$1" data="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+case "$name" in
+    winter) direction=AtoB title="Summer turns to winter: snow-white ground, cold pale colours" ;;
+    summer) direction=BtoA title="Winter turns to summer: warm light, green and golden ground" ;;
+esac
+
+[ -d summer2winter_snow ] || python "$here/select_snow.py" "$data" summer2winter_snow
+# This run was stopped by Ctrl-C after 5353 of its 7000 steps.
+[ -d runs/season_teacher ] || frameshift-train cyclegan --data summer2winter_snow --run runs/season_teacher \
+    --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \
+    --load-size 160 --crop-size 128 --batch 2 --amp --learning-rate 3e-4 --cycle-weight 2 --cycle-weight-end 1 \
+    --identity-weight 0.1 --l1-beta 0.2 --grid-weight 500 --threads 1 --steps 7000
+frameshift-train distill --data summer2winter_snow --teacher runs/season_teacher --direction "$direction" \
+    --run "runs/${name}_student" --student hg48 --norm none --copy-teacher --load-size 160 --crop-size 128 \
+    --batch 8 --amp --learning-rate 2e-4 --threads 1 --steps 500
+frameshift-train export "runs/${name}_student" --name "$name" --title "$title" --size 160 \
+    --facts "$here/$name/facts.json" --out "$out"
+frameshift-engines quantize "$out" --gate 45 --frames "$calibrate" --held-back "$held_back"
+export PYTHONPATH="$here/../.."
+python -m tools.gallery.previews "$out" --pictures "$previews" --clip "$clip"
+python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" --clips "$held_back"/*.mp4 --teacher runs/season_teacher
