@@ -95,9 +95,12 @@ class Translates(Protocol):
 def take_turns(
     contenders: Mapping[str, Translates], picture: npt.NDArray[np.uint8], seconds: float
 ) -> dict[str, list[float]]:
-    """Return the milliseconds of every counted picture by contender."""
+    """Return the milliseconds of every counted picture by contender.
+
+    All have the same number of turns; together they take about `seconds` for each contender.
+    """
     times_ms: dict[str, list[float]] = {name: [] for name in contenders}
-    while any(sum(times) < seconds * 1000 for times in times_ms.values()):
+    while sum(map(sum, times_ms.values())) < seconds * 1000 * len(contenders):
         for name, backend in contenders.items():
             for number in range(SETTLE + TURN):
                 begin = time.perf_counter()
