@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from rt.frame import Frame
 from rt.sinks.file import FileSink
-from tests.support.onnx_styles import make_style
+from tests.support.onnx_styles import make_style, save_negative
+from tests.support.studio import Running, running
 
 
 def draw_clip(path: Path, frames: int, size: tuple[int, int] = (48, 64)) -> Path:
@@ -50,3 +52,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def style(own_styles: Path) -> Path:
     """The folder of a small style called `drawn`, where `--style drawn` finds it."""
     return make_style(own_styles, "drawn")
+
+
+@pytest.fixture
+def styles(own_styles: Path, tmp_path: Path) -> Path:
+    """Two styles of the user: `drawn`, and `negative`, which turns white to black."""
+    make_style(own_styles)
+    make_style(own_styles, "negative", save_negative(tmp_path / "negative.onnx"))
+    return own_styles
+
+
+@pytest.fixture
+def studio(styles: Path) -> Iterator[Running]:
+    with running(style="drawn") as found:
+        yield found

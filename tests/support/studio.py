@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,11 +20,19 @@ import httpx
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from rt.frame import Rgb
+from rt.backends import open_backend
+from rt.controls import Controls
+from rt.fit import style_size
+from rt.frame import Frame, Rgb
 from rt.pipeline import Stop
+from rt.styles import find_style
+from rt.translator import Translator
+from rt.web.jpeg import encode_jpeg
 from rt.web.server import StudioJob, run_studio
+from tests.support.onnx_styles import drawn_picture
 
 WAIT_S = 30
+FRAME = drawn_picture(48, 64)
 
 
 @dataclass(frozen=True)
@@ -193,4 +202,20 @@ def open_sockets() -> int:
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             found += str(entry.readlink()).startswith("socket:")
+    return found
+
+
+def translated(style: str, rgb: Rgb, size_px: int | None = None, **knobs: float) -> Rgb:
+    """Return what the runtime makes of a picture, as it looks after a JPEG."""
+    return picture(encode_jpeg(exactly(style, rgb, size_px, **knobs)))
+
+
+def exactly(style: str, rgb: Rgb, size_px: int | None = None, **knobs: float) -> Rgb:
+    """Return what the runtime makes of a picture."""
+    card = find_style(style).card
+    size = style_size(card, rgb.shape[0], rgb.shape[1], size_px)
+    backend = open_backend("onnxruntime", find_style(style), size).backend
+    translator = Translator(backend, Controls(**knobs))  # type: ignore[arg-type]
+    found = translator.translate(Frame(rgb, 0, Fraction(1, 25), 0)).rgb
+    translator.close()
     return found
