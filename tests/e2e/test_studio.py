@@ -13,6 +13,7 @@ from rt.backends import open_backend
 from tests.support.onnx_styles import drawn_picture
 from tests.support.studio import (
     FRAME,
+    STYLES,
     Page,
     Running,
     exactly,
@@ -26,7 +27,7 @@ from tests.support.studio import (
 def test_a_page_gets_its_frame_back_translated(studio: Running) -> None:
     with Page(studio) as page:
         welcome = page.text("welcome")
-        assert [style["id"] for style in welcome["styles"]] == ["drawn", "negative", "winter"]
+        assert [style["id"] for style in welcome["styles"]] == STYLES
         assert welcome["source"] == "browser"
         assert welcome["controls"] == {
             **{"type": "controls", "style": "drawn", "strength": 1.0, "steady": None},

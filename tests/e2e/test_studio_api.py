@@ -11,6 +11,7 @@ import pytest
 from rt.web.protocol import MESSAGE_BYTES
 from tests.support.studio import (
     FRAME,
+    STYLES,
     Running,
     exactly,
     jpeg,
@@ -36,8 +37,8 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
         assert answer.headers["content-type"] == "image/jpeg"
         assert np.array_equal(picture(answer.content), translated("drawn", picture(content)))
         listed = client.get("/api/styles").json()["styles"]
-        assert [style["id"] for style in listed] == ["drawn", "negative", "winter"]
-        assert (listed[2]["preview"], listed[2]["precisions"]) == ("/previews/winter", ["fp32", "int8"])
+        assert [style["id"] for style in listed] == STYLES
+        assert (listed[-1]["preview"], listed[-1]["precisions"]) == ("/previews/winter", ["fp32", "int8"])
         counted = client.get("/metrics").text
         assert "\nframeshift_pictures_total 2\n" in counted
         assert "\nframeshift_networks_loaded_total 3\n" in counted  # the first at the start, for 720p
@@ -47,7 +48,7 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
 @pytest.mark.parametrize(
     ("query", "content", "status", "fault"),
     [
-        ({"style": "../drawn"}, b"", 400, "there is no style '../drawn'; known: drawn, negative, winter"),
+        ({"style": "../drawn"}, b"", 400, f"there is no style '../drawn'; known: {', '.join(STYLES)}"),
         ({"size": "big"}, b"", 400, "size or strength is no number"),
         ({"size": "8"}, jpeg(FRAME), 400, "style drawn cannot work at --size 8: it needs at least 16"),
         ({"strength": "2"}, b"", 400, "strength is 2.0, not within 0..1"),

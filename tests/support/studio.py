@@ -25,7 +25,7 @@ from rt.controls import Controls
 from rt.fit import style_size
 from rt.frame import Frame, Rgb
 from rt.pipeline import Stop
-from rt.styles import find_style
+from rt.styles import GALLERY, find_style
 from rt.translator import Translator
 from rt.web.jpeg import encode_jpeg
 from rt.web.server import StudioJob, run_studio
@@ -33,6 +33,8 @@ from tests.support.onnx_styles import drawn_picture
 
 WAIT_S = 30
 FRAME = drawn_picture(48, 64)
+STYLES = ["drawn", "negative", *sorted(folder.name for folder in GALLERY.iterdir() if folder.is_dir())]
+"""What the studio of the tests lists: two styles of the user, then the gallery."""
 
 
 @dataclass(frozen=True)
