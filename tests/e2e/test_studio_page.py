@@ -16,6 +16,7 @@ from rt.frame import Rgb
 from tests.support.browser import (
     ALLOWED,
     LOOPBACK,
+    NO_CAMERA,
     WAIT_MS,
     Studio,
     apart,
@@ -33,6 +34,7 @@ from tests.support.browser import (
     write_camera,
 )
 from tests.support.onnx_styles import make_style, save_negative
+from tests.support.studio import STYLES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright, WebSocketRoute
@@ -241,7 +243,7 @@ def test_the_keys_of_the_window_work(page: Page, styles: Path, seen: Rgb) -> Non
         page.keyboard.press("+")
     assert page.inner_text("#strength-out") == "100 %"
     page.keyboard.press("9")
-    assert page.text_content("#toast") == "there is no style 9: 3 can be chosen"
+    assert page.text_content("#toast") == f"there is no style 9: {len(STYLES)} can be chosen"
     page.keyboard.press("f")
     wait_until(page, "document.fullscreenElement?.id === 'viewer'")
     page.keyboard.press("f")
@@ -312,7 +314,7 @@ def test_a_camera_that_is_refused_is_said(
 
 
 def test_a_machine_without_a_camera_is_said(playwright: Playwright, server: Studio) -> None:
-    browser = launch(playwright, ALLOWED)
+    browser = launch(playwright, ALLOWED, NO_CAMERA)
     for page in unharmed(browser):
         visit(page, server)
         page.wait_for_selector("#notice[role=alert]")

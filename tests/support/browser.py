@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 WAIT_MS = 60_000
 CAMERA = ("--use-fake-device-for-media-stream=fps=30", "--use-file-for-fake-video-capture={clip}")
 ALLOWED = "--use-fake-ui-for-media-stream"
+NO_CAMERA = "--use-fake-device-for-media-stream=device-count=0"
+"""No camera, and none looked for: without it Chromium asks the machine, which may take it minutes."""
 LOOPBACK = ("--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns")
 """Lets WebRTC reach this very machine, and tell its address."""
 
