@@ -353,7 +353,7 @@ from rt.sinks.window import WindowSink
 
 sink = WindowSink("clip", paced=True)
 def frame(pts): return Frame(np.full((200, 300, 3), (250, 10, 20), np.uint8), pts, Fraction(1, 1000), pts)
-for pts in range(0, 400, 40):
+for pts in range(0, 1200, 40):  # long enough for a slow machine to paint it
     sink.write(frame(pts))
 print("shown", flush=True)
 sys.stdin.readline()
