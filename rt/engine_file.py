@@ -18,6 +18,7 @@ from typing import Any
 
 from rt.card import PRECISIONS, Card, Model
 from rt.errors import EngineError
+from rt.folders import user_folder
 
 FACTS_VERSION = 1
 RUNTIMES = ("tensorrt", "tensorrt-rtx")
@@ -125,13 +126,7 @@ def engines_folder() -> Path:
     """
     if chosen := os.environ.get("FRAMESHIFT_ENGINES"):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "frameshift" / "engines"
+    return user_folder("XDG_CACHE_HOME", ".cache", mac="Caches") / "engines"
 
 
 def engine_path(key: EngineKey, folder: Path | None = None) -> Path:

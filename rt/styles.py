@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rt.card import Card, check_model, read_card
 from rt.errors import StyleError, nearest
+from rt.folders import user_folder
 
 GALLERY = Path(__file__).parent / "gallery"
 """The styles that ship with the program."""
@@ -56,13 +56,7 @@ def styles_folder() -> Path:
     """
     if chosen := os.environ.get("FRAMESHIFT_STYLES"):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "frameshift" / "styles"
+    return user_folder("XDG_DATA_HOME", ".local/share") / "styles"
 
 
 def find_style(name_or_path: str | Path) -> Style:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rt.cuda.nvrtc import load_compiler
+from rt.errors import BackendError
+
 
 @dataclass(frozen=True)
 class Screen:
@@ -64,3 +67,12 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """NVRTC, which compiles the kernels for a GPU."""
+    try:
+        load_compiler()
+    except BackendError as error:
+        pytest.skip(str(error))

@@ -14,11 +14,11 @@ import ipaddress
 import os
 import secrets
 import socket
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rt.errors import FrameshiftError
+from rt.folders import user_folder
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 EVERYWHERE = ("0.0.0.0", "::")
@@ -112,13 +112,7 @@ def page_headers(host: str) -> dict[str, str]:
 
 def state_folder() -> Path:
     """Return the folder for what the program remembers."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "frameshift"
+    return user_folder("XDG_STATE_HOME", ".local/state")
 
 
 def keep_token(folder: Path, new: bool = False) -> str:

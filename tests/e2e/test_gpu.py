@@ -28,7 +28,6 @@ from rt.cuda.buffers import MappedBuffers
 from rt.cuda.device import Device, find_gpu
 from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
-from rt.cuda.nvrtc import load_compiler
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.engine_file import Engine, read_engine
 from rt.errors import BackendError
@@ -130,14 +129,6 @@ def test_memory_shared_with_the_host_gives_the_same_pictures(
     mapped = load_engine(built.engine, mode)
     assert np.array_equal(mapped.translate(rgb), expected)
     mapped.close()
-
-
-@pytest.fixture
-def compiler() -> None:
-    try:
-        load_compiler()
-    except BackendError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.usefixtures("compiler")

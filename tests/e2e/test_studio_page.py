@@ -26,7 +26,6 @@ from tests.support.browser import (
     launch,
     png,
     studio,
-    translated,
     visit,
     wait_for_picture,
     wait_until,
@@ -34,7 +33,7 @@ from tests.support.browser import (
     write_camera,
 )
 from tests.support.onnx_styles import make_style, save_negative
-from tests.support.studio import STYLES
+from tests.support.studio import STYLES, exactly
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright, WebSocketRoute
@@ -138,7 +137,7 @@ def halves(before: Rgb, after: Rgb, at: float) -> Rgb:
 
 
 def test_the_picture_comes_back_translated(page: Page, styles: Path, seen: Rgb) -> None:
-    negative = translated(styles / "negative", seen)
+    negative = exactly(styles / "negative", seen)
     page.keyboard.press("Space")  # after alone
     assert apart(canvas(page), negative) < CLOSE
     assert apart(canvas(page), seen) > FAR
@@ -153,7 +152,7 @@ def test_another_style_shows_within_a_second_of_being_loaded(page: Page, styles:
     page.keyboard.press("Space")
     page.keyboard.press("2")
     page.wait_for_selector("#styles [data-id=drawn][aria-checked=true]")
-    drawn, negative = (translated(styles / name, seen) for name in ("drawn", "negative"))
+    drawn, negative = (exactly(styles / name, seen) for name in ("drawn", "negative"))
     wait_until_shown(page, drawn, CLOSE)
     # Both are loaded now. Top left the negative is bright and `drawn` is not.
     assert negative[5, 5].sum() - int(drawn[5, 5].sum()) > 200
@@ -178,7 +177,7 @@ def test_another_style_shows_within_a_second_of_being_loaded(page: Page, styles:
 
 
 def test_the_split_is_dragged_and_moved_by_keys(page: Page, styles: Path, seen: Rgb) -> None:
-    negative = translated(styles / "negative", seen)
+    negative = exactly(styles / "negative", seen)
     box = page.locator("#view").bounding_box()
     assert box is not None
     middle = box["y"] + box["height"] / 2
@@ -202,12 +201,12 @@ def test_a_snapshot_is_a_png_of_what_is_seen(page: Page, styles: Path, seen: Rgb
     assert saved.value.suggested_filename.startswith("frameshift-negative-")
     content = Path(saved.value.path()).read_bytes()
     assert content.startswith(b"\x89PNG")
-    assert apart(png(content), halves(seen, translated(styles / "negative", seen), 0.5)) < CLOSE
+    assert apart(png(content), halves(seen, exactly(styles / "negative", seen), 0.5)) < CLOSE
     page.wait_for_selector(f"text=saved {saved.value.suggested_filename}")
 
 
 def test_a_recording_is_a_video_of_what_is_seen(page: Page, styles: Path, seen: Rgb, tmp_path: Path) -> None:
-    negative = translated(styles / "negative", seen)
+    negative = exactly(styles / "negative", seen)
     page.keyboard.press("r")
     assert page.inner_text("#record") == "Stop"
     wait_until(page, "document.getElementById('recorded').textContent === '0:01'")
@@ -237,7 +236,7 @@ def test_the_keys_of_the_window_work(page: Page, styles: Path, seen: Rgb) -> Non
     for _ in range(5):
         page.keyboard.press("-")
     assert page.text_content("#toast") == "strength 50 %"
-    wait_until_shown(page, translated(styles / "negative", seen, 0.5), CLOSE)
+    wait_until_shown(page, exactly(styles / "negative", seen, strength=0.5), CLOSE)
     assert page.input_value("#strength") == "0.5"
     for _ in range(7):
         page.keyboard.press("+")
@@ -406,7 +405,7 @@ def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
         wait_for_picture(fresh)  # the notice goes with the first picture
         assert fresh.inner_text("#pill") in ("live", "slower than the camera")
         # The knobs stand as before.
-        wait_until_shown(fresh, translated(styles / "negative", seen, 0.5), CLOSE)
+        wait_until_shown(fresh, exactly(styles / "negative", seen, strength=0.5), CLOSE)
         for other in unharmed(browser):
             visit(other, server)
             other.wait_for_selector("#notice[role=alert]")
@@ -435,7 +434,7 @@ def test_the_servers_own_source_is_shown_before_and_after(fresh: Page, styles: P
             )
         )
         assert apart(before, after) > FAR
-        assert apart(after, translated(styles / "negative", before)) < CLOSE
+        assert apart(after, exactly(styles / "negative", before)) < CLOSE
 
 
 def test_the_picture_comes_back_translated_over_webrtc(
@@ -449,7 +448,7 @@ def test_the_picture_comes_back_translated_over_webrtc(
             page.goto(f"http://127.0.0.1:{found.port}/?transport=webrtc")
             wait_for_picture(page)
             page.keyboard.press("Space")
-            wait_until_shown(page, translated(styles / "negative", camera[1])[:, ::-1], CODED)
+            wait_until_shown(page, exactly(styles / "negative", camera[1])[:, ::-1], CODED)
             # Pictures by WebRTC have no round trip that the page could tell.
             wait_until(page, "document.getElementById('fps').textContent !== '–'")
             assert page.inner_text("#latency") == "–"

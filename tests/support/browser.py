@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rt.backends import open_backend
-from rt.controls import Controls
-from rt.fit import style_size
-from rt.frame import Frame, Rgb
-from rt.styles import find_style
-from rt.translator import Translator
+from rt.frame import Rgb
 from tests.support.cli import start
 
 if TYPE_CHECKING:
@@ -134,17 +128,6 @@ def png(content: bytes) -> Rgb:
     bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
-
-
-def translated(style: Path, rgb: Rgb, strength: float = 1.0) -> Rgb:
-    """Return what the runtime makes of a picture."""
-    found = find_style(style)
-    backend = open_backend("onnxruntime", found, style_size(found.card, rgb.shape[0], rgb.shape[1])).backend
-    translator = Translator(backend, Controls(strength=strength))
-    try:
-        return translator.translate(Frame(rgb, 0, Fraction(1, 25), 0)).rgb
-    finally:
-        translator.close()
 
 
 def wait_until(page: Page, expression: str) -> None:

@@ -212,7 +212,7 @@ def translated(style: str, rgb: Rgb, size_px: int | None = None, **knobs: float)
     return picture(encode_jpeg(exactly(style, rgb, size_px, **knobs)))
 
 
-def exactly(style: str, rgb: Rgb, size_px: int | None = None, **knobs: float) -> Rgb:
+def exactly(style: str | Path, rgb: Rgb, size_px: int | None = None, **knobs: float) -> Rgb:
     """Return what the runtime makes of a picture."""
     card = find_style(style).card
     size = style_size(card, rgb.shape[0], rgb.shape[1], size_px)

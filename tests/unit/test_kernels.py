@@ -101,14 +101,6 @@ def test_a_long_frame_s_sums_do_not_overflow(twin: Twin) -> None:
     assert np.array_equal(twin.shrink(frame, (1, 1)), np.full((1, 1, 3), 255, np.uint8))
 
 
-@pytest.fixture
-def compiler() -> None:
-    try:
-        load_compiler()
-    except BackendError as error:
-        pytest.skip(str(error))
-
-
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kernels_compile_for_every_kind_of_gpu_without_spills(kind: str) -> None:
