@@ -34,9 +34,14 @@ class FoldedGenerator(Generator):
         self.blur = BinomialBlur(3)
 
     def add_change(self, picture: Tensor, features: Tensor) -> Tensor:
-        """Turn float[N, C, H/4, W/4] features into a change and add it to the first three channels."""
-        change = self.head(features)  # [N, 3, H, W]
-        return torch.clamp(picture[:, :3] + self.blur(change), -1.0, 1.0)
+        """Turn float[N, C, H/4, W/4] features into a change and add it to the first three channels.
+
+        The sum is clipped to [-1, 1]. In training the clip passes gradients on as they are: a pixel driven out
+        of the range by an early step would otherwise have none, and never come back.
+        """
+        whole = picture[:, :3] + self.blur(self.head(features))  # [N, 3, H, W]
+        clipped = torch.clamp(whole, -1.0, 1.0)
+        return clipped.detach() + (whole - whole.detach()) if self.training else clipped
 
     def start(self, how: str, norm: str) -> None:
         """Draw the weights; `how` says how the last convolution starts: identity or icnr."""

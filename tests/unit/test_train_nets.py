@@ -101,6 +101,20 @@ def test_small_generators_start_as_the_identity(name: str, norm: str) -> None:
     assert torch.equal(with_noise(torch.cat([picture, torch.rand(1, 1, 32, 32)], dim=1)), picture)
 
 
+@pytest.mark.parametrize("name", ["hg48", "pu48"])
+def test_a_small_generator_comes_back_from_far_out_of_the_range(name: str) -> None:
+    net = make_generator(name, "none")
+    with torch.no_grad():
+        net.head[-2].bias.fill_(5.0)
+    target = torch.zeros(1, 3, 32, 32)
+    out = net(target)
+    assert torch.equal(out, torch.ones_like(out))
+    (out - target).abs().mean().backward()
+    assert net.head[-2].bias.grad.abs().min() > 0.01
+    net.eval()
+    assert torch.equal(net(target), out)
+
+
 def test_icnr_starts_without_a_block_pattern() -> None:
     convolution = torch.nn.Conv2d(5, 48, 3, padding=1, padding_mode="reflect")
     start_icnr(convolution, 4)
