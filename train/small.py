@@ -36,8 +36,8 @@ class FoldedGenerator(Generator):
     def add_change(self, picture: Tensor, features: Tensor) -> Tensor:
         """Turn float[N, C, H/4, W/4] features into a change and add it to the first three channels.
 
-        The sum is clipped to [-1, 1]. In training the clip passes gradients on as they are: a pixel driven out
-        of the range by an early step would otherwise have none, and never come back.
+        The sum is clipped to [-1, 1]. In training the clip passes gradients on as they are: a pixel that an
+        early step drove out of the range would otherwise have none, and never come back.
         """
         whole = picture[:, :3] + self.blur(self.head(features))  # [N, 3, H, W]
         clipped = torch.clamp(whole, -1.0, 1.0)
