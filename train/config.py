@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Literal
 
 from train.errors import RunError
 
-GeneratorName = Literal["hg48", "pu48", "pu32", "mobile16", "resnet6", "resnet9", "unet128", "unet256"]
+GeneratorName = Literal[
+    "hg48", "draw48", "pu48", "pu32", "mobile16", "resnet6", "resnet9", "unet128", "unet256"
+]
 Norm = Literal["instance", "batch", "none"]
 Adversarial = Literal["lsgan", "hinge", "vanilla", "wgan-gp"]
 Augmentation = Literal["translation", "cutout", "colour"]
@@ -293,7 +295,7 @@ class Distill(Training):
     """Folder of the run whose generator is the teacher."""
     direction: Direction = "AtoB"
     """Which of the teacher's generators, where it has two."""
-    student: Literal["hg48", "pu48", "pu32", "mobile16"] = "hg48"
+    student: Literal["hg48", "draw48", "pu48", "pu32", "mobile16"] = "hg48"
     """The small generator to train."""
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""

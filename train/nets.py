@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rt.errors import nearest
 from train.errors import RunError
 from train.layers import BinomialBlur, Generator, make_norm, start_weights
-from train.small import Hourglass, MobileResnet, Quarter
+from train.small import DrawingHourglass, Hourglass, MobileResnet, Quarter
 
 
 class ResnetBlock(nn.Module):
@@ -239,6 +239,7 @@ _RESNET = ("dropout", "down", "up")
 
 GENERATORS: dict[str, tuple[Callable[..., Generator], tuple[str, ...]]] = {
     "hg48": (Hourglass, ("start",)),
+    "draw48": (DrawingHourglass, ()),
     "pu48": (_quarter(48), ("start",)),
     "pu32": (_quarter(32), ("start",)),
     "mobile16": (MobileResnet, ()),

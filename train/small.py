@@ -33,7 +33,7 @@ class FoldedGenerator(Generator):
         super().__init__()
         self.blur = BinomialBlur(3)
 
-    def add_change(self, picture: Tensor, features: Tensor) -> Tensor:
+    def finish(self, picture: Tensor, features: Tensor) -> Tensor:
         """Turn float[N, C, H/4, W/4] features into a change and add it to the first three channels.
 
         The sum is clipped to [-1, 1]. In training the clip passes gradients on as they are: a pixel that an
@@ -100,7 +100,23 @@ class Hourglass(FoldedGenerator):
     def forward(self, picture: Tensor) -> Tensor:
         """Translate a picture."""
         quarter = self.fold(picture)  # [N, C, H/4, W/4]
-        return self.add_change(picture, quarter + self.up(self.body(self.down(quarter))))
+        return self.finish(picture, quarter + self.up(self.body(self.down(quarter))))
+
+
+class DrawingHourglass(Hourglass):
+    """The hourglass where the output shares no pixels with the input: labels or lines become a picture.
+
+    Nothing of the input is added, so none of its sharp edges is left over; the last convolution starts
+    without a block pattern.
+    """
+
+    def __init__(self, norm: str = "instance", *, channels_in: int = 3, width: int = 48) -> None:
+        super().__init__(norm, channels_in=channels_in, width=width, start="icnr")
+
+    def finish(self, picture: Tensor, features: Tensor) -> Tensor:
+        """Turn float[N, C, H/4, W/4] features into a picture; the input is left out."""
+        drawn: Tensor = torch.tanh(self.blur(self.head(features)))
+        return drawn
 
 
 class Quarter(FoldedGenerator):
@@ -131,7 +147,7 @@ class Quarter(FoldedGenerator):
 
     def forward(self, picture: Tensor) -> Tensor:
         """Translate a picture."""
-        return self.add_change(picture, self.body(self.fold(picture)))
+        return self.finish(picture, self.body(self.fold(picture)))
 
 
 def _fold(channels_in: int, width: int, norm: str) -> list[nn.Module]:

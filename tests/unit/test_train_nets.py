@@ -116,6 +116,20 @@ def test_a_small_generator_comes_back_from_far_out_of_the_range(name: str) -> No
     assert torch.equal(net(target), out)
 
 
+def test_the_drawing_hourglass_gives_no_sharp_edge_of_its_input_back() -> None:
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    checked = ((rows + columns) % 2 * 2.0 - 1.0).expand(1, 3, 32, 32)
+
+    def alternating(name: str) -> float:
+        return (make_generator(name, "none")(checked) * checked).mean().abs().item()
+
+    assert alternating("hg48") == 1.0
+    assert alternating("draw48") < 1e-3
+    wide = make_generator("draw48", "none", width=8)(torch.rand(1, 3, 32, 32))
+    assert wide.shape == (1, 3, 32, 32)
+    assert wide.abs().max() < 1
+
+
 def test_icnr_starts_without_a_block_pattern() -> None:
     convolution = torch.nn.Conv2d(5, 48, 3, padding=1, padding_mode="reflect")
     start_icnr(convolution, 4)
