@@ -204,6 +204,8 @@ class _Translation(Training):
     """Normalisation in the discriminators; without instance norm they see brightness and colour."""
     loss: Adversarial = "lsgan"
     """Adversarial loss; lsgan is least squares (Zhu 2017, 4)."""
+    grid_weight: float = 0.0
+    """Weight of the loss on patterns of period 4 px in what the generators draw; hg48 and draw48 need it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -242,8 +244,6 @@ class CycleGan(_Translation):
     """Share of the run after which the equivariance loss counts (ours)."""
     l1_beta: float = 0.0
     """Difference, on the scale of [-1, 1], below which cycle and identity loss are quadratic; 0: plain L1."""
-    grid_weight: float = 0.0
-    """Weight of the loss on patterns of period 4 px in what the generators change; needed by hg48."""
     penalty_weight: float = 10.0
     """Weight of the gradient penalty with --loss wgan-gp (Gulrajani 2017, 4)."""
     pool: int = 50

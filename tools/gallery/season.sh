@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Makes a style of a season: bash tools/gallery/season.sh winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_BACK
-# SUMMER2WINTER has trainA, trainB, testA and testB; PREVIEWS has eight pictures that may be passed on, and CLIP is
-# such a clip; CALIBRATE and HELD_BACK are folders of clips and pictures for the INT8 model.
+# SUMMER2WINTER has trainA, trainB, testA and testB; the rest is as for finish.sh.
 # One teacher translates both ways; it is trained where runs/season_teacher is not there yet.
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
@@ -21,9 +20,5 @@ esac
 frameshift-train distill --data summer2winter_snow --teacher runs/season_teacher --direction "$direction" \
     --run "runs/${name}_student" --student hg48 --norm none --copy-teacher --load-size 160 --crop-size 128 \
     --batch 8 --amp --learning-rate 2e-4 --threads 1 --steps 500
-frameshift-train export "runs/${name}_student" --name "$name" --title "$title" --size 160 \
-    --facts "$here/$name/facts.json" --out "$out"
-frameshift-engines quantize "$out" --gate 45 --frames "$calibrate" --held-back "$held_back"
-export PYTHONPATH="$here/../.."
-python -m tools.gallery.previews "$out" --pictures "$previews" --clip "$clip"
-python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" --clips "$held_back"/*.mp4 --teacher runs/season_teacher
+DIRECTION="$direction" bash "$here/finish.sh" "$name" "runs/${name}_student" runs/season_teacher "$previews" "$clip" \
+    "$out" "$calibrate" "$held_back" --title "$title" --size 160

@@ -14,7 +14,7 @@ from train.device import World
 from train.discriminators import PatchDiscriminator
 from train.feed import Batch, Feed
 from train.folders import open_pairs
-from train.losses import GAN_LOSSES, feature_matching, gradient_penalty, l1
+from train.losses import GAN_LOSSES, feature_matching, gradient_penalty, grid, l1
 from train.metrics import measure_pairs
 from train.recipes.base import (
     SHOWN,
@@ -77,6 +77,9 @@ class Pix2PixRecipe(Base):
                 wanted = self.D.features(self.augmented(torch.cat([real_A, real_B], dim=1), batch))
             losses["features"] = feature_matching(features, wanted)
             total = total + config.feature_weight * losses["features"]
+        if config.grid_weight:
+            losses["grid"] = grid(fake_B - real_B)
+            total = total + config.grid_weight * losses["grid"]
         fakes.append(fake_B.detach().float())
         return losses, total
 

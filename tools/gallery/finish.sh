@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Turns a trained student into a style: bash tools/gallery/finish.sh NAME STUDENT TEACHER PREVIEWS CLIP OUT CALIBRATE HELD_BACK [EXPORT_OPTION ...]
+# PREVIEWS has eight pictures that may be passed on, and CLIP is such a clip; CALIBRATE and HELD_BACK are folders of
+# clips and pictures for the INT8 model; GATE and DIRECTION in the environment: of quantize and of the teacher.
+set -eu
+here="$(cd "$(dirname "$0")" && pwd)"
+name="$1" student="$2" teacher="$3" previews="$4" clip="$5" out="$6" calibrate="$7" held_back="$8"
+shift 8
+frameshift-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$out" "$@"
+frameshift-engines quantize "$out" --gate "${GATE:-45}" --frames "$calibrate" --held-back "$held_back"
+export PYTHONPATH="$here/../.."
+python -m tools.gallery.previews "$out" --pictures "$previews" --clip "$clip"
+python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" --clips "$held_back"/*.mp4 \
+    --teacher "$teacher" --direction "${DIRECTION:-AtoB}"

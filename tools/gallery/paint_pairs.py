@@ -1,0 +1,98 @@
+"""Make the data folders of the style `monet`: pictures, each beside its painting.
+
+    python -m tools.gallery.paint_pairs paintings MONET2PHOTO OUT [--variants 4]
+    python -m tools.gallery.paint_pairs photos PHOTOS OUT --run RUN [--variants 3]
+
+After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene exists, the painting without its
+brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter, grades them
+at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette and brushwork back.
+`photos` flattens photos (trainA, testA) alike and lets that network paint them: pairs of photo and painting.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rt.frame import Rgb
+from tools.gallery.kuwahara import kuwahara
+from train.data import load_pictures, write_picture
+from train.graph import crop_to_multiple, translate_pictures
+from train.trained import best_checkpoint, load_generator
+
+SIDE = 256
+"""Short side of the pictures: brushwork of the paintings is a few pixels wide at it."""
+RADII = (3, 4, 5)
+"""Of the filter, in pixels."""
+
+
+def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Return a picture with the contrast, brightness, saturation and white balance another camera might give it."""
+    out = rgb.astype(np.float32) / 255
+    gray = out.mean(axis=2, keepdims=True)
+    out = gray + (out - gray) * rng.uniform(0.5, 1.25)
+    out = out * (1 + rng.normal(0, 0.08, 3)) + rng.normal(0, 0.02, 3)
+    out = np.clip(out, 0, 1) ** np.exp(rng.uniform(-0.35, 0.5))
+    curve = out * out * (3 - 2 * out)  # steeper in the middle: photos have deeper shadows than paintings
+    return _levels(out + (curve - out) * rng.uniform(0.0, 1.0))
+
+
+def _levels(picture: np.ndarray) -> Rgb:
+    return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)
+
+
+def _flat(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Return a flattened picture with a little noise, which brushwork may grow from."""
+    flat = kuwahara(rgb, int(rng.choice(RADII))) / 255
+    return _levels(flat + rng.normal(0, 0.015, flat.shape))
+
+
+def _from_paintings(
+    paintings: list[Rgb], variants: int, rng: np.random.Generator
+) -> Iterator[tuple[Rgb, Rgb]]:
+    for painting in paintings:
+        for _ in range(variants):
+            yield graded(_flat(painting, rng), rng), painting
+
+
+def _from_photos(
+    photos: list[Rgb], variants: int, rng: np.random.Generator, run: Path
+) -> Iterator[tuple[Rgb, Rgb]]:
+    net, _ = load_generator(best_checkpoint(run), "AtoB")
+    for photo in photos:
+        for number in range(variants):
+            seen = crop_to_multiple(graded(photo, rng) if number else photo, int(net.multiple))  # type: ignore[arg-type]
+            yield seen, translate_pictures(net, [_flat(seen, rng)])[0]
+
+
+def main() -> None:
+    """Write the pairs of both splits."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("kind", choices=("paintings", "photos"))
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--run", type=Path, help="the network that paints photos")
+    parser.add_argument("--variants", type=int, default=4, help="differently graded ones of each picture")
+    args = parser.parse_args()
+    if (args.run is None) != (args.kind == "paintings"):
+        parser.error("--run RUN is needed with photos, and with them alone")
+    rng = np.random.default_rng(0)
+    for split, variants in (("train", args.variants), ("test", 1)):
+        (args.out / split).mkdir(parents=True)
+        pictures = list(load_pictures(args.data / f"{split}A", SIDE).pictures)
+        pairs = (
+            _from_paintings(pictures, variants, rng)
+            if args.run is None
+            else _from_photos(pictures, variants, rng, args.run)
+        )
+        for number, pair in enumerate(pairs):
+            write_picture(args.out / split / f"{number:05}.png", np.hstack(pair))
+
+
+if __name__ == "__main__":
+    main()
