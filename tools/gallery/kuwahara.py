@@ -32,7 +32,7 @@ def _sectors(radius: int) -> tuple[np.ndarray, ...]:
 
 
 def kuwahara(rgb: Rgb, radius: int) -> Rgb:
-    """Return uint8[H, W, 3]: each pixel the mean of the calmest sectors of a disc of `radius` px around it."""
+    """Return uint8[H, W, 3]: each pixel the mean of the calmest sectors of a disc of `radius` px."""
     picture = rgb.astype(np.float32) / 255
     total, weights = np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32)
     for kernel in _sectors(radius):

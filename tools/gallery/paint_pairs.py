@@ -3,10 +3,11 @@
     python -m tools.gallery.paint_pairs paintings MONET2PHOTO OUT [--variants 4]
     python -m tools.gallery.paint_pairs photos PHOTOS OUT --run RUN [--variants 3]
 
-After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene exists, the painting without its
-brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter, grades them
-at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette and brushwork back.
-`photos` flattens photos (trainA, testA) alike and lets that network paint them: pairs of photo and painting.
+After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene exists, the painting without
+its brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter,
+grades them at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette
+and brushwork back. `photos` flattens photos (trainA, testA) alike and lets that network paint them: pairs of
+photo and painting.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ RADII = (3, 4, 5)
 
 
 def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Return a picture with the contrast, brightness, saturation and white balance another camera might give it."""
+    """Return a picture with another contrast, brightness, saturation and white balance."""
     out = rgb.astype(np.float32) / 255
     gray = out.mean(axis=2, keepdims=True)
     out = gray + (out - gray) * rng.uniform(0.5, 1.25)
