@@ -10,5 +10,7 @@ frameshift-train export "$student" --name "$name" --facts "$here/$name/facts.jso
 frameshift-engines quantize "$out" --gate "${GATE:-45}" --frames "$calibrate" --held-back "$held_back"
 export PYTHONPATH="$here/../.."
 python -m tools.gallery.previews "$out" --pictures "$previews" --clip "$clip"
-python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" --clips "$held_back"/*.mp4 \
-    --teacher "$teacher" --direction "${DIRECTION:-AtoB}"
+shopt -s nullglob
+clips=("$held_back"/*.mp4)
+python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" \
+    ${clips[@]:+--clips "${clips[@]}" --teacher "$teacher" --direction "${DIRECTION:-AtoB}"}

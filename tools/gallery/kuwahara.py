@@ -26,6 +26,7 @@ def _sectors(radius: int) -> tuple[np.ndarray, ...]:
     for number in range(SECTORS):
         turn = np.arctan2(y, x) - 2 * np.pi * number / SECTORS
         apart = np.abs(np.arctan2(np.sin(turn), np.cos(turn)))
+        apart[radius, radius] = 0  # the pixel itself is in every sector
         wedge = np.clip(1.5 - apart * SECTORS / (2 * np.pi), 0, 1) * disc
         kernels.append(wedge / wedge.sum())
     return tuple(kernels)
