@@ -18,6 +18,7 @@ from train.device import World
 from train.errors import RunError
 from train.feed import Batch, Batches, seeded
 from train.history import read_history
+from train.losses import grid
 from train.recipes import Recipe, make_recipe
 
 
@@ -249,3 +250,21 @@ def test_pictures_are_counted_under_the_name_of_their_folder(
         (CycleGan, "domains", {"trainA": 6, "trainB": 6}),
     ):
         assert make_recipe(tiny(kind, folders[folder], tmp_path), CPU).feed.counts == counts
+
+
+def test_the_grid_loss_drives_patterns_out_of_what_pix2pix_draws(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    def after(weight: float) -> tuple[float, set[str]]:
+        torch.manual_seed(0)
+        changes = {"learning_rate": 0.005, "grid_weight": weight, "l1_weight": 0.0}
+        recipe = make_recipe(config := tiny(Pix2Pix, folders["pairs"], tmp_path, **changes), CPU)
+        generator = recipe.nets["G"]
+        torch.nn.init.normal_(generator.get_parameter("head.2.bias"), std=0.2, generator=seeded("pattern"))
+        losses = losses_of(recipe, config, 30)
+        drawn = generator(torch.zeros(1, 3, 32, 32))
+        return grid(drawn).item(), set(losses[-1])
+
+    (kept, plain), (driven_out, held) = after(0.0), after(1000.0)
+    assert held - plain == {"grid"}
+    assert driven_out < 0.5 * kept

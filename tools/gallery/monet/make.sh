@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes the style `monet`: bash tools/gallery/monet/make.sh MONET2PHOTO LANDSCAPES_CC0 PREVIEWS CLIP OUT CALIBRATE HELD_BACK
+# MONET2PHOTO has the paintings in trainA and testA (its photos are not used), LANDSCAPES_CC0 photos; the rest is as
+# for finish.sh.
+# What was really run, with its times and its machine, is on the style's card.
+set -eu
+gallery="$(cd "$(dirname "$0")/.." && pwd)"
+data="$1" photos="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+export PYTHONPATH="$gallery/../.."
+common="--generator hg48 --norm none --discriminator-norm instance --discriminator-width 48 --loss lsgan \
+    --load-size 256 --crop-size 160 --batch 4 --amp --feature-weight 10 --grid-weight 500 --threads 1"
+
+if [ ! -d monet_data ]; then
+    python "$gallery/cut_photos.py" "$photos" monet_data --count 40 \
+        --held-back canyon-wren oakland-zoo-otters roman-colosseum sunset_by_the_pier \
+        --leave-out abstract-spiral high-trestle-trail mr_lee photo_by_spacex piazza-gae-aulenti saturnian-profile \
+        valley-midnight waves-midnight
+    cp -r "$data/trainA" monet_data/trainB
+    cp -r "$data/testA" monet_data/testB
+fi
+# A painter learns to give flattened paintings their brushwork and palette back ...
+[ -d monet_flat ] || python -m tools.gallery.paint_pairs paintings "$data" monet_flat
+[ -d runs/monet_painter ] || frameshift-train pix2pix --data monet_flat --run runs/monet_painter $common \
+    --learning-rate 3e-4 --l1-weight 10 --minutes 25 --sample-minutes 4
+# ... and paints flattened photos, so that a teacher can learn to go from the photo itself to the painting.
+[ -d monet_painted ] || python -m tools.gallery.paint_pairs photos monet_data monet_painted --run runs/monet_painter --variants 3
+[ -d runs/monet_teacher ] || frameshift-train pix2pix --data monet_painted --run runs/monet_teacher $common \
+    --start-from runs/monet_painter --learning-rate 3e-4 --l1-weight 20 --minutes 20 --sample-minutes 4
+frameshift-train distill --data monet_data --teacher runs/monet_teacher --run runs/monet_student \
+    --student hg48 --norm none --copy-teacher --load-size 256 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
+    --threads 1 --steps 400
+bash "$gallery/finish.sh" monet runs/monet_student runs/monet_teacher "$previews" "$clip" "$out" \
+    "$calibrate" "$held_back" --size 256 --title "In Monet's hand: his palette, in soft dabs"
