@@ -69,15 +69,10 @@ class Card:
     """(height, width) of a network that takes no other; None where it takes every fitting size."""
     view: View = "picture"
     """What of a picture the network looks at: it learnt from pictures seen this way."""
+    detail: Detail = "keep"
+    """How its change is best laid over the frame. network: the picture shares no detail with the frame, as it
+    is drawn from edges or labels, or painted."""
     version: int = CARD_VERSION
-
-    @property
-    def detail(self) -> Detail:
-        """How its change is best laid over the frame.
-
-        A picture made from edges shares no detail with the frame: there the change is the whole picture.
-        """
-        return "network" if self.view == "edges" else "keep"
 
 
 def read_card(folder: Path) -> Card:
@@ -185,6 +180,8 @@ def _card_from(facts: Any) -> Card:
         raise ValueError("models is empty")
     if (view := facts.get("view", "picture")) not in VIEWS:
         raise ValueError(f"view is {view!r}, not one of {', '.join(VIEWS)}")
+    if (detail := facts.get("detail", "keep")) not in DETAILS:
+        raise ValueError(f"detail is {detail!r}, not one of {', '.join(DETAILS)}")
     fixed = _fixed_size_from(facts.get("fixed_size"))
     return Card(**{**facts, "models": models, "faults": tuple(faults), "fixed_size": fixed})
 

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from torch import nn
 
-from rt.card import NAME_PATTERN, Card, View, describe_model, write_card
+from rt.card import NAME_PATTERN, Card, Detail, View, describe_model, write_card
 from rt.view import look_at
 from train.checkpoint import CHECKPOINT, read_facts
 from train.data import picture_paths, read_picture, scale_short_side, write_picture
@@ -45,6 +45,9 @@ class Export:
     view: View | None = None
     """What of a camera's picture the network is to look at; default: what --pair made in training. edges: for
     drawings that lay beside their photos."""
+    detail: Detail | None = None
+    """How the network's change is laid over the frame in live use: keep adds it to the frame's own detail,
+    network shows the network's picture. Default: network for pictures drawn from edges, and of draw48."""
     size: int = 256
     """Short side of the network's picture in live use: the default of --size."""
     data: Path | None = None
@@ -159,6 +162,12 @@ class _Work:
         """What of a camera's picture the network looks at."""
         return self.config.view or learnt_view(self.facts)
 
+    @property
+    def detail(self) -> Detail:
+        """How the network's change is laid over the frame."""
+        drawn = self.view == "edges" or _generator_name(self.facts) == "draw48"
+        return self.config.detail or ("network" if drawn else "keep")
+
 
 def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     """Write everything a style consists of into `folder`, the card last."""
@@ -212,6 +221,7 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
         metrics=metrics,
         faults=tuple(work.notes.get("faults", [])),
         view=work.view,
+        detail=work.detail,
     )
 
 

@@ -174,9 +174,16 @@ def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> Non
 def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_said(
     unet: Path, tmp_path: Path
 ) -> None:
-    for view, found in ((None, "picture"), ("edges", "edges")):
-        exported = Export(unet, "drawn", out=tmp_path / "drawn", size=128, view=view, overwrite=True)  # type: ignore[arg-type]
-        assert read_card(export_style(exported, lambda text: None)).view == found
+    for view, detail, found in (
+        (None, None, ("picture", "keep")),
+        (None, "network", ("picture", "network")),
+        ("edges", None, ("edges", "network")),
+        ("edges", "keep", ("edges", "keep")),
+    ):
+        out = tmp_path / "drawn"
+        exported = Export(unet, "drawn", out=out, size=128, view=view, detail=detail, overwrite=True)  # type: ignore[arg-type]
+        card = read_card(export_style(exported, lambda text: None))
+        assert (card.view, card.detail) == found
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def style(base: Path, view: View) -> Style:
     """Return a style that shows the negative of what it looks at."""
     base.mkdir(exist_ok=True)
     made = make_style(base, model=save_negative(base / "negative.onnx"))
-    write_card(replace(read_card(made), view=view), made)
+    write_card(replace(read_card(made), view=view, detail="network" if view == "edges" else "keep"), made)
     return Style(made, read_card(made))
 
 
@@ -94,6 +94,22 @@ def test_a_card_with_an_unknown_view_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(
         StyleError, match=r"is damaged: view is 'heat', not one of picture, gray, edges; install the style"
     ):
+        read_card(folder)
+
+
+def test_a_card_says_how_its_change_is_laid_over_the_frame(tmp_path: Path) -> None:
+    folder, rgb = (
+        make_style(tmp_path, model=save_negative(tmp_path / "negative.onnx")),
+        drawn_picture(96, 168),
+    )
+    text = (folder / "card.json").read_text()
+    assert '"detail": "keep"' in text
+    (folder / "card.json").write_text(text.replace('"detail": "keep"', '"detail": "network"'))
+    painted = Style(folder, read_card(folder))
+    wanted = cv2.resize(255 - shrink(rgb, SIZE), (168, 96), interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(Translator(opened(painted)).translate(frame(rgb)).rgb, wanted)
+    (folder / "card.json").write_text(text.replace('"detail": "keep"', '"detail": "some"'))
+    with pytest.raises(StyleError, match=r"is damaged: detail is 'some', not one of keep, network; install"):
         read_card(folder)
 
 
