@@ -81,3 +81,18 @@ def test_drawn_facades_differ_and_one_grows_part_by_part(run: Run, tmp_path: Pat
     assert len(bare) == 30
     assert len(set(bare)) >= 20
     assert bare[-1] == bare[-2] < 0.8 * bare[0]
+
+
+def test_photos_get_the_lightness_of_paintings_and_stronger_colours() -> None:
+    dark, pale = (
+        np.clip(drawn_picture(64, 64).astype(float) * scale + shift, 0, 255).astype(np.uint8)
+        for scale, shift in ((0.5, 0), (0.4, 120))
+    )
+    lit = paint_pairs.Light([dark], [pale])(dark)
+    assert abs(float(lit.mean()) - float(pale.mean())) < 6
+    assert float(pale.mean()) - float(dark.mean()) > 80
+    gray = np.full((4, 4, 3), 90, np.uint8)
+    assert np.ptp(paint_pairs.Light([dark], [dark])(gray)) <= 1
+    coloured = np.full((4, 4, 3), (110, 90, 90), np.uint8)
+    stronger = paint_pairs.Light([dark], [dark])(coloured)[0, 0]
+    assert int(stronger[0]) - int(stronger[1]) >= 24

@@ -1,13 +1,13 @@
 """Make the data folders of the style `monet`: pictures, each beside its painting.
 
     python -m tools.gallery.paint_pairs paintings MONET2PHOTO OUT [--variants 4]
-    python -m tools.gallery.paint_pairs photos PHOTOS OUT --run RUN [--variants 3]
+    python -m tools.gallery.paint_pairs photos DATA OUT --run RUN [--variants 3]
 
 After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene exists, the painting without
 its brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter,
 grades them at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette
-and brushwork back. `photos` flattens photos (trainA, testA) alike and lets that network paint them: pairs of
-photo and painting.
+and brushwork back. `photos` flattens photos (trainA, testA) alike, gives them the lightness of the paintings
+(trainB) and lets that network paint them: pairs of photo and painting.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from rt.frame import Rgb
@@ -28,6 +29,9 @@ SIDE = 256
 """Short side of the pictures: brushwork of the paintings is a few pixels wide at it."""
 RADII = (3, 4, 5)
 """Of the filter, in pixels."""
+LIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+CHROMA = 1.3
+"""Lifted shadows look gray without it."""
 
 
 def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
@@ -51,6 +55,31 @@ def _flat(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return _levels(flat + rng.normal(0, 0.015, flat.shape))
 
 
+class Light:
+    """Gives photos the lightness that paintings have: deep shadows are rare in Monet's."""
+
+    def __init__(self, photos: list[Rgb], paintings: list[Rgb]) -> None:
+        """Match the quantiles of all photos to those of all paintings."""
+        self._from, self._to = (
+            np.array([0.0, *np.quantile(_lightness(pictures), LIGHT_QUANTILES), 100.0])
+            for pictures in (photos, paintings)
+        )
+
+    def __call__(self, rgb: Rgb) -> Rgb:
+        """Return the picture in the paintings' lightness, its colours a little stronger."""
+        lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+        lab[..., 0] = np.interp(lab[..., 0], self._from, self._to)
+        lab[..., 1:] *= CHROMA
+        return _levels(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
+
+
+def _lightness(pictures: list[Rgb]) -> np.ndarray:
+    small = [cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA) for rgb in pictures]
+    return cv2.cvtColor(np.stack(small).reshape(-1, 64, 3).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[
+        ..., 0
+    ]
+
+
 def _from_paintings(
     paintings: list[Rgb], variants: int, rng: np.random.Generator
 ) -> Iterator[tuple[Rgb, Rgb]]:
@@ -60,13 +89,17 @@ def _from_paintings(
 
 
 def _from_photos(
-    photos: list[Rgb], variants: int, rng: np.random.Generator, run: Path
+    photos: list[Rgb], variants: int, rng: np.random.Generator, run: Path, light: Light
 ) -> Iterator[tuple[Rgb, Rgb]]:
     net, _ = load_generator(best_checkpoint(run), "AtoB")
     for photo in photos:
         for number in range(variants):
             seen = crop_to_multiple(graded(photo, rng) if number else photo, int(net.multiple))  # type: ignore[arg-type]
-            yield seen, translate_pictures(net, [_flat(seen, rng)])[0]
+            yield seen, translate_pictures(net, [light(_flat(seen, rng))])[0]
+
+
+def _load(folder: Path) -> list[Rgb]:
+    return list(load_pictures(folder, SIDE).pictures)
 
 
 def main() -> None:
@@ -83,13 +116,14 @@ def main() -> None:
     if (args.run is None) != (args.kind == "paintings"):
         parser.error("--run RUN is needed with photos, and with them alone")
     rng = np.random.default_rng(0)
+    light = None if args.run is None else Light(_load(args.data / "trainA"), _load(args.data / "trainB"))
     for split, variants in (("train", args.variants), ("test", 1)):
         (args.out / split).mkdir(parents=True)
-        pictures = list(load_pictures(args.data / f"{split}A", SIDE).pictures)
+        pictures = _load(args.data / f"{split}A")
         pairs = (
             _from_paintings(pictures, variants, rng)
-            if args.run is None
-            else _from_photos(pictures, variants, rng, args.run)
+            if light is None
+            else _from_photos(pictures, variants, rng, args.run, light)
         )
         for number, pair in enumerate(pairs):
             write_picture(args.out / split / f"{number:05}.png", np.hstack(pair))
