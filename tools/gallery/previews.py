@@ -27,10 +27,10 @@ from tools.gallery.viewing import count_frames, read_frames, resized, tile, view
 from train.data import picture_paths, read_picture
 
 PICTURES = 8
-GRID_BYTES = 130_000
-PAIR_BYTES = 40_000
-CLIP_BYTES = 160_000
-"""Two networks of a style take 6.3 of its 7 MB; these and the card fit into the rest."""
+GRID_BYTES = 110_000
+PAIR_BYTES = 36_000
+CLIP_BYTES = 120_000
+"""Two networks of a style take 6.3 MB: with these and the card six styles fit into the gallery's 40 MB."""
 SHOWN = (360, 480)
 """(height, width) at which pictures are translated."""
 CELL = (144, 192)
