@@ -6,8 +6,8 @@
 After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene exists, the painting without
 its brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter,
 grades them at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette
-and brushwork back. `photos` flattens photos (trainA, testA) alike, gives them the lightness of the paintings
-(trainB) and lets that network paint them: pairs of photo and painting.
+and brushwork back. `photos` flattens photos (trainA, testA) too, gives them the lightness of the paintings
+(trainB) and broken colour, and lets that network, as it was last, paint them: pairs of photo and painting.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ import numpy as np
 
 from rt.frame import Rgb
 from tools.gallery.kuwahara import kuwahara
+from train.checkpoint import CHECKPOINT
 from train.data import load_pictures, write_picture
 from train.graph import crop_to_multiple, translate_pictures
-from train.trained import best_checkpoint, load_generator
+from train.trained import load_generator
 
 SIDE = 256
 """Short side of the pictures: brushwork of the paintings is a few pixels wide at it."""
 RADII = (3, 4, 5)
-"""Of the filter, in pixels."""
+"""Of the filter, in pixels; photos are flattened with the largest: their dabs have to be seen."""
+NOISE = 0.015
+"""Deviation of the noise in what is painted: brushwork may grow from it."""
 LIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CHROMA = 1.3
 """Lifted shadows look gray without it."""
+BROKEN_COLOUR, BROKEN_LIGHT, AROUND_PX = 2.2, 1.25, 8.0
+"""How much further each dab is from the mean around it: Monet set pure colours side by side."""
 
 
 def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
@@ -49,14 +54,12 @@ def _levels(picture: np.ndarray) -> Rgb:
     return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)
 
 
-def _flat(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Return a flattened picture with a little noise, which brushwork may grow from."""
-    flat = kuwahara(rgb, int(rng.choice(RADII))) / 255
-    return _levels(flat + rng.normal(0, 0.015, flat.shape))
+def _noisy(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    return _levels(rgb / 255 + rng.normal(0, NOISE, rgb.shape))
 
 
 class Light:
-    """Gives photos the lightness that paintings have: deep shadows are rare in Monet's."""
+    """Gives photos the lightness that paintings have, deep shadows are rare in Monet's, and broken colour."""
 
     def __init__(self, photos: list[Rgb], paintings: list[Rgb]) -> None:
         """Match the quantiles of all photos to those of all paintings."""
@@ -66,18 +69,19 @@ class Light:
         )
 
     def __call__(self, rgb: Rgb) -> Rgb:
-        """Return the picture in the paintings' lightness, its colours a little stronger."""
+        """Return the picture in the paintings' lightness, its colours stronger and further apart."""
         lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
         lab[..., 0] = np.interp(lab[..., 0], self._from, self._to)
+        around = cv2.GaussianBlur(lab, (0, 0), AROUND_PX)
+        lab = around + (lab - around) * np.array([BROKEN_LIGHT, BROKEN_COLOUR, BROKEN_COLOUR])
         lab[..., 1:] *= CHROMA
-        return _levels(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))
+        return _levels(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
 
 
 def _lightness(pictures: list[Rgb]) -> np.ndarray:
     small = [cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA) for rgb in pictures]
-    return cv2.cvtColor(np.stack(small).reshape(-1, 64, 3).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[
-        ..., 0
-    ]
+    pixels = np.vstack(small).astype(np.float32) / 255
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)[..., 0]
 
 
 def _from_paintings(
@@ -85,17 +89,18 @@ def _from_paintings(
 ) -> Iterator[tuple[Rgb, Rgb]]:
     for painting in paintings:
         for _ in range(variants):
-            yield graded(_flat(painting, rng), rng), painting
+            flat = kuwahara(painting, int(rng.choice(RADII)))
+            yield graded(_noisy(flat, rng), rng), painting
 
 
 def _from_photos(
     photos: list[Rgb], variants: int, rng: np.random.Generator, run: Path, light: Light
 ) -> Iterator[tuple[Rgb, Rgb]]:
-    net, _ = load_generator(best_checkpoint(run), "AtoB")
+    net, _ = load_generator(run / CHECKPOINT, "AtoB")
     for photo in photos:
         for number in range(variants):
             seen = crop_to_multiple(graded(photo, rng) if number else photo, int(net.multiple))  # type: ignore[arg-type]
-            yield seen, translate_pictures(net, [light(_flat(seen, rng))])[0]
+            yield seen, translate_pictures(net, [_noisy(light(kuwahara(seen, RADII[-1])), rng)])[0]
 
 
 def _load(folder: Path) -> list[Rgb]:
