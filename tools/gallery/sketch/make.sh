@@ -12,6 +12,8 @@ export PYTHONPATH="$gallery/../.."
     --generator draw48 --norm none --discriminator-norm spectral --discriminator-width 32 --loss lsgan \
     --load-size 176 --crop-size 160 --batch 4 --amp --learning-rate 2e-4 --l1-weight 30 --feature-weight 10 \
     --grid-weight 500 --threads 1 --minutes 25
+# The teacher as it was last: the state with the highest PSNR is an early, blurred one.
+rm -f runs/sketch_teacher/best.safetensors
 frameshift-train distill --data sketch_data --teacher runs/sketch_teacher --run runs/sketch_student \
     --student draw48 --norm none --copy-teacher --load-size 176 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 500
