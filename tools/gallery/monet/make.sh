@@ -25,7 +25,7 @@ fi
 # ... and paints flattened photos, so that a teacher can learn to go from the photo itself to the painting.
 [ -d monet_painted ] || python -m tools.gallery.paint_pairs photos monet_data monet_painted --run runs/monet_painter --variants 3
 [ -d runs/monet_teacher ] || frameshift-train pix2pix --data monet_painted --run runs/monet_teacher $common \
-    --start-from runs/monet_painter --learning-rate 3e-4 --l1-weight 20 --minutes 25 --sample-minutes 4
+    --start-from runs/monet_painter --learning-rate 3e-4 --l1-weight 20 --minutes 20 --sample-minutes 4
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.
 rm -f runs/monet_teacher/best.safetensors
 frameshift-train distill --data monet_data --teacher runs/monet_teacher --run runs/monet_student \
