@@ -180,10 +180,12 @@ def _card_from(facts: Any) -> Card:
         raise ValueError("models is empty")
     if (view := facts.get("view", "picture")) not in VIEWS:
         raise ValueError(f"view is {view!r}, not one of {', '.join(VIEWS)}")
-    if (detail := facts.get("detail", "keep")) not in DETAILS:
+    detail = facts.get("detail", "network" if view == "edges" else "keep")
+    if detail not in DETAILS:
         raise ValueError(f"detail is {detail!r}, not one of {', '.join(DETAILS)}")
     fixed = _fixed_size_from(facts.get("fixed_size"))
-    return Card(**{**facts, "models": models, "faults": tuple(faults), "fixed_size": fixed})
+    checked = {"models": models, "faults": tuple(faults), "fixed_size": fixed, "detail": detail}
+    return Card(**{**facts, **checked})
 
 
 def _fixed_size_from(entry: Any) -> tuple[int, int] | None:

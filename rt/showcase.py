@@ -163,7 +163,8 @@ def _models(style: Style) -> dict[str, Any]:
         precision.upper(): f"{model.size_bytes / 1e6:.2f} MB" for precision, model in card.models.items()
     }
     seen = {} if card.view == "picture" else {"looks at": f"the picture's {card.view}"}
-    return {"network's picture": px, **seen, **found}
+    shown = {"shown": "instead of the frame"} if card.detail == "network" else {}
+    return {"network's picture": px, **seen, **shown, **found}
 
 
 def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -205,7 +205,7 @@ class _Translation(Training):
     loss: Adversarial = "lsgan"
     """Adversarial loss; lsgan is least squares (Zhu 2017, 4)."""
     grid_weight: float = 0.0
-    """Weight of the loss on patterns of period 4 px in what the generators draw; hg48 and draw48 need it."""
+    """Weight of the loss on patterns of period 4 px that generators add; hg48 and draw48 mostly need it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,12 +19,27 @@ from train.layers import (
 )
 
 
-class FoldedGenerator(Generator):
-    """Work on the picture folded to 1/4 with PixelUnshuffle, and add the change to the input.
+class _Clip(torch.autograd.Function):
+    """Clip to [-1, 1], and pass gradients on as they are.
 
-    Detail the network need not touch stays exact. The last convolution starts at zero: training starts from
-    the identity. A fixed binomial blur after the unfolding takes the patterns of period 2 out of the change
-    and halves those of period 4, the block patterns that PixelShuffle is prone to.
+    A pixel that an early step drove out of the range would otherwise have no gradient, and never come back.
+    """
+
+    @staticmethod
+    def forward(_context: object, x: Tensor) -> Tensor:
+        return torch.clamp(x, -1.0, 1.0)
+
+    @staticmethod
+    def backward(_context: object, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class FoldedGenerator(Generator):
+    """Work on the picture folded to 1/4 with PixelUnshuffle, and unless `finish` says otherwise change it.
+
+    Detail the network need not touch stays exact then. A fixed binomial blur after the unfolding takes the
+    patterns of period 2 out of the change and halves those of period 4, the block patterns that PixelShuffle
+    is prone to.
     """
 
     head: nn.Sequential
@@ -34,17 +49,15 @@ class FoldedGenerator(Generator):
         self.blur = BinomialBlur(3)
 
     def finish(self, picture: Tensor, features: Tensor) -> Tensor:
-        """Turn float[N, C, H/4, W/4] features into a change and add it to the first three channels.
-
-        The sum is clipped to [-1, 1]. In training the clip passes gradients on as they are: a pixel that an
-        early step drove out of the range would otherwise have none, and never come back.
-        """
+        """Turn float[N, C, H/4, W/4] features into a change, add it to the first three channels, and clip."""
         whole = picture[:, :3] + self.blur(self.head(features))  # [N, 3, H, W]
-        clipped = torch.clamp(whole, -1.0, 1.0)
-        return clipped.detach() + (whole - whole.detach()) if self.training else clipped
+        if not self.training:
+            return torch.clamp(whole, -1.0, 1.0)
+        clipped: Tensor = _Clip.apply(whole)  # type: ignore[no-untyped-call]
+        return clipped
 
     def start(self, how: str, norm: str) -> None:
-        """Draw the weights; `how` says how the last convolution starts: identity or icnr."""
+        """Draw the weights; `how` says how the last convolution starts: identity (at zero) or icnr."""
         start_for_relu(self)
         if norm == "none":
             calm_residuals(self)

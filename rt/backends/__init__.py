@@ -177,7 +177,8 @@ def open_backend(
         return choice
     from rt.backends.looking import Looking
 
-    detail: Detail = "network" if view == "edges" else style.card.detail
+    # Edges share no detail with the frame, whatever a style that learnt from pictures keeps of it.
+    detail: Detail = "network" if view == "edges" != style.card.view else style.card.detail
     return replace(choice, backend=Looking(choice.backend, view, detail))
 
 

@@ -1,4 +1,4 @@
-"""A backend whose network looks at something else than the picture: its gray, its edges."""
+"""A backend as its style wants it: what of a picture the network looks at, how its change is laid over."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ def test_a_bundled_style_is_whole_small_and_says_where_it_comes_from(name: str) 
     assert "int8" in card.models or any(fault.startswith("No INT8 model: ") for fault in card.faults)
     assert size_bytes(style.folder) <= STYLE_LIMIT_BYTES
     assert card.faults
+    assert all(len(fault) > 30 for fault in card.faults)
     assert {"name", "origin", "terms", "previews", "pictures"} <= card.data.keys()
     assert {"steps", "minutes", "machine", "commit", "command", "made_with"} <= card.training.keys()
     assert card.training["made_with"] == f"tools/gallery/{name}/make.sh"

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from tests.support.onnx_styles import drawn_picture
+from tests.support.training import tiny, train_tiny
 from tools.gallery import draw_facades, paint_pairs
 from tools.gallery.kuwahara import kuwahara
+from train.checkpoint import BEST
+from train.config import Pix2Pix
 from train.data import read_picture, write_picture
 
 Run = Callable[..., None]
@@ -77,7 +80,7 @@ def test_drawn_facades_differ_and_one_grows_part_by_part(run: Run, tmp_path: Pat
     run(draw_facades.main, tmp_path / "growing", "--growing", 30)
     frames = [read_picture(path) for path in sorted((tmp_path / "growing").iterdir())]
     bare = [int((frame == draw_facades.WALL).all(axis=2).sum()) for frame in frames if frame is not None]
-    assert bare[0] == draw_facades.SIDE**2
+    assert bare[0] == draw_facades.SIZE[0] * draw_facades.SIZE[1]
     assert len(bare) == 30
     assert len(set(bare)) >= 20
     assert bare[-1] == bare[-2] < 0.8 * bare[0]
@@ -91,8 +94,38 @@ def test_photos_get_the_lightness_of_paintings_and_stronger_colours() -> None:
     lit = paint_pairs.Light([dark], [pale])(dark)
     assert abs(float(lit.mean()) - float(pale.mean())) < 6
     assert float(pale.mean()) - float(dark.mean()) > 80
-    gray = np.full((4, 4, 3), 90, np.uint8)
-    assert np.ptp(paint_pairs.Light([dark], [dark])(gray)) <= 1
-    coloured = np.full((4, 4, 3), (110, 90, 90), np.uint8)
-    stronger = paint_pairs.Light([dark], [dark])(coloured)[0, 0]
+    same = paint_pairs.Light([dark], [dark])
+    gray = np.full((64, 64, 3), 90, np.uint8)
+    assert np.ptp(same(gray)) <= 1
+    coloured = np.full((64, 64, 3), (110, 90, 90), np.uint8)
+    stronger = same(coloured)[0, 0]
     assert int(stronger[0]) - int(stronger[1]) >= 24
+    dabs = coloured.copy()
+    dabs[16:20, 16:20] = (90, 90, 110)
+    apart, before = same(dabs), dabs.astype(int)
+    for rgb, most in ((apart.astype(int), 2.4), (before, 1.0)):
+        bluer = (rgb[18, 18] - rgb[50, 50])[2] - (rgb[18, 18] - rgb[50, 50])[0]
+        assert bluer >= most * 40
+
+
+def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(
+    run: Run, tmp_path: Path
+) -> None:
+    for folder, seed in (("trainA", 1), ("trainB", 2), ("testA", 3)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        write_picture(tmp_path / "data" / folder / "a.png", drawn_picture(256, 272, seed=seed))
+    pairs = tmp_path / "pairs"
+    run(paint_pairs.main, "paintings", tmp_path / "data", pairs, "--variants", 1)
+    painter = tiny(Pix2Pix, pairs, tmp_path / "painter", steps=1)
+    train_tiny(painter)
+    (painter.run / BEST).unlink(missing_ok=True)
+    (painter.run / BEST).write_bytes(b"not looked at")
+    painted = tmp_path / "painted"
+    run(paint_pairs.main, "photos", tmp_path / "data", painted, "--run", painter.run, "--variants", 2)
+    first, second = (read_picture(painted / "train" / f"0000{number}.png") for number in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first[:, :272], drawn_picture(256, 272, seed=1))
+    assert not np.array_equal(second[:, :272], first[:, :272])
+    assert first.shape == (256, 544, 3)
+    assert np.abs(first[:, 272:].astype(int) - first[:, :272]).mean() > 5

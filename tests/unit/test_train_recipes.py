@@ -263,7 +263,7 @@ def test_the_grid_loss_drives_patterns_out_of_what_pix2pix_draws(
         torch.nn.init.normal_(generator.get_parameter("head.2.bias"), std=0.2, generator=seeded("pattern"))
         losses = losses_of(recipe, config, 30)
         drawn = generator(torch.zeros(1, 3, 32, 32))
-        return grid(drawn).item(), set(losses[-1])
+        return grid(drawn.detach()).item(), set(losses[-1])
 
     (kept, plain), (driven_out, held) = after(0.0), after(1000.0)
     assert held - plain == {"grid"}

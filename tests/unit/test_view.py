@@ -138,6 +138,18 @@ def test_the_frame_may_be_given_as_another_view_than_the_styles(tmp_path: Path) 
     assert np.array_equal(opened(sketch, "gray").translate(rgb[None])[0], 255 - look_at(rgb, "gray"))
 
 
+def test_a_style_of_edges_may_keep_the_frames_detail_and_without_a_word_shows_its_picture(
+    tmp_path: Path,
+) -> None:
+    folder = make_style(tmp_path, model=save_negative(tmp_path / "negative.onnx"))
+    text = (folder / "card.json").read_text().replace('"view": "picture"', '"view": "edges"')
+    (folder / "card.json").write_text(text)
+    assert opened(Style(folder, read_card(folder))).detail == "keep"
+    (folder / "card.json").write_text(text.replace('  "detail": "keep",\n', ""))
+    assert opened(Style(folder, read_card(folder))).detail == "network"
+    assert opened(style(tmp_path / "photo", "picture"), "edges").detail == "network"
+
+
 def test_the_identity_changes_nothing_whatever_the_style_looks_at(tmp_path: Path) -> None:
     rgb = drawn_picture(90, 160)
     backend = open_backend("identity", style(tmp_path, "edges"), SIZE).backend

@@ -16,18 +16,19 @@ import numpy as np
 from rt.frame import Rgb
 from train.data import write_picture
 
-SIDE = 360
+SIZE = (360, 480)
+"""(height, width) of a plan."""
 WALL, WINDOW, DOOR, SHOP = (0, 0, 255), (0, 85, 255), (0, 170, 255), (170, 0, 0)
 CORNICE, SILL, BALCONY, BLIND = (255, 85, 0), (0, 255, 255), (170, 255, 85), (255, 255, 0)
 DECORATION, PILLAR = (255, 170, 0), (255, 0, 0)
 
 Part = tuple[tuple[int, int, int], float, float, float, float]
-"""A rectangle: colour, then left, top, right and bottom as shares of the side."""
+"""A rectangle: colour, then left, top, right and bottom as shares of width and height."""
 
 
 def plan(rng: np.random.Generator) -> list[Part]:
     """Return the parts of a facade, in the order they are drawn."""
-    floors, columns = int(rng.integers(3, 6)), int(rng.integers(3, 7))
+    floors, columns = int(rng.integers(3, 6)), int(rng.integers(4, 9))
     top, base = rng.uniform(0.06, 0.1), rng.uniform(0.78, 0.84)
     tall, wide = (base - top) / floors, 1 / columns
     high, broad = tall * rng.uniform(0.5, 0.65), wide * rng.uniform(0.35, 0.55)
@@ -60,11 +61,14 @@ def plan(rng: np.random.Generator) -> list[Part]:
 
 
 def drawn(parts: list[Part]) -> Rgb:
-    """Return uint8[SIDE, SIDE, 3]: the parts on a bare wall."""
-    rgb = np.empty((SIDE, SIDE, 3), np.uint8)
+    """Return uint8[H, W, 3] of `SIZE`: the parts on a bare wall."""
+    height, width = SIZE
+    rgb = np.empty((height, width, 3), np.uint8)
     rgb[:] = WALL
     for colour, *corners in parts:
-        left, top, right, bottom = (round(share * SIDE) for share in corners)
+        left, top, right, bottom = (
+            round(share * side) for share, side in zip(corners, (width, height) * 2, strict=True)
+        )
         cv2.rectangle(rgb, (left, top), (right - 1, bottom - 1), colour, cv2.FILLED)
     return rgb
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Turns a trained student into a style: bash tools/gallery/finish.sh NAME STUDENT TEACHER PREVIEWS CLIP OUT CALIBRATE HELD_BACK [EXPORT_OPTION ...]
-# PREVIEWS has eight pictures that may be passed on, and CLIP is such a clip; CALIBRATE and HELD_BACK are folders of
-# clips and pictures for the INT8 model; GATE and DIRECTION in the environment: of quantize and of the teacher.
+# Turns a trained student into a style:
+# bash tools/gallery/finish.sh NAME STUDENT TEACHER DIRECTION PREVIEWS CLIP OUT CALIBRATE HELD_BACK [EXPORT_OPTION ...]
+# DIRECTION is the teacher's, AtoB or BtoA; PREVIEWS has eight pictures that may be passed on, and CLIP is such a clip;
+# CALIBRATE and HELD_BACK are folders of clips and pictures for the INT8 model.
 set -eu
 here="$(cd "$(dirname "$0")" && pwd)"
-name="$1" student="$2" teacher="$3" previews="$4" clip="$5" out="$6" calibrate="$7" held_back="$8"
-shift 8
+name="$1" student="$2" teacher="$3" direction="$4" previews="$5" clip="$6" out="$7" calibrate="$8" held_back="$9"
+shift 9
 frameshift-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$out" "$@"
-frameshift-engines quantize "$out" --gate "${GATE:-45}" --frames "$calibrate" --held-back "$held_back"
+frameshift-engines quantize "$out" --gate 45 --frames "$calibrate" --held-back "$held_back"
 export PYTHONPATH="$here/../.."
 python -m tools.gallery.previews "$out" --pictures "$previews" --clip "$clip"
 shopt -s nullglob
 clips=("$held_back"/*.mp4)
 python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" \
-    ${clips[@]:+--clips "${clips[@]}" --teacher "$teacher" --direction "${DIRECTION:-AtoB}"}
+    ${clips[@]:+--clips "${clips[@]}" --teacher "$teacher" --direction "$direction"}

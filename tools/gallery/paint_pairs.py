@@ -1,7 +1,7 @@
 """Make the data folders of the style `monet`: pictures, each beside its painting.
 
     python -m tools.gallery.paint_pairs paintings MONET2PHOTO OUT [--variants 4]
-    python -m tools.gallery.paint_pairs photos DATA OUT --run RUN [--variants 3]
+    python -m tools.gallery.paint_pairs photos DATA OUT --run RUN [--variants 4]
 
 After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene exists, the painting without
 its brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter,

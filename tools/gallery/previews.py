@@ -3,8 +3,9 @@
     python -m tools.gallery.previews STYLE --pictures PATH... --clip FILE [--start S]
 
 STYLE is the style's folder; pictures (files or folders, eight are needed) and the clip must be ones that may
-be passed on and that the style was not trained on. Written to STYLE/previews: grid.jpg, eight pictures
-before|after; pair.jpg, the first of them alone; clip.mp4, three seconds before|after, small and silent.
+be passed on; the card's `data` says which of them the style was trained on, best none. Written to
+STYLE/previews: grid.jpg, eight pictures before|after; pair.jpg, the first of them alone; clip.mp4, three
+seconds before|after, small and silent.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from tools.gallery.viewing import count_frames, read_frames, resized, tile, view
 from train.data import picture_paths, read_picture
 
 PICTURES = 8
-GRID_BYTES = 110_000
+GRID_BYTES = 90_000
 PAIR_BYTES = 36_000
-CLIP_BYTES = 120_000
+CLIP_BYTES = 100_000
 """Two networks of a style take 6.3 MB: with these and the card six styles fit into the gallery's 40 MB."""
 SHOWN = (360, 480)
 """(height, width) at which pictures are translated."""

@@ -20,5 +20,5 @@ esac
 frameshift-train distill --data summer2winter_snow --teacher runs/season_teacher --direction "$direction" \
     --run "runs/${name}_student" --student hg48 --norm none --copy-teacher --load-size 160 --crop-size 128 \
     --batch 8 --amp --learning-rate 2e-4 --threads 1 --steps 500
-DIRECTION="$direction" bash "$here/finish.sh" "$name" "runs/${name}_student" runs/season_teacher "$previews" "$clip" \
+bash "$here/finish.sh" "$name" "runs/${name}_student" runs/season_teacher "$direction" "$previews" "$clip" \
     "$out" "$calibrate" "$held_back" --title "$title" --size 160

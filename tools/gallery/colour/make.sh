@@ -33,5 +33,5 @@ rm -f runs/colour_teacher/best.safetensors
 frameshift-train distill --data colour_data --teacher runs/colour_teacher --run runs/colour_student \
     --student hg48 --norm none --copy-teacher --load-size 168 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 400
-bash "$gallery/finish.sh" colour runs/colour_student runs/colour_teacher "$previews" "$clip" "$out" \
+bash "$gallery/finish.sh" colour runs/colour_student runs/colour_teacher AtoB "$previews" "$clip" "$out" \
     "$calibrate" "$held_back" --size 168 --title "Gray pictures in colour: skies, woods and meadows"

@@ -5,12 +5,16 @@
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 data="$1" out="$2"
-draw="python $gallery/draw_facades.py"
+draw() { python "$gallery/draw_facades.py" "$@"; }
 export PYTHONPATH="$gallery/../.."
 
-ln -sfn "$(cd "$data" && pwd)" facades
-[ -d facade_plans ] || { $draw facade_plans/previews; $draw facade_plans/calibrate --count 24 --seed 1
-    $draw facade_plans/held_back --count 8 --seed 2; $draw facade_plans/clip --growing 90 --seed 7; }
+[ -e facades ] || ln -s "$(cd "$data" && pwd)" facades
+if [ ! -d facade_plans ]; then
+    draw facade_plans/previews
+    draw facade_plans/calibrate --count 24 --seed 1
+    draw facade_plans/held_back --seed 2
+    draw facade_plans/clip --growing 90 --seed 7
+fi
 [ -d runs/facade_teacher ] || frameshift-train pix2pix --data facades --direction BtoA --run runs/facade_teacher \
     --generator draw48 --norm none --discriminator-norm instance --discriminator-width 48 --loss lsgan \
     --load-size 216 --crop-size 192 --batch 2 --amp --learning-rate 3e-4 --l1-weight 50 --feature-weight 10 \
@@ -21,5 +25,5 @@ rm -f runs/facade_teacher/best.safetensors
 frameshift-train distill --data facades --teacher runs/facade_teacher --direction BtoA --run runs/facade_student \
     --student draw48 --norm none --copy-teacher --load-size 216 --crop-size 192 --batch 4 --amp --learning-rate 2e-4 \
     --threads 1 --steps 500
-bash "$gallery/finish.sh" facade runs/facade_student runs/facade_teacher facade_plans/previews facade_plans/clip "$out" \
+bash "$gallery/finish.sh" facade runs/facade_student runs/facade_teacher BtoA facade_plans/previews facade_plans/clip "$out" \
     facade_plans/calibrate facade_plans/held_back --size 216 --title "Plans of coloured rectangles turn to house fronts"

@@ -11,6 +11,7 @@ common="--generator hg48 --norm none --discriminator-norm instance --discriminat
     --load-size 256 --crop-size 160 --batch 4 --amp --feature-weight 10 --grid-weight 500 --threads 1"
 
 if [ ! -d monet_data ]; then
+    mkdir monet_data
     python "$gallery/cut_photos.py" "$photos" monet_data --count 40 \
         --held-back canyon-wren oakland-zoo-otters roman-colosseum sunset_by_the_pier \
         --leave-out abstract-spiral high-trestle-trail mr_lee photo_by_spacex piazza-gae-aulenti saturnian-profile \
@@ -31,5 +32,5 @@ rm -f runs/monet_teacher/best.safetensors
 frameshift-train distill --data monet_data --teacher runs/monet_teacher --run runs/monet_student \
     --student hg48 --norm none --copy-teacher --load-size 256 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 400
-bash "$gallery/finish.sh" monet runs/monet_student runs/monet_teacher "$previews" "$clip" "$out" \
+bash "$gallery/finish.sh" monet runs/monet_student runs/monet_teacher AtoB "$previews" "$clip" "$out" \
     "$calibrate" "$held_back" --size 256 --title "In Monet's hand: his palette, in soft dabs"

@@ -17,5 +17,5 @@ rm -f runs/sketch_teacher/best.safetensors
 frameshift-train distill --data sketch_data --teacher runs/sketch_teacher --run runs/sketch_student \
     --student draw48 --norm none --copy-teacher --load-size 176 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 400
-bash "$gallery/finish.sh" sketch runs/sketch_student runs/sketch_teacher "$previews" "$clip" "$out" \
+bash "$gallery/finish.sh" sketch runs/sketch_student runs/sketch_teacher AtoB "$previews" "$clip" "$out" \
     "$calibrate" "$held_back" --view edges --size 176 --title "Lines turn to leather and cloth: shoes and bags from sketches"
