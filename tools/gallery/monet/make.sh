@@ -7,8 +7,8 @@ set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 data="$1" photos="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
 export PYTHONPATH="$gallery/../.."
-common="--generator hg48 --norm none --discriminator-norm instance --discriminator-width 48 --loss lsgan \
-    --load-size 256 --crop-size 160 --batch 4 --amp --feature-weight 10 --grid-weight 500 --threads 1"
+common="--norm none --discriminator-norm instance --loss lsgan --load-size 256 --crop-size 160 --batch 4 --amp \
+    --feature-weight 10 --grid-weight 500 --threads 1 --sample-minutes 4"
 
 if [ ! -d monet_data ]; then
     mkdir monet_data
@@ -21,16 +21,17 @@ if [ ! -d monet_data ]; then
 fi
 # A painter learns to give flattened paintings their brushwork and palette back ...
 [ -d monet_flat ] || python -m tools.gallery.paint_pairs paintings "$data" monet_flat
-[ -d runs/monet_painter ] || frameshift-train pix2pix --data monet_flat --run runs/monet_painter $common \
-    --learning-rate 3e-4 --l1-weight 10 --minutes 25 --sample-minutes 4
+[ -d runs/monet_painter ] || frameshift-train pix2pix --data monet_flat --run runs/monet_painter --generator hg48 \
+    --discriminator-width 48 $common --learning-rate 3e-4 --l1-weight 10 --minutes 25
 # ... and paints flattened photos, so that a teacher can learn to go from the photo itself to the painting.
-[ -d monet_painted ] || python -m tools.gallery.paint_pairs photos monet_data monet_painted --run runs/monet_painter --variants 3
-[ -d runs/monet_teacher ] || frameshift-train pix2pix --data monet_painted --run runs/monet_teacher $common \
-    --start-from runs/monet_painter --learning-rate 3e-4 --l1-weight 20 --minutes 20 --sample-minutes 4
+[ -d monet_painted ] || python -m tools.gallery.paint_pairs photos monet_data monet_painted --run runs/monet_painter \
+    --variants 3
+[ -d runs/monet_teacher ] || frameshift-train pix2pix --data monet_painted --run runs/monet_teacher --generator draw48 \
+    --discriminator-width 32 $common --learning-rate 4e-4 --l1-weight 100 --minutes 22
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.
 rm -f runs/monet_teacher/best.safetensors
 frameshift-train distill --data monet_data --teacher runs/monet_teacher --run runs/monet_student \
-    --student hg48 --norm none --copy-teacher --load-size 256 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
+    --student draw48 --norm none --copy-teacher --load-size 256 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 400
 bash "$gallery/finish.sh" monet runs/monet_student runs/monet_teacher AtoB "$previews" "$clip" "$out" \
     "$calibrate" "$held_back" --size 256 --title "In Monet's hand: his palette, in soft dabs"
