@@ -24,7 +24,6 @@ GIVEN = {
     "summer": "season previews clip out calibrate held_back",
     "monet": "monet photos previews clip out calibrate held_back",
     "colour": "season monet previews clip out calibrate held_back",
-    "sketch": "edges previews clip out calibrate held_back",
     "facade": "facades out",
 }
 """What each script is given, in the order of its first line."""
