@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +20,20 @@ from train.layers import (
 
 
 class _Clip(torch.autograd.Function):
-    """Clip to [-1, 1], and pass gradients on as they are.
+    """Clip to [-1, 1]; beyond the range gradients that lead back into it are passed on.
 
     A pixel that an early step drove out of the range would otherwise have no gradient, and never come back.
     """
 
     @staticmethod
-    def forward(_context: object, x: Tensor) -> Tensor:
+    def forward(context: Any, x: Tensor) -> Tensor:
+        context.save_for_backward(x)
         return torch.clamp(x, -1.0, 1.0)
 
     @staticmethod
-    def backward(_context: object, gradient: Tensor) -> Tensor:
-        return gradient
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (x,) = context.saved_tensors
+        return gradient * ((x.abs() <= 1.0) | (gradient * x > 0.0))
 
 
 class FoldedGenerator(Generator):

@@ -22,6 +22,7 @@ from rt.pipeline import Stop
 from rt.sinks import SinkOptions
 from rt.sources import SourceOptions
 from rt.stats import Percentiles, Stats
+from rt.styles import GALLERY
 from tests.support.cli import environment, frameshift
 from tests.support.onnx_styles import make_style
 
@@ -316,8 +317,9 @@ def test_an_unknown_style_is_named_with_the_nearest_one(
 ) -> None:
     make_style(own_styles, "meadow")
     assert main(["styles", "medow"]) == 1
+    known = sorted(["meadow", *(folder.name for folder in GALLERY.iterdir() if folder.is_dir())])
     assert capsys.readouterr().err.startswith(
-        "error: no style 'medow'; did you mean 'meadow'?; known: meadow"
+        f"error: no style 'medow'; did you mean 'meadow'?; known: {', '.join(known)};"
     )
 
 
