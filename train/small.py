@@ -33,7 +33,8 @@ class _Clip(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         (x,) = context.saved_tensors
-        return gradient * ((x.abs() <= 1.0) | (gradient * x > 0.0))
+        passed: Tensor = gradient * ((x.abs() <= 1.0) | (gradient * x > 0.0))
+        return passed
 
 
 class FoldedGenerator(Generator):

@@ -4,6 +4,7 @@ import datetime
 import logging
 import subprocess
 import sys
+import time
 from ctypes.util import find_library
 from fractions import Fraction
 from pathlib import Path
@@ -344,7 +345,7 @@ def test_a_real_display_has_no_fault(screen: Screen, monkeypatch: pytest.MonkeyP
 
 
 SHOW = """
-import sys
+import select, sys
 from fractions import Fraction
 import cv2, numpy as np
 from rt.frame import Frame
@@ -353,17 +354,26 @@ from rt.sinks.window import WindowSink
 
 sink = WindowSink("clip", paced=True)
 def frame(pts): return Frame(np.full((200, 300, 3), (250, 10, 20), np.uint8), pts, Fraction(1, 1000), pts)
-for pts in range(0, 1200, 40):  # long enough for a slow machine to paint it
+pts = 0
+while not select.select([sys.stdin], [], [], 0)[0]:  # until it was seen, however slow the machine paints
     sink.write(frame(pts))
-print("shown", flush=True)
+    if pts == 200:
+        print("shown", flush=True)
+    pts += 40
 sys.stdin.readline()
 cv2.destroyWindow("clip")
 try:
-    sink.write(frame(60_000))
+    sink.write(frame(pts + 1000))
 except SinkClosed:
     print("ended", flush=True)
 sink.close()
 """
+
+
+def red_pixels(screen: Screen) -> int:
+    """Return how many pixels of the screen are red."""
+    pixels = np.frombuffer(screen.framebuffer.read_bytes()[-640 * 480 * 4 :], np.uint8).reshape(480, 640, 4)
+    return int((pixels[:, :, :3] == (20, 10, 250)).all(axis=-1).sum())  # stored as BGRX
 
 
 def red_pixels_shown(screen: Screen) -> int:
@@ -378,8 +388,9 @@ def red_pixels_shown(screen: Screen) -> int:
     )
     assert shower.stdout is not None
     assert shower.stdout.readline() == "shown\n"
-    pixels = np.frombuffer(screen.framebuffer.read_bytes()[-640 * 480 * 4 :], np.uint8).reshape(480, 640, 4)
-    red = int((pixels[:, :, :3] == (20, 10, 250)).all(axis=-1).sum())  # stored as BGRX
+    until = time.monotonic() + 4
+    while (red := red_pixels(screen)) < 200 * 300 and time.monotonic() < until:
+        time.sleep(0.05)
     out, err = shower.communicate("\n", timeout=60)
     assert (out, err, shower.returncode) == ("ended\n", "", 0)
     return red
