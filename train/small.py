@@ -18,9 +18,12 @@ from train.layers import (
     start_weights,
 )
 
+WAY_BACK = 0.1
+"""Share of a gradient that is passed on beyond the range; whole ones cost small runs 1.2 dB."""
+
 
 class _Clip(torch.autograd.Function):
-    """Clip to [-1, 1]; beyond the range gradients that lead back into it are passed on.
+    """Clip to [-1, 1]; beyond the range a share of the gradients that lead back into it is passed on.
 
     A pixel that an early step drove out of the range would otherwise have no gradient, and never come back.
     """
@@ -33,7 +36,8 @@ class _Clip(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         (x,) = context.saved_tensors
-        passed: Tensor = gradient * ((x.abs() <= 1.0) | (gradient * x > 0.0))
+        beyond = WAY_BACK * (gradient * x > 0.0)
+        passed: Tensor = gradient * torch.where(x.abs() <= 1.0, 1.0, beyond)
         return passed
 
 

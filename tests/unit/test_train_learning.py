@@ -194,7 +194,7 @@ def psnr_of(checkpoint: Path, direction: str, inputs: list[Rgb], wanted: list[Rg
 
 
 def test_pix2pix_fits_its_pairs(pairs: Path, paired: Path, tmp_path: Path) -> None:
-    """25.7 dB over the twelve training pairs; untrained (the input as it is) 7.3 dB."""
+    """27.7 dB over the twelve training pairs; untrained (the input as it is) 7.3 dB."""
     inputs, wanted = read_pairs(pairs, "train", "none", "AtoB", SCENE_PX)
     assert psnr_of(paired / CHECKPOINT, "AtoB", inputs, wanted) >= 24
     untaught = run_of(Pix2Pix, pairs, tmp_path / "0", **{**PAIRED, **NOTHING_LEARNT})
@@ -202,7 +202,7 @@ def test_pix2pix_fits_its_pairs(pairs: Path, paired: Path, tmp_path: Path) -> No
 
 
 def test_cyclegan_finds_the_translation_without_pairs(tmp_path: Path) -> None:
-    """Day to dusk 23.4 dB, back 19.5 dB, against the known truth; untrained 7.3 dB both ways.
+    """Day to dusk 24.6 dB, back 19.9 dB, against the known truth; untrained 7.3 dB both ways.
 
     The two domains show different scenes. The way back is harder: what dusk has squeezed must be stretched.
     """
@@ -228,7 +228,7 @@ def test_cyclegan_finds_the_translation_without_pairs(tmp_path: Path) -> None:
 
 
 def test_a_student_reaches_its_teachers_picture(pairs: Path, paired: Path, tmp_path: Path) -> None:
-    """SSIM 0.83 to the teacher on pictures held back from both; untrained 0.08."""
+    """SSIM 0.87 to the teacher on pictures held back from both; untrained 0.08."""
     settings = {
         **{**QUICK, "load_size": SCENE_PX, "crop_size": SCENE_PX, "batch": 8, "steps": 450},
         **{"teacher": paired, "student": "pu32", "flow_px": 2.0},
@@ -240,6 +240,6 @@ def test_a_student_reaches_its_teachers_picture(pairs: Path, paired: Path, tmp_p
         translated = translate_pictures(load_generator(checkpoint, "AtoB")[0], held)
         return float(measure_pairs(held, translated, wanted)["ssim"]["translated"])
 
-    assert ssim_of(run_of(Distill, pairs, tmp_path / "run", **settings)) >= 0.8
+    assert ssim_of(run_of(Distill, pairs, tmp_path / "run", **settings)) >= 0.85
     untaught = {**settings, **NOTHING_LEARNT}
     assert ssim_of(run_of(Distill, pairs, tmp_path / "0", **untaught)) < 0.3

@@ -111,7 +111,7 @@ def test_a_small_generator_comes_back_from_far_out_of_the_range(name: str) -> No
     assert torch.equal(out, torch.ones_like(out))
     (out - target).abs().mean().backward()
     assert bias.grad is not None
-    assert bias.grad.abs().min() > 0.01
+    assert bias.grad.abs().min() > 0.001
     net.eval()
     assert torch.equal(net(target), out)
 
