@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from train.errors import RunError
 
 GeneratorName = Literal[
-    "hg48", "draw48", "pu48", "pu32", "mobile16", "resnet6", "resnet9", "unet128", "unet256"
+    "hg48", "draw48", "paint48", "pu48", "pu32", "mobile16", "resnet6", "resnet9", "unet128", "unet256"
 ]
 Norm = Literal["instance", "batch", "none"]
 Adversarial = Literal["lsgan", "hinge", "vanilla", "wgan-gp"]
@@ -195,7 +195,8 @@ class _Translation(Training):
     up: Literal["transposed", "nearest"] = "transposed"
     """Doubling in resnet*: transposed (Zhu 2017, 7.2), or without checkerboards (Odena 2016)."""
     start: Literal["identity", "icnr"] = "identity"
-    """How hg48, pu48 and pu32 start: as the identity, or without a block pattern (ICNR, Aitken 2017)."""
+    """How hg48, paint48, pu48 and pu32 start: changing nothing, or without a block pattern (ICNR,
+    Aitken 2017)."""
     patch: Literal["pixel", "16", "70", "286"] = "70"
     """Side of the patches the discriminators judge (Isola 2017, 4.4: 70)."""
     discriminator_width: int = 64
@@ -205,7 +206,8 @@ class _Translation(Training):
     loss: Adversarial = "lsgan"
     """Adversarial loss; lsgan is least squares (Zhu 2017, 4)."""
     grid_weight: float = 0.0
-    """Weight of the loss on patterns of period 4 px that generators add; hg48 and draw48 mostly need it."""
+    """Weight of the loss on patterns of period 4 px that generators add; hg48, draw48 and paint48 mostly
+    need it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -295,12 +297,13 @@ class Distill(Training):
     """Folder of the run whose generator is the teacher."""
     direction: Direction = "AtoB"
     """Which of the teacher's generators, where it has two."""
-    student: Literal["hg48", "draw48", "pu48", "pu32", "mobile16"] = "hg48"
+    student: Literal["hg48", "draw48", "paint48", "pu48", "pu32", "mobile16"] = "hg48"
     """The small generator to train."""
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
     start: Literal["identity", "icnr"] = "identity"
-    """How hg48, pu48 and pu32 start: as the identity, or without a block pattern (ICNR, Aitken 2017)."""
+    """How hg48, paint48, pu48 and pu32 start: changing nothing, or without a block pattern (ICNR,
+    Aitken 2017)."""
     copy_teacher: bool = False
     """Start as a copy of the teacher, where it is the same network and norm: to learn steadiness (ours)."""
     run: Path = Path("runs/distill")

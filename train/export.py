@@ -47,7 +47,8 @@ class Export:
     drawings that lay beside their photos."""
     detail: Detail | None = None
     """How the network's change is laid over the frame in live use: keep adds it to the frame's own detail,
-    network shows the network's picture. Default: network for pictures drawn from edges, and of draw48."""
+    network shows the network's picture. Default: network for pictures drawn from edges, and of draw48 and
+    paint48."""
     size: int = 256
     """Short side of the network's picture in live use: the default of --size."""
     data: Path | None = None
@@ -165,7 +166,7 @@ class _Work:
     @property
     def detail(self) -> Detail:
         """How the network's change is laid over the frame."""
-        drawn = self.view == "edges" or _generator_name(self.facts) == "draw48"
+        drawn = self.view == "edges" or _generator_name(self.facts) in ("draw48", "paint48")
         return self.config.detail or ("network" if drawn else "keep")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rt.errors import nearest
 from train.errors import RunError
 from train.layers import BinomialBlur, Generator, make_norm, start_weights
-from train.small import DrawingHourglass, Hourglass, MobileResnet, Quarter
+from train.small import DrawingHourglass, Hourglass, MobileResnet, PaintingHourglass, Quarter
 
 
 class ResnetBlock(nn.Module):
@@ -198,8 +198,8 @@ def make_generator(
         dropout: noise as dropout; resnet and unet.
         down: halving, stride or blur; resnet.
         up: doubling, transposed or nearest; resnet.
-        start: how the last convolution starts, identity (the untrained network returns its input) or icnr;
-            hg48, pu48 and pu32.
+        start: how the last convolution starts, identity (the untrained network changes nothing) or icnr;
+            hg48, paint48, pu48 and pu32.
 
     Raises:
         RunError: there is no such generator, or it has no such option.
@@ -240,6 +240,7 @@ _RESNET = ("dropout", "down", "up")
 GENERATORS: dict[str, tuple[Callable[..., Generator], tuple[str, ...]]] = {
     "hg48": (Hourglass, ("start",)),
     "draw48": (DrawingHourglass, ()),
+    "paint48": (PaintingHourglass, ("start",)),
     "pu48": (_quarter(48), ("start",)),
     "pu32": (_quarter(32), ("start",)),
     "mobile16": (MobileResnet, ()),

@@ -11,6 +11,7 @@ from train.layers import (
     BinomialBlur,
     Generator,
     ResidualBlock,
+    SoftKuwahara,
     calm_residuals,
     make_norm,
     start_for_relu,
@@ -137,6 +138,25 @@ class DrawingHourglass(Hourglass):
         """Turn float[N, C, H/4, W/4] features into a picture; the input is left out."""
         drawn: Tensor = torch.tanh(self.blur(self.head(features)))
         return drawn
+
+
+class PaintingHourglass(Hourglass):
+    """The hourglass on a picture that a fixed filter has flattened into dabs: photos become paintings.
+
+    Small networks blur where they have to leave detail out; the filter leaves it out and keeps edges crisp:
+    palette and brushwork remain to be learnt. Before training it gives the flattened picture.
+    """
+
+    def __init__(
+        self, norm: str = "instance", *, channels_in: int = 3, width: int = 48, start: str = "identity"
+    ) -> None:
+        super().__init__(norm, channels_in=channels_in, width=width, start=start)
+        self.flatten = SoftKuwahara()
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Translate a picture; channels beyond its three are passed on as they are."""
+        flat = self.flatten(picture[:, :3])
+        return super().forward(torch.cat([flat, picture[:, 3:]], dim=1) if picture.shape[1] > 3 else flat)
 
 
 class Quarter(FoldedGenerator):

@@ -186,6 +186,13 @@ def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_sai
         assert (card.view, card.detail) == found
 
 
+def test_what_a_network_paints_is_shown_instead_of_the_frame(domains: Path, tmp_path: Path) -> None:
+    config = tiny(CycleGan, domains, tmp_path / "run", generator="paint48", norm="none", steps=1)
+    train_tiny(config)
+    card = export_checked(Export(config.run, "painted", out=tmp_path / "painted", size=40))
+    assert (card.network["generator"], card.view, card.detail) == ("paint48", "picture", "network")
+
+
 @pytest.mark.parametrize(
     ("shapes", "multiple", "folded", "generator"),
     [
@@ -216,7 +223,7 @@ def test_an_imported_generator_becomes_a_style(
 @pytest.mark.parametrize("name", GENERATORS)
 def test_folded_batch_norms_change_no_picture(name: str) -> None:
     torch.manual_seed(0)
-    start = {"start": "icnr"} if name in ("hg48", "pu48", "pu32") else {}
+    start = {"start": "icnr"} if name in ("hg48", "paint48", "pu48", "pu32") else {}
     net = make_generator(name, "batch", width=4, **start).eval()  # type: ignore[arg-type]
     norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     with torch.no_grad():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from tests.support.pictures import draw_picture
+from tools.gallery.kuwahara import kuwahara
 from train.discriminators import PatchDiscriminator
 from train.errors import RunError
 from train.latent import DcganDiscriminator, DcganGenerator, MlpDiscriminator, MlpGenerator
-from train.layers import BinomialBlur, start_icnr
+from train.layers import BinomialBlur, SoftKuwahara, start_icnr
 from train.nets import GENERATORS, count_parameters, make_generator
 
 
@@ -99,6 +102,53 @@ def test_small_generators_start_as_the_identity(name: str, norm: str) -> None:
     assert torch.equal(make_generator(name, norm)(picture), picture)
     with_noise = make_generator(name, norm, channels_in=4)
     assert torch.equal(with_noise(torch.cat([picture, torch.rand(1, 1, 32, 32)], dim=1)), picture)
+
+
+def test_the_flattening_filter_keeps_edges_and_plain_ground_and_agrees_with_the_one_of_eight_sectors() -> (
+    None
+):
+    flatten = SoftKuwahara(5)
+    assert not list(flatten.parameters())
+    assert not flatten.state_dict()
+    plain = torch.tensor([-0.7, 0.0, 0.7]).view(1, 3, 1, 1).expand(1, 3, 40, 48)
+    assert torch.allclose(flatten(plain), plain, atol=1e-5)
+    edge = torch.where(torch.arange(48) < 24, -0.6, 0.5).expand(1, 3, 40, 48)
+    assert (flatten(edge) - edge).abs().max() < 1 / 127.5
+    assert (BinomialBlur(3)(edge) - edge).abs().max() > 30 / 127.5
+    grain = plain + 0.1 * torch.randn(plain.shape, generator=torch.Generator().manual_seed(0))
+    assert float((flatten(grain) - plain).std()) < 0.4 * 0.1
+    noise = np.random.default_rng(0).normal(0, 12, (64, 80, 1))
+    picture = np.clip(draw_picture(64, 80, 3, (110, 120, 100)) + noise, 0, 255).astype(np.uint8)
+    as_float = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
+    flat = (flatten(as_float)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    expected = kuwahara(picture, 5).astype(float)
+    assert np.abs(flat - expected).mean() < 0.25 * np.abs(picture - expected).mean()
+
+
+def test_the_flattening_filter_is_computed_in_float32_under_autocast_and_passes_finite_gradients() -> None:
+    flatten = SoftKuwahara(5)
+    picture = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    picture[..., :12, :] = 1.0  # plain: the deviation is 0 there
+    with torch.autocast("cpu", torch.bfloat16):
+        under = flatten(picture)
+    assert torch.equal(under, flatten(picture))
+    leaf = picture.clone().requires_grad_()
+    flatten(leaf).square().sum().backward()
+    assert leaf.grad is not None
+    assert torch.isfinite(leaf.grad).all()
+    assert leaf.grad.abs().mean() > 0.1
+
+
+def test_the_painting_hourglass_starts_as_the_flattened_picture_and_passes_noise_on() -> None:
+    net = make_generator("paint48", "none")
+    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    flat = SoftKuwahara()(picture)
+    assert torch.equal(net(picture), flat)
+    noise = torch.rand(1, 1, 32, 32)
+    assert torch.equal(
+        make_generator("paint48", "none", channels_in=4)(torch.cat([picture, noise], dim=1)), flat
+    )
+    assert set(net.state_dict()) == set(make_generator("hg48", "none").state_dict())
 
 
 @pytest.mark.parametrize("name", ["hg48", "pu48"])

@@ -150,7 +150,7 @@ def test_layout_in_memory_changes_no_loss(folders: dict[str, Path], tmp_path: Pa
         assert last == pytest.approx(first, rel=1e-3, abs=1e-5)
 
 
-@pytest.mark.parametrize("student", ["hg48", "pu48", "pu32", "mobile16"])
+@pytest.mark.parametrize("student", ["hg48", "paint48", "pu48", "pu32", "mobile16"])
 def test_a_students_checkpoint_is_at_most_16_mib(
     folders: dict[str, Path], teacher: Path, tmp_path: Path, student: str
 ) -> None:
