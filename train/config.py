@@ -66,7 +66,8 @@ class Training:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: CUDA where PyTorch finds it. The choice is said at start."""
     amp: bool = False
-    """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with AMX)."""
+    """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with instructions for it; on others
+    the run computes in float32 and says so)."""
     channels_last: bool = True
     """Lay pictures and weights out as [N, H, W, C] in memory where --batch is above 1: the same, faster."""
     compile: bool = False

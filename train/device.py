@@ -108,6 +108,11 @@ def open_world(wanted: str) -> World:
     return World(device, rank, size)
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Say whether a device has instructions for bfloat16; CPUs without them emulate it, far slower."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+
+
 def describe_world(world: World, wanted: str) -> str:
     """Return the line said at start: device, reason of the choice, processes."""
     if world.device.type == "cuda":

@@ -23,7 +23,7 @@ from train.checkpoint import (
     training_state,
 )
 from train.config import Training, check_same_settings, settings_json
-from train.device import World, describe_world, open_world
+from train.device import World, computes_bfloat16, describe_world, open_world
 from train.environment import describe_environment
 from train.errors import RunError
 from train.feed import Batch, Batches, seeded
@@ -85,6 +85,8 @@ class _Loop:
         self.config, self.world, self.show, self.say = config, world, show, say
         self.recipe = make_recipe(config, world)
         say(describe_world(world, config.device))
+        if config.amp and not computes_bfloat16(world.device):
+            say("precision: float32, not --amp: this CPU has no bfloat16 instructions and would emulate it")
         feed = self.recipe.feed
         counts = ", ".join(f"{count} in {name}" for name, count in feed.counts.items())
         say(f"pictures: {counts}, short side {config.load_size} px")

@@ -19,9 +19,12 @@ from tests.support.training import make_classes, tiny, train_tiny
 from train import checkpoint
 from train.checkpoint import BEST, CHECKPOINT, Checkpoints, read_facts
 from train.config import Cgan, CycleGan, Gan, check_same_settings, settings_json
+from train.device import World
 from train.errors import RunError
 from train.history import HISTORY, History, read_history
 from train.loop import train
+from train.recipes import make_recipe
+from train.recipes.base import Base
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +96,24 @@ def test_a_run_leaves_its_settings_history_sheet_and_report(classes: Path, tmp_p
     assert said[2].startswith("validation at step 20: swd ")
     assert "(floor " in said[2]
     assert said[2].endswith(", the best so far")
+
+
+def test_bfloat16_is_left_out_aloud_where_the_processor_would_emulate_it(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for native in (False, True):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
+        said: list[str] = []
+        config = tiny(Cgan, classes, tmp_path / str(native), steps=1, amp=True)
+        assert train(config, lambda where: None, said.append)
+        assert sum("float32, not --amp: this CPU has no bfloat16" in line for line in said) == (
+            0 if native else 1
+        )
+        recipe = make_recipe(config, World(torch.device("cpu")))
+        assert isinstance(recipe, Base)
+        with recipe.autocast():
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert product.dtype == (torch.bfloat16 if native else torch.float32)
 
 
 def test_a_history_goes_on_from_its_step_and_forgets_what_came_after(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tools.bench.plain_cyclegan import PlainCycleGan
 from tools.bench.result import facts, finish, parser, table
 from train.config import CycleGan
 from train.data import write_picture
-from train.device import World, open_world
+from train.device import World, computes_bfloat16, open_world
 from train.feed import Batch, Batches, seeded
 from train.recipes.cyclegan import CycleGanRecipe
 
@@ -93,7 +93,7 @@ def write_domains(folder: Path, side: int) -> Path:
 def measure(config: CycleGan, world: World, seconds: float) -> dict[str, Any]:
     """Return all there is to say of the step's contenders and of the loader."""
     settings = {"ours fp32": config}
-    if computes_bfloat16_fast(world):
+    if computes_bfloat16(world.device):
         settings["ours --amp"] = replace(config, amp=True)
     recipes = {name: CycleGanRecipe(changed, world) for name, changed in settings.items()}
     feed = next(iter(recipes.values())).feed
@@ -132,11 +132,6 @@ def ours(recipe: CycleGanRecipe) -> Step:
         return recipe.step(Batch(tensors, number, 0.0, seeded("bench", number)))
 
     return step
-
-
-def computes_bfloat16_fast(world: World) -> bool:
-    """Say whether --amp is worth trying: on a GPU, or a CPU with instructions for bfloat16."""
-    return world.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
 
 
 def compare_losses(plain: Step, step: Step, tensors: list[Tensors]) -> float:

@@ -7,7 +7,9 @@ After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene e
 its brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter,
 grades them at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette
 and brushwork back. `photos` flattens photos (trainA, testA) too, gives them the lightness of the paintings
-(trainB) and broken colour, and lets that network, as it was last, paint them: pairs of photo and painting.
+(trainB), veiled, and broken colour, and lets that network, as it was last, paint them: pairs of photo and
+painting. Each is painted several times, a few pixels further on, and the mean taken: what depends on where a
+pixel lies in the network's blocks of 4 goes out.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from torch import nn
 
 from rt.frame import Rgb
 from tools.gallery.kuwahara import kuwahara
@@ -33,10 +36,15 @@ RADII = (3, 4, 5)
 NOISE = 0.015
 """Deviation of the noise in what is painted: brushwork may grow from it."""
 LIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-CHROMA = 1.3
-"""Lifted shadows look gray without it."""
+VEIL = 0.2
+"""How far lightness is drawn to the median of the paintings: Monet's contrasts are soft, near and far."""
 BROKEN_COLOUR, BROKEN_LIGHT, AROUND_PX = 2.2, 1.25, 8.0
 """How much further each dab is from the mean around it: Monet set pure colours side by side."""
+
+SHIFTS_RC = ((0, 0), (1, 2), (2, 1), (3, 3))
+"""Pixels down and right by which a photo is moved before it is painted: each row and column of a block."""
+MARGIN_PX = 8
+"""Mirrored around what is painted, so that it can be moved; the network's sizes are multiples of it."""
 
 
 def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
@@ -62,19 +70,20 @@ class Light:
     """Gives photos the lightness that paintings have, deep shadows are rare in Monet's, and broken colour."""
 
     def __init__(self, photos: list[Rgb], paintings: list[Rgb]) -> None:
-        """Match the quantiles of all photos to those of all paintings."""
+        """Match the quantiles of all photos to those of all paintings, drawn together by `VEIL`."""
         self._from, self._to = (
             np.array([0.0, *np.quantile(_lightness(pictures), LIGHT_QUANTILES), 100.0])
             for pictures in (photos, paintings)
         )
+        median = self._to[1 + LIGHT_QUANTILES.index(0.5)]
+        self._to += VEIL * (median - self._to)
 
     def __call__(self, rgb: Rgb) -> Rgb:
-        """Return the picture in the paintings' lightness, its colours stronger and further apart."""
+        """Return the picture in the paintings' lightness, its dabs further apart in colour."""
         lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
         lab[..., 0] = np.interp(lab[..., 0], self._from, self._to)
         around = cv2.GaussianBlur(lab, (0, 0), AROUND_PX)
         lab = around + (lab - around) * np.array([BROKEN_LIGHT, BROKEN_COLOUR, BROKEN_COLOUR])
-        lab[..., 1:] *= CHROMA
         return _levels(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
 
 
@@ -100,7 +109,20 @@ def _from_photos(
     for photo in photos:
         for number in range(variants):
             seen = crop_to_multiple(graded(photo, rng) if number else photo, int(net.multiple))  # type: ignore[arg-type]
-            yield seen, translate_pictures(net, [_noisy(light(kuwahara(seen, RADII[-1])), rng)])[0]
+            yield seen, _painted(net, _noisy(light(kuwahara(seen, RADII[-1])), rng))
+
+
+def _painted(net: nn.Module, flat: Rgb) -> Rgb:
+    """Paint a picture at each of `SHIFTS_RC` and return the mean, uint8[H, W, 3] like it."""
+    height, width = flat.shape[:2]
+    total = np.zeros(flat.shape, np.float32)
+    for down, right in SHIFTS_RC:
+        around = (down, MARGIN_PX - down, right, MARGIN_PX - right)
+        moved = cv2.copyMakeBorder(flat, *around, cv2.BORDER_REFLECT_101)
+        total += translate_pictures(net, [np.asarray(moved, np.uint8)])[0][
+            down : down + height, right : right + width
+        ]
+    return np.asarray(total / len(SHIFTS_RC) + 0.5, np.uint8)
 
 
 def _load(folder: Path) -> list[Rgb]:

@@ -18,7 +18,7 @@ from rt.frame import Rgb
 from train.augment import diff_augment
 from train.config import Training
 from train.data import to_rgb, to_tensor
-from train.device import World
+from train.device import World, computes_bfloat16
 from train.errors import RunError
 from train.feed import Batch, Feed
 from train.metrics import measure_steadiness
@@ -138,8 +138,9 @@ class Base:
         return self.pools[name]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context networks are run in: bfloat16 where --amp asks for it."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.base.amp)
+        """Return the context networks are run in: bfloat16 where --amp asks for it and the device has it."""
+        enabled = self.base.amp and computes_bfloat16(self.device)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def descend(
         self,
