@@ -35,8 +35,9 @@ GALLERY_LIMIT_BYTES = 40_000_000
 CLIP_LIMIT_BYTES = 1_000_000
 LEAST_CHANGE_LEVELS = 2.0
 """A style that changes what it sees by less, on average over the demo's first frame, does nothing."""
-MOST_LEVELS = {"fp32": 1, "int8": 3}
-"""How far the pictures of two backends may be apart: INT8 sums are rounded in other places."""
+LEAST_DB = {"fp32": 58.0, "int8": 44.0}
+"""How near the pictures of two backends must be. INT8 sums are rounded elsewhere, and OpenVINO's saturate
+on CPUs without VNNI; the files themselves are held to 45 dB against FP32."""
 
 
 def test_winter_ships_with_the_program() -> None:
@@ -127,7 +128,7 @@ def test_no_network_is_newer_than_the_oldest_tensorrt_parses(name: str, precisio
 
 
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
-def test_both_backends_give_the_same_picture_within_a_level_or_three(name: str, precision: str) -> None:
+def test_both_backends_give_the_same_picture(name: str, precision: str) -> None:
     style, frame = find_style(name), demo_frame()
     size = size_of(style, frame)
     small = shrink(frame, size)[None]
@@ -135,7 +136,9 @@ def test_both_backends_give_the_same_picture_within_a_level_or_three(name: str, 
         open_backend(backend, style, size, precision).backend.translate(small)
         for backend in ("openvino", "onnxruntime")
     ]
-    assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= MOST_LEVELS[precision]
+    assert compare([pictures[0][0]], [pictures[1][0]]).psnr_db > LEAST_DB[precision]
+    if precision == "fp32":
+        assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= 1
 
 
 @pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend], ids=lambda kind: kind.name)
