@@ -169,11 +169,12 @@ def half_scale(scale: npt.NDArray[np.float32] | np.float32) -> npt.NDArray[np.fl
 def to_half(model: Any) -> Any:
     """Return the model computing in FP16; pixels in and out and their scaling stay as they are.
 
+    So does a fixed filter before the first convolution: its deviations are small differences of large sums.
     Works on a quantised model too: its integers are the same, its scales FP16.
     """
     half = copy.deepcopy(model)
     graph = half.graph
-    kept = _scaling_nodes(graph)
+    kept = _scaling_nodes(graph) | _filter_nodes(graph)
     types = _float_tensors(half)
     _cast_constants(graph, kept)
     made_half = {tensor for node in graph.node if node.name not in kept for tensor in node.output}
@@ -244,8 +245,11 @@ def _hoist_constants(graph: Any) -> None:
 def _is_dense_convolution(node: Any, constants: Mapping[str, Any]) -> bool:
     if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in constants:
         return False
-    groups = next((entry.i for entry in node.attribute if entry.name == "group"), 1)
-    return bool(groups == 1)
+    return not _is_grouped(node)
+
+
+def _is_grouped(node: Any) -> bool:
+    return bool(next((entry.i for entry in node.attribute if entry.name == "group"), 1) != 1)
 
 
 def _reaches(nodes: Iterable[Any], tensors: Collection[str]) -> set[str]:
@@ -314,6 +318,23 @@ def _scaling_nodes(graph: Any) -> set[str]:
         kept.add(node.name)
         tensor = next(entry for entry in node.input if entry not in constants)
     return kept
+
+
+def _filter_nodes(graph: Any) -> set[str]:
+    """Return the names of the nodes before the first dense convolution where grouped ones are among them."""
+    made = {
+        node.output[0]
+        for node in graph.node
+        if node.op_type in ("Conv", "ConvTranspose") and not _is_grouped(node)
+    }
+    behind, before = _reaches(graph.node, made), _reached_by(graph.node, made)
+    found = [
+        node
+        for node in graph.node
+        if not any(tensor in behind for tensor in node.output)
+        and any(tensor in before for tensor in node.output)
+    ]
+    return {node.name for node in found} if any(_is_grouped(node) for node in found) else set()
 
 
 def _float_tensors(model: Any) -> set[str]:

@@ -66,8 +66,8 @@ class Training:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: CUDA where PyTorch finds it. The choice is said at start."""
     amp: bool = False
-    """Compute in bfloat16 where it is safe (faster on GPUs and on CPUs with instructions for it; on others
-    the run computes in float32 and says so)."""
+    """Compute in bfloat16 where it is safe (faster on GPUs and CPUs with instructions for it; where
+    PyTorch finds none the run computes in float32 and says so)."""
     channels_last: bool = True
     """Lay pictures and weights out as [N, H, W, C] in memory where --batch is above 1: the same, faster."""
     compile: bool = False
@@ -196,8 +196,8 @@ class _Translation(Training):
     up: Literal["transposed", "nearest"] = "transposed"
     """Doubling in resnet*: transposed (Zhu 2017, 7.2), or without checkerboards (Odena 2016)."""
     start: Literal["identity", "icnr"] = "identity"
-    """How hg48, paint48, pu48 and pu32 start: changing nothing, or without a block pattern (ICNR,
-    Aitken 2017)."""
+    """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
+    (ICNR, Aitken 2017)."""
     patch: Literal["pixel", "16", "70", "286"] = "70"
     """Side of the patches the discriminators judge (Isola 2017, 4.4: 70)."""
     discriminator_width: int = 64
@@ -303,8 +303,8 @@ class Distill(Training):
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
     start: Literal["identity", "icnr"] = "identity"
-    """How hg48, paint48, pu48 and pu32 start: changing nothing, or without a block pattern (ICNR,
-    Aitken 2017)."""
+    """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
+    (ICNR, Aitken 2017)."""
     copy_teacher: bool = False
     """Start as a copy of the teacher, where it is the same network and norm: to learn steadiness (ours)."""
     run: Path = Path("runs/distill")

@@ -109,8 +109,15 @@ def open_world(wanted: str) -> World:
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Say whether a device has instructions for bfloat16; CPUs without them emulate it, far slower."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    """Say whether a device has instructions for bfloat16; those without emulate it, far slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported())  # other instruction sets are not asked
+
+
+def describe_precision(amp: bool, world: World) -> str:
+    """Return what networks are computed in, as it is recorded: bfloat16 (mixed with float32) or float32."""
+    return "bfloat16" if amp and computes_bfloat16(world.device) else "float32"
 
 
 def describe_world(world: World, wanted: str) -> str:

@@ -21,7 +21,7 @@ from train.errors import DataError, ExportError
 from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
 from train.judgement import FidReals, Learned, Material, gather_material, learnt_view, measure_style
 from train.nets import count_parameters
-from train.trained import best_checkpoint, load_generator
+from train.trained import best_checkpoint, generator_name, load_generator
 
 PARITY_PICTURES = 12
 
@@ -95,8 +95,8 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
         raise ExportError(f"--direction: a run of {facts['recipe']} has one generator alone; leave it out")
     if config.size < (minimum := int(net.minimum_px)):  # type: ignore[arg-type]
         raise ExportError(
-            f"--size {config.size}: {_generator_name(facts)} takes no picture smaller than {minimum} px; "
-            f"give --size {minimum} or more"
+            f"--size {config.size}: {generator_name(facts['settings'])} takes no picture smaller than "
+            f"{minimum} px; give --size {minimum} or more"
         )
     say(f"checkpoint {path}, step {facts['step']}")
     folder = target.with_name(target.name + ".part")
@@ -166,7 +166,7 @@ class _Work:
     @property
     def detail(self) -> Detail:
         """How the network's change is laid over the frame."""
-        drawn = self.view == "edges" or _generator_name(self.facts) in ("draw48", "paint48")
+        drawn = self.view == "edges" or generator_name(self.facts["settings"]) in ("draw48", "paint48")
         return self.config.detail or ("network" if drawn else "keep")
 
 
@@ -194,7 +194,7 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
     config, net, facts = work.config, work.net, work.facts
     settings, recipe = facts["settings"], facts["recipe"]
     network = {
-        "generator": _generator_name(facts),
+        "generator": generator_name(facts["settings"]),
         "norm": settings["norm"],
         "parameters": count_parameters(net),
     }
@@ -234,16 +234,12 @@ def _teacher_facts(facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "teacher": {
             "recipe": teacher["recipe"],
-            "generator": _generator_name(teacher),
+            "generator": generator_name(teacher["settings"]),
             "steps": teacher["step"],
             "minutes": round(teacher["elapsed_s"] / 60, 1),
             **teacher["environment"],
         }
     }
-
-
-def _generator_name(facts: dict[str, Any]) -> str:
-    return str(facts["settings"].get("student") or facts["settings"]["generator"])
 
 
 def _write_previews(folder: Path, work: _Work) -> None:

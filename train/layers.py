@@ -73,7 +73,7 @@ class BinomialBlur(nn.Module):
 
 
 class SoftKuwahara(nn.Module):
-    """Flatten pictures into dabs with crisp edges: a fixed filter without weights, quick enough for video.
+    """Flatten pictures into dabs with crisp edges: a fixed filter without weights, made for live video.
 
     Every pixel becomes the mean of the four quarter discs around it, the calm ones far ahead of the others.
     Each quarter is a Gaussian cut along rows and columns, so that the means of all four take two passes; the
@@ -83,7 +83,6 @@ class SoftKuwahara(nn.Module):
     Source: Papari, Petkov and Campisi 2007 (Artistic edge and corner enhancing smoothing), with quarters.
     """
 
-    QUARTERS = 4
     SHARPNESS = 3
     """Squarings of a quarter's weight, 1 over 1 + its deviation: the power of 8 of the filter's source."""
     LEVELS = 127.5 / 3
@@ -99,21 +98,19 @@ class SoftKuwahara(nn.Module):
         self.radius = radius
         steps = torch.arange(radius + 1.0)
         half = torch.exp(-2 * (steps / radius) ** 2)
-        before = torch.cat([(half / half.sum()).flip(0), torch.zeros(radius)])  # float[2R+1]
-        both = torch.stack([before, before.flip(0)])
-        # Channels are red, green, blue and square of one quarter, then those of the next.
-        quarter = torch.eye(self.QUARTERS).repeat_interleave(
-            4, dim=1
-        )  # float[4, 16]: which quarter a channel is of
-        square = torch.tensor([0.0, 0.0, 0.0, 1.0]).repeat(self.QUARTERS)
-        colour = torch.eye(3, 4).repeat(1, self.QUARTERS)  # float[3, 16]
+        before = torch.cat([(half / half.sum()).flip(0), torch.zeros(radius)])
+        both = torch.stack(
+            [before, before.flip(0)]
+        )  # float[2, 2R+1]: the half before a pixel and the one behind
+        self.rows: Tensor
+        self.columns: Tensor
+        self.halves: Tensor
+        self.quarters: Tensor
         fixed = {
-            "rows": both.repeat_interleave(4, dim=0)[:, None, None, :],
-            "columns": both.repeat_interleave(8, dim=0)[:, None, :, None],
-            "squares": (quarter * square)[:, :, None, None],
-            "colours": (quarter * (1 - square))[:, :, None, None],
-            "spread": quarter.T[:, :, None, None],
-            "mix": colour[:, :, None, None],
+            "rows": both.repeat(4, 1)[:, None, None, :],
+            "columns": both.repeat_interleave(2, dim=0).repeat(4, 1)[:, None, :, None],
+            "halves": torch.arange(4).repeat_interleave(2),
+            "quarters": torch.arange(8).view(4, 1, 2).expand(4, 2, 2).flatten(),
         }
         for name, value in fixed.items():
             self.register_buffer(name, value.contiguous(), persistent=False)
@@ -124,21 +121,19 @@ class SoftKuwahara(nn.Module):
             return self._flatten(picture.float()).to(picture.dtype)
 
     def _flatten(self, picture: Tensor) -> Tensor:
-        conv2d = nn.functional.conv2d
         seen = torch.cat([picture, (picture * picture).sum(dim=1, keepdim=True)], dim=1)
         seen = nn.functional.pad(seen, (self.radius,) * 4, mode="reflect")
-        rows = conv2d(torch.cat([seen, seen], dim=1), self.get_buffer("rows"), groups=8)
-        means = conv2d(
-            torch.cat([rows, rows], dim=1), self.get_buffer("columns"), groups=16
-        )  # float[N, 16, H, W]
-        squares = conv2d(means, self.get_buffer("squares"))
-        variance = squares - conv2d(means * means, self.get_buffer("colours"))  # float[N, 4, H, W]
+        # Each channel becomes two halves, and each pair of halves four quarters.
+        means = nn.functional.conv2d(seen.index_select(1, self.halves), self.rows, groups=8)
+        means = nn.functional.conv2d(means.index_select(1, self.quarters), self.columns, groups=16)
+        red, green, blue, squares = means[:, :4], means[:, 4:8], means[:, 8:12], means[:, 12:]
+        variance = squares - (red * red + green * green + blue * blue)
         unrest = 1.0 + self.LEVELS * torch.sqrt(torch.clamp(variance, min=0.0) + 1e-6)
-        weight = unrest.amin(dim=1, keepdim=True) / unrest  # the calmest has 1: float16 holds the others
+        weight = unrest.amin(dim=1, keepdim=True) / unrest  # 1 for the calmest: the sum is never 0
         for _ in range(self.SHARPNESS):
             weight = weight * weight
         weight = weight / weight.sum(dim=1, keepdim=True)
-        return conv2d(means * conv2d(weight, self.get_buffer("spread")), self.get_buffer("mix"))
+        return torch.cat([(weight * mean).sum(dim=1, keepdim=True) for mean in (red, green, blue)], dim=1)
 
 
 def start_weights(net: nn.Module) -> None:

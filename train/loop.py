@@ -23,7 +23,7 @@ from train.checkpoint import (
     training_state,
 )
 from train.config import Training, check_same_settings, settings_json
-from train.device import World, computes_bfloat16, describe_world, open_world
+from train.device import World, computes_bfloat16, describe_precision, describe_world, open_world
 from train.environment import describe_environment
 from train.errors import RunError
 from train.feed import Batch, Batches, seeded
@@ -86,7 +86,7 @@ class _Loop:
         self.recipe = make_recipe(config, world)
         say(describe_world(world, config.device))
         if config.amp and not computes_bfloat16(world.device):
-            say("precision: float32, not --amp: this CPU has no bfloat16 instructions and would emulate it")
+            say("precision: float32, not --amp: no bfloat16 instructions found here, it would be emulated")
         feed = self.recipe.feed
         counts = ", ".join(f"{count} in {name}" for name, count in feed.counts.items())
         say(f"pictures: {counts}, short side {config.load_size} px")
@@ -95,7 +95,7 @@ class _Loop:
         self.checkpointed_s = self.looked_s = 0.0
         self.history: History | None = None
         self.best: float | None = None
-        self.environment = describe_environment()
+        self.environment = {**describe_environment(), "precision": describe_precision(config.amp, world)}
         self.checkpoints = Checkpoints(config.run, config.keep)
         self.pictures_per_step = config.batch * config.accumulate * world.size
         self.steps = config.steps
@@ -285,7 +285,10 @@ class _Loop:
         commands, command = facts["environment"]["command"], self.environment["command"]
         if not commands.endswith(command):
             commands = f"{commands} && {command}"
-        self.environment = {**facts["environment"], "command": commands}
+        earlier, precision = facts["environment"].get("precision"), self.environment["precision"]
+        if earlier is not None and not earlier.endswith(precision):
+            precision = f"{earlier}, then {precision}"
+        self.environment = {**facts["environment"], "command": commands, "precision": precision}
 
 
 def describe_validation(step: int, metric: str, metrics: dict[str, Any], best: bool) -> str:

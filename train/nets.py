@@ -198,7 +198,7 @@ def make_generator(
         dropout: noise as dropout; resnet and unet.
         down: halving, stride or blur; resnet.
         up: doubling, transposed or nearest; resnet.
-        start: how the last convolution starts, identity (the untrained network changes nothing) or icnr;
+        start: how the last convolution starts, identity (the untrained network adds nothing) or icnr;
             hg48, paint48, pu48 and pu32.
 
     Raises:

@@ -39,10 +39,15 @@ def best_checkpoint(run: Path) -> Path:
     return best if best.is_file() else run / CHECKPOINT
 
 
+def generator_name(settings: dict[str, Any]) -> str:
+    """Return which of `GENERATORS` a translating run trained: a student's name, or that of the recipe's."""
+    return str(settings.get("student") or settings["generator"])
+
+
 def generator_from(settings: dict[str, Any]) -> nn.Module:
     """Return the untrained generator of a translating run's settings, noise beside the picture left in."""
     options = ("width", "dropout", "down", "up", "start")
-    name = settings.get("student") or settings["generator"]
+    name = generator_name(settings)
     given = {option: settings[option] for option in options if settings.get(option) is not None}
     if settings.get("generator_width") is not None:
         given["width"] = settings["generator_width"]

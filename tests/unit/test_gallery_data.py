@@ -17,6 +17,7 @@ from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import BEST
 from train.config import Pix2Pix
 from train.data import read_picture, write_picture
+from train.nets import make_generator
 
 Run = Callable[..., None]
 
@@ -109,6 +110,11 @@ def test_photos_get_the_lightness_of_paintings_veiled_and_broken_colours() -> No
     for rgb, most in ((apart.astype(int), 2.4), (before, 1.0)):
         bluer = (rgb[18, 18] - rgb[50, 50])[2] - (rgb[18, 18] - rgb[50, 50])[0]
         assert bluer >= most * 40
+
+
+def test_what_is_painted_at_several_places_comes_back_where_it_was() -> None:
+    flat = drawn_picture(48, 64, seed=4)
+    assert np.array_equal(paint_pairs._painted(make_generator("hg48", "none").eval(), flat), flat)
 
 
 def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 
 from engines.errors import PrecisionError
@@ -24,6 +25,8 @@ from engines.precision import (
 from engines.quality import Network, compare
 from tests.support.networks import foreign, save_residual
 from tests.support.onnx_styles import drawn_picture, save_generator, save_negative
+from train.graph import write_onnx
+from train.nets import make_generator
 
 
 @pytest.fixture
@@ -176,6 +179,28 @@ def test_half_precision_gives_the_same_picture_within_a_level(model: Any) -> Non
     picture = drawn_picture(32, 48)
     found = compare([Network(model).translate(picture)], [Network(to_half(model)).translate(picture)])
     assert found.psnr_db > 50
+    assert found.largest <= 1
+
+
+def test_a_fixed_filter_before_the_network_stays_in_float32_and_out_of_int8(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    models = {}
+    for name in ("hg48", "paint48"):
+        net = make_generator(name, "none", width=8, start="icnr")
+        write_onnx(net, tmp_path / f"{name}.onnx")
+        models[name] = read_onnx(tmp_path / f"{name}.onnx")
+    names = [[layer.name for layer in quantizable_layers(model)] for model in models.values()]
+    assert len(names[0]) == len(names[1]) > 10
+    half = to_half(models["paint48"])
+    values, grouped = constants(half), []
+    for node in nodes(half, "Conv"):
+        if any(entry.name == "group" and entry.i == 16 for entry in node.attribute):
+            grouped.append(values[node.input[1]].dtype)
+    assert grouped == [np.float32]
+    grain = np.random.default_rng(0).normal(0, 3, (64, 96, 3))
+    bright = np.clip(np.linspace(215, 250, 96)[None, :, None] + grain, 0, 255).astype(np.uint8)
+    found = compare([Network(models["paint48"]).translate(bright)], [Network(half).translate(bright)])
+    assert found.psnr_db > 62
     assert found.largest <= 1
 
 

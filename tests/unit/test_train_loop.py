@@ -106,14 +106,20 @@ def test_bfloat16_is_left_out_aloud_where_the_processor_would_emulate_it(
         said: list[str] = []
         config = tiny(Cgan, classes, tmp_path / str(native), steps=1, amp=True)
         assert train(config, lambda where: None, said.append)
-        assert sum("float32, not --amp: this CPU has no bfloat16" in line for line in said) == (
+        assert sum("float32, not --amp: no bfloat16 instructions" in line for line in said) == (
             0 if native else 1
         )
+        told = read_facts(config.run / CHECKPOINT)["environment"]
+        assert told["precision"] == ("bfloat16" if native else "float32")
         recipe = make_recipe(config, World(torch.device("cpu")))
         assert isinstance(recipe, Base)
         with recipe.autocast():
             product = torch.ones(2, 2) @ torch.ones(2, 2)
         assert product.dtype == (torch.bfloat16 if native else torch.float32)
+    longer = tiny(Cgan, classes, tmp_path / "False", steps=2, amp=True, resume=True)
+    assert train(longer, lambda where: None, said.append)
+    told = read_facts(longer.run / CHECKPOINT)["environment"]
+    assert told["precision"] == "float32, then bfloat16"
 
 
 def test_a_history_goes_on_from_its_step_and_forgets_what_came_after(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ its brushwork stands for it. `paintings` flattens the paintings in trainA and te
 grades them at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette
 and brushwork back. `photos` flattens photos (trainA, testA) too, gives them the lightness of the paintings
 (trainB), veiled, and broken colour, and lets that network, as it was last, paint them: pairs of photo and
-painting. Each is painted several times, a few pixels further on, and the mean taken: what depends on where a
-pixel lies in the network's blocks of 4 goes out.
+painting. Each is painted four times, a few pixels further on, and the mean taken: patterns that come from
+where a pixel lies in the network's blocks of 4 are damped, rows and columns of that period go out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOISE = 0.015
 """Deviation of the noise in what is painted: brushwork may grow from it."""
 LIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 VEIL = 0.2
-"""How far lightness is drawn to the median of the paintings: Monet's contrasts are soft, near and far."""
+"""How far lightness, black and white too, is drawn to the paintings' median: Monet's contrasts are soft."""
 BROKEN_COLOUR, BROKEN_LIGHT, AROUND_PX = 2.2, 1.25, 8.0
 """How much further each dab is from the mean around it: Monet set pure colours side by side."""
 

@@ -18,7 +18,13 @@ from train.folders import open_inputs
 from train.losses import feature_matching, haar_high_l1, laplacian_l1, lsgan_generator, ssim_loss
 from train.metrics import measure_pairs
 from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
-from train.trained import best_checkpoint, generator_from, load_discriminator, load_generator
+from train.trained import (
+    best_checkpoint,
+    generator_from,
+    generator_name,
+    load_discriminator,
+    load_generator,
+)
 from train.warp import disturb, draw_flow, warp
 
 
@@ -51,7 +57,7 @@ class DistillRecipe(Base):
             self.judge.to(self.device)
         self.student = self.add("G", generator_from(settings_json(config)))
         if config.copy_teacher:
-            self._copy(teacher)
+            self._copy(teacher, facts["settings"])
         check_crop(self.student, config, config.student)
         check_crop(self.teacher, config, "the teacher")
         self.to_B = self.add_average("G")
@@ -60,15 +66,20 @@ class DistillRecipe(Base):
         multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
         self.feed: Feed = open_inputs(config, facts, multiple)
 
-    def _copy(self, teacher: nn.Module) -> None:
-        try:
-            self.student.load_state_dict(teacher.state_dict())
-        except RuntimeError:
-            config = self.config
+    def _copy(self, teacher: nn.Module, made: dict[str, Any]) -> None:
+        config, weights = self.config, teacher.state_dict()
+        shapes, own = (
+            {name: tensor.shape for name, tensor in found.items()}
+            for found in (weights, self.student.state_dict())
+        )
+        # Names are compared too: weights of one hourglass fit the others, which do other things with them.
+        if generator_name(made) != config.student or shapes != own:
             raise RunError(
                 f"cannot start as a copy of {config.teacher}: it is no {config.student} with "
-                f"--norm {config.norm}; leave --copy-teacher out, or name the teacher's network and norm"
-            ) from None
+                f"--norm {config.norm}, but {generator_name(made)} with --norm {made['norm']}; "
+                "leave --copy-teacher out, or name the teacher's network and norm"
+            )
+        self.student.load_state_dict(weights)
 
     def step(self, batch: Batch) -> Losses:
         """Update the student once, from pictures `A`."""

@@ -19,14 +19,12 @@ if [ ! -d monet_data ]; then
     cp -r "$data/trainA" monet_data/trainB
     cp -r "$data/testA" monet_data/testB
 fi
-# Measured is on the set's own photos, of which nothing was learnt.
-if [ ! -d monet_measured ]; then
-    mkdir monet_measured
-    for split in train test; do
-        cp -r "$data/${split}B" "monet_measured/${split}A"
-        cp -r "$data/${split}A" "monet_measured/${split}B"
-    done
-fi
+# The set's own photos, of which nothing was learnt, are measured on.
+mkdir -p monet_measured
+for split in train test; do
+    ln -sfn "$(realpath "$data/${split}B")" "monet_measured/${split}A"
+    ln -sfn "$(realpath "$data/${split}A")" "monet_measured/${split}B"
+done
 # A painter learns to give flattened paintings their brushwork and palette back ...
 [ -d monet_flat ] || python -m tools.gallery.paint_pairs paintings "$data" monet_flat
 [ -d runs/monet_painter ] || frameshift-train pix2pix --data monet_flat --run runs/monet_painter --generator hg48 \
