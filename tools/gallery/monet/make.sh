@@ -2,13 +2,14 @@
 # Makes the style `monet`: bash tools/gallery/monet/make.sh MONET2PHOTO LANDSCAPES_CC0 PREVIEWS CLIP OUT CALIBRATE HELD_BACK
 # MONET2PHOTO has the paintings in trainA and testA (its photos are only measured on), LANDSCAPES_CC0 photos; the rest
 # is as for finish.sh.
-# What was really run, with its times and its machine, is on the style's card.
+# What was really run, with its times and its machine, is on the style's card. Folders that are there are taken as they
+# are: delete one that an interruption left half done before the script is run again.
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 data="$1" photos="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
 export PYTHONPATH="$gallery/../.."
 common="--norm none --discriminator-norm instance --loss lsgan --load-size 256 --crop-size 160 --batch 4 --amp \
-    --feature-weight 10 --grid-weight 500 --threads 1 --sample-minutes 4"
+    --feature-weight 10 --grid-weight 500 --sample-minutes 8"
 
 if [ ! -d monet_data ]; then
     mkdir monet_data
@@ -28,7 +29,7 @@ done
 # A painter learns to give flattened paintings their brushwork and palette back ...
 [ -d monet_flat ] || python -m tools.gallery.paint_pairs paintings "$data" monet_flat
 [ -d runs/monet_painter ] || frameshift-train pix2pix --data monet_flat --run runs/monet_painter --generator hg48 \
-    --discriminator-width 48 $common --learning-rate 3e-4 --l1-weight 10 --minutes 25
+    --discriminator-width 48 $common --learning-rate 3e-4 --l1-weight 10 --steps 2641
 # ... and paints flattened photos, so that a teacher can learn to go from the photo itself to the painting.
 [ -d monet_painted ] || python -m tools.gallery.paint_pairs photos monet_data monet_painted --run runs/monet_painter \
     --variants 3
@@ -38,6 +39,6 @@ done
 rm -f runs/monet_teacher/best.safetensors
 frameshift-train distill --data monet_data --teacher runs/monet_teacher --run runs/monet_student \
     --student paint48 --norm none --copy-teacher --load-size 256 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
-    --threads 1 --steps 400
+    --steps 400
 bash "$gallery/finish.sh" monet runs/monet_student runs/monet_teacher AtoB "$previews" "$clip" "$out" \
     "$calibrate" "$held_back" --data monet_measured --size 256 --title "In Monet's hand: his palette, in crisp dabs"
