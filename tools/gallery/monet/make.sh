@@ -34,7 +34,7 @@ done
 [ -d monet_painted ] || python -m tools.gallery.paint_pairs photos monet_data monet_painted --run runs/monet_painter \
     --variants 3
 [ -d runs/monet_teacher ] || frameshift-train pix2pix --data monet_painted --run runs/monet_teacher --generator paint48 \
-    --discriminator-width 32 $common --learning-rate 4e-4 --l1-weight 100 --minutes 22
+    --discriminator-width 32 $common --learning-rate 4e-4 --l1-weight 100 --steps 3592
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.
 rm -f runs/monet_teacher/best.safetensors
 frameshift-train distill --data monet_data --teacher runs/monet_teacher --run runs/monet_student \
