@@ -13,6 +13,7 @@ import av.error
 
 from rt.errors import SinkError, nearest
 from rt.media import reason
+from rt.scheduling import scheduling_kept
 from rt.sinks import SinkOptions
 
 SOFTWARE = {"h264": "x264", "hevc": "x265", "av1": "svtav1"}
@@ -253,7 +254,8 @@ def probe_encoder(
         for plane in picture.planes:
             plane.update(bytes(plane.buffer_size))
         picture.pts, picture.time_base = 0, Fraction(1, 25)
-        size_bytes = sum(packet.size for packet in [*context.encode(picture), *context.encode(None)])
+        with scheduling_kept():
+            size_bytes = sum(packet.size for packet in [*context.encode(picture), *context.encode(None)])
     except PermissionError as error:  # what FFmpeg says where a driver's library is missing
         return "its driver cannot be loaded" if "nvenc" in name else reason(error)
     except (av.error.FFmpegError, ValueError, OSError) as error:

@@ -17,6 +17,7 @@ import av.error
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.media import Colour, FrameStream, VideoFacts, VideoFile, known_matrix, rational, reason
+from rt.scheduling import scheduling_kept
 from rt.sinks import USUAL, SinkOptions
 from rt.sinks.companions import CompanionCopy
 from rt.sinks.encoder import CODECS, choose_encoder
@@ -154,7 +155,8 @@ class FileSink:
         unit = _MATROSKA_UNIT if self._format in _MATROSKA else video.time_base
         self._track = VideoTrack(self._container, video, self._size, frame_rate, unit, self._encoder)
         self._companions.open(self._container, self._track.stream)
-        self._container.start_encoding()
+        with scheduling_kept():
+            self._container.start_encoding()
 
     def _container_options(self, video: VideoFacts) -> dict[str, str]:
         """Return the muxer's options: exact times, and a part that plays even after a kill."""

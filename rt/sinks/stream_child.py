@@ -27,6 +27,7 @@ import numpy as np
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.media import Colour, VideoFacts, known_matrix, reason
+from rt.scheduling import scheduling_kept
 from rt.sinks.encoder import Encoder
 from rt.sinks.track import VideoTrack
 
@@ -86,7 +87,8 @@ def _send(task: Task, stdin: BinaryIO, stdout: BinaryIO, nowhere: int) -> None:
     watch()
     container = av.open(task.url, "w", format=task.format, container_options=task.options)
     track = VideoTrack(container, video, size, Fraction(task.rate), UNIT, task.encoder)
-    container.start_encoding()
+    with scheduling_kept():
+        container.start_encoding()
     stdout.write(b"open\n")
     stdout.flush()
     while True:
