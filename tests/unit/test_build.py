@@ -73,11 +73,15 @@ def test_every_bundled_style_builds_for_three_generations_of_gpus(
     rtx: Any, name: str, precision: str
 ) -> None:
     made = build(find_style(name), Order(precision, (160, 288), target=ALL, runtime="tensorrt-rtx"))
+    # The two convolutions of the filter before the network stay in float32.
+    filtered = find_style(name).card.network["generator"] == "paint48"
+    wanted = {"fp16", "fp32"} if filtered else {"fp16"}
     assert [engine.facts.key.compute_capability for engine in made] == list(CAPABILITIES)
     for engine in made:
         assert read_engine(engine.facts.key).plan == engine.path.read_bytes()
         found = engine.facts.precisions
-        assert set(found) == ({"fp16"} if precision == "fp16" else {"fp16", "int8"})
+        assert set(found) == (wanted if precision == "fp16" else {*wanted, "int8"})
+        assert found.get("fp32", 0) == (2 if filtered else 0)
         if precision == "int8":
             assert found["int8"] == find_style(name).card.metrics["int8"]["int8_convolutions"]
 
