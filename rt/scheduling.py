@@ -1,7 +1,7 @@
 """How the system schedules this program's threads: as it was started, whatever a library asks for.
 
 SVT-AV1 puts itself, and the thread that opens it, at the highest real-time priority wherever it may, that is
-for root: two such threads that are busy on two cores let nothing else run, for ever.
+for root: two such threads that stay busy on two cores starve all others.
 """
 
 from __future__ import annotations
