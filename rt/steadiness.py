@@ -135,7 +135,7 @@ def compare_amounts(
     for rgb in frames:
         small_in = shrink(rgb, size)
         small_off = translate(small_in)
-        smalls = [small_off, *(steady.steady(small_in, small_off) for steady in steadies)]
+        smalls = [small_off, *(steady.steady(small_in, small_off, detail) for steady in steadies)]
         viewer.see(rgb, *(lay_back(rgb, small_in, small, strength, detail) for small in smalls))
         network.see(small_in, *smalls)
     return list(zip(viewer.comparisons(), network.comparisons(), strict=True))

@@ -1,8 +1,10 @@
 """Hold what the network changed steady in time.
 
 A network that sees one frame at a time decides anew in every frame, and its picture flickers where the scene
-does not. What flickers is the change it makes, so the change is averaged over time along the motion of the
-input; the input itself is never averaged and keeps its own motion.
+does not. What flickers is averaged over time along the motion of the input. Where the frame shows its own detail
+that is the change alone: the input itself is never averaged and keeps its own motion. A picture that a network
+painted or drew is averaged whole: its change also takes the input's noise and grain away, each frame's own, and
+the mean of several would put them back.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rt.card import Detail
 from rt.frame import Rgb
 
 _HOLD = 0.75
@@ -64,23 +67,25 @@ class Steady:
         """Forget the pictures before: the next one stands for itself."""
         self._scene = None
 
-    def steady(self, small_in: Rgb, small_out: Rgb) -> Rgb:
+    def steady(self, small_in: Rgb, small_out: Rgb, detail: Detail = "keep") -> Rgb:
         """Return the network's picture `small_out` of `small_in`, steadied; uint8[h, w, 3] RGB all three.
 
-        The pictures of a stream are given in order. The first one, the first of another scene and of another
-        size come back as they are. Neither picture is kept or changed; the result may be `small_out` itself.
+        The pictures of a stream are given in order. The first one, the first of another scene, of another
+        size and of another `detail` (see `rt.fit.lay_back`; `network` holds the whole picture) come back as
+        they are. Neither picture is kept or changed; the result may be `small_out` itself.
         """
         amount = self._amount  # another thread may turn it meanwhile
         if amount == 0:
             self.reset()
             return small_out
         gray = np.asarray(cv2.cvtColor(small_in, cv2.COLOR_RGB2GRAY), np.uint8)
-        delta = np.asarray(cv2.subtract(small_out, small_in, dtype=cv2.CV_32F), np.float32)
-        if self._scene is None or self._scene.ends_before(gray):
-            self._scene = _Scene(gray, delta, _flow_for(gray))
+        below = small_in if detail == "keep" else np.zeros_like(small_in)
+        delta = np.asarray(cv2.subtract(small_out, below, dtype=cv2.CV_32F), np.float32)
+        if self._scene is None or self._scene.detail != detail or self._scene.ends_before(gray):
+            self._scene = _Scene(gray, delta, detail, _flow_for(gray))
             return small_out
         delta = self._scene.go_on(gray, delta, amount)
-        return np.asarray(cv2.add(small_in, delta, dtype=cv2.CV_8U), np.uint8)
+        return np.asarray(cv2.add(below, delta, dtype=cv2.CV_8U), np.uint8)
 
 
 @dataclass
@@ -90,7 +95,8 @@ class _Scene:
     gray: _Gray
     """uint8[h, w]: the network's input."""
     delta: _Floats
-    """float32[h, w, 3] levels: what the network changed, steadied, not rounded."""
+    """float32[h, w, 3] levels: what the network changed or its whole picture, steadied, not rounded."""
+    detail: Detail
     flow: cv2.DISOpticalFlow | None
     """Searches for motion; None where the picture is too small for that. It keeps what it chose for the
     first picture it saw, so every scene has its own."""

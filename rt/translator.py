@@ -101,9 +101,9 @@ class Translator:
         if small_in is None:
             return replace(frame, picture=flight.pending.result()[0], origin=frame)
         self._steady.amount = self._controls.steady
-        small_out = self._steady.steady(small_in, flight.pending.result()[0])
-        strength, picture = self._controls.strength, frame.picture
         detail = self.detail or self._backend.detail
+        small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
+        strength, picture = self._controls.strength, frame.picture
         if isinstance(picture, Planes) and detail == "keep":
             laid: Rgb | Stored = picture.changed(small_in, small_out, strength)
         else:

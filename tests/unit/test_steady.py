@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from rt.card import Detail
 from rt.frame import Rgb
 from rt.steady import Steady
 
@@ -71,6 +72,29 @@ def test_flicker_over_a_still_scene_shrinks_by_the_amount(amount: float, least: 
     held = [steady.steady(picture, out) for out in raw]
     ratio = np.std(held[8:], axis=0).mean() / np.std(raw[8:], axis=0).mean()
     assert least < ratio < most
+
+
+@pytest.mark.parametrize(("detail", "least", "most"), [("network", 0.3, 0.5), ("keep", 1.2, 2.5)])
+def test_a_painted_picture_is_held_whole_as_its_change_brings_noise_back(
+    detail: Detail, least: float, most: float
+) -> None:
+    steady, picture = Steady(1), scene()
+    raw, held = [], []
+    for number in range(24):  # the painting is calm, what the camera sees is not
+        seen = np.clip(picture + 6 * smooth_noise(SIZE, number, 1), 0, 255).astype(np.uint8)
+        raw.append(np.clip(picture + 20 + 3 * smooth_noise(SIZE, 500 + number, 2), 0, 255).astype(np.uint8))
+        held.append(steady.steady(seen, raw[-1], detail))
+    ratio = np.std(held[8:], axis=0).mean() / np.std(raw[8:], axis=0).mean()
+    assert least < ratio < most
+
+
+def test_another_detail_starts_afresh() -> None:
+    steady, picture = Steady(1), scene() // 12  # so dark that the change and the picture are nearly alike
+    details: list[Detail] = ["keep", "keep", "network", "network", "keep"]
+    outs = [flickering(picture, number) for number in range(5)]
+    found = [steady.steady(picture, out, detail) for out, detail in zip(outs, details, strict=True)]
+    same = [np.array_equal(picture, out) for picture, out in zip(found, outs, strict=True)]
+    assert same == [True, False, True, False, True]
 
 
 def test_the_change_travels_with_the_scene_and_stays_sharp() -> None:

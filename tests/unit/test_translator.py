@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rt.card import DETAILS, Detail
 from rt.controls import Controls
 from rt.errors import BackendError, SourceError
 from rt.frame import Frame
+from rt.steady import Steady
 from rt.styles import find_style
 from rt.translator import Translator
 from tests.support.onnx_styles import drawn_picture, make_style, save_negative
@@ -184,6 +186,16 @@ def test_a_frame_of_the_networks_size_becomes_the_networks_picture(
     given = frame(*SIZE)
     translator = Translator(open_backend(name, style, SIZE).backend, detail=detail)
     assert np.array_equal(translator.translate(given).rgb, 255 - given.rgb)
+
+
+@pytest.mark.parametrize("detail", DETAILS)
+def test_what_is_held_steady_is_what_is_shown(detail: Detail) -> None:
+    translator, steady = Translator(Brighter(), Controls(steady=1), detail), Steady(1)
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 12, (*SIZE, 3), dtype=np.uint8)
+        seen = drawn_picture(*SIZE) // 2 + noise
+        made = translator.translate(replace(frame(), picture=seen)).rgb
+        assert np.array_equal(made, steady.steady(seen, seen + np.uint8(30), detail))
 
 
 def test_close_closes_the_backend_and_works_twice() -> None:
