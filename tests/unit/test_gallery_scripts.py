@@ -27,11 +27,18 @@ GIVEN = {
     "facade": "facades out",
 }
 """What each script is given, in the order of its first line."""
-LOGGING = '#!/bin/bash\nprintf "%s\\0" "$(basename "$0")" "$@" >> "$CALLS"; printf "\\n" >> "$CALLS"\n'
+LOGGING = """#!/bin/bash
+printf "%s\\0" "$(basename "$0")" "$@" >> "$CALLS"; printf "\\n" >> "$CALLS"
+for word in "$@"; do
+    case "$word" in *.part*) mkdir -p "$word" ;; esac
+    if [ "${before-}" = --run ]; then mkdir -p "$word"; touch "$word/checkpoint.safetensors"; fi
+    before="$word"
+done
+"""
 
 
-def calls_of(name: str, folder: Path) -> list[list[str]]:
-    """Run a style's script where every command only writes down how it was called."""
+def calls_of(name: str, folder: Path, times: int = 1) -> list[list[str]]:
+    """Run a style's script where every command only writes down how it was called and makes its folder."""
     (folder / "bin").mkdir()
     for command in ("python", "frameshift-train", "frameshift-engines"):
         (folder / "bin" / command).write_text(LOGGING)
@@ -45,15 +52,17 @@ def calls_of(name: str, folder: Path) -> list[list[str]]:
     (work / "held_back").mkdir()
     (work / "held_back" / "a clip.mp4").touch()
     script = ROOT / "tools" / "gallery" / name / "make.sh"
-    made = subprocess.run(
-        ["bash", str(script), *GIVEN[name].split()],
-        cwd=work,
-        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CALLS": str(folder / "calls")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (made.returncode, made.stderr) == (0, "")
+    for _ in range(times):
+        made = subprocess.run(
+            ["bash", str(script), *GIVEN[name].split()],
+            cwd=work,
+            env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CALLS": str(folder / "calls")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (made.returncode, made.stderr) == (0, "")
+        assert not list(work.glob("*.part"))
     return [line.split("\0")[:-1] for line in (folder / "calls").read_text().splitlines()]
 
 
@@ -94,6 +103,17 @@ def test_every_command_of_a_style_exists_with_its_options(
     assert described[:3] == ["-m", "tools.gallery.describe", str(exported.out)]
     if name != "facade":  # no clip shows plans
         assert described[described.index("--clips") + 1] == "held_back/a clip.mp4"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_run_again_goes_on_with_its_runs_and_keeps_its_data(name: str, tmp_path: Path) -> None:
+    calls = calls_of(name, tmp_path, times=2)
+    trained = [words for words in calls if "--run" in words and words[0] == "frameshift-train"]
+    first, again = trained[: len(trained) // 2], trained[len(trained) // 2 :]
+    assert again == [[*words, "--resume"] for words in first]
+    made = [words for words in calls if any(".part" in word for word in words)]
+    assert len({tuple(words) for words in made}) == len(made)
 
 
 def test_every_style_of_the_gallery_has_its_script() -> None:

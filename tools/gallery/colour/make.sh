@@ -5,32 +5,35 @@
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
+. "$gallery/steps.sh"
 season="$(cd "$1" && pwd)" monet="$(cd "$2" && pwd)" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
 common="--pair gray --data colour_data --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \
     --loss lsgan --batch 4 --amp --threads 1"
 
-if [ ! -d colour_data ]; then
+gather() {
+    local split folder photo set_name
     for split in train test; do
-        mkdir -p "colour_data/$split"
+        mkdir -p "$1/$split"
         for folder in "$season/${split}A" "$season/${split}B" "$monet/${split}B"; do
             for photo in "$folder"/*; do
                 set_name="$(basename "$(dirname "$folder")")"
-                ln -s "$photo" "colour_data/$split/$set_name-$(basename "$folder")-$(basename "$photo")"
+                ln -s "$photo" "$1/$split/$set_name-$(basename "$folder")-$(basename "$photo")"
             done
         done
     done
-fi
+}
+prepare colour_data gather
 # Three runs, each from the one before: the first leaves patches of purple, which more L1 and a wider view take away.
-# The second was stopped by Ctrl-C after 429 of its steps.
-[ -d runs/colour_first ] || frameshift-train pix2pix $common --run runs/colour_first \
+# The shipped style's second was stopped by Ctrl-C after 429 of its steps.
+train pix2pix runs/colour_first $common \
     --load-size 192 --crop-size 128 --learning-rate 3e-4 --l1-weight 30 --feature-weight 10 --steps 10000
-[ -d runs/colour_second ] || frameshift-train pix2pix $common --run runs/colour_second --start-from runs/colour_first \
+train pix2pix runs/colour_second $common --start-from runs/colour_first \
     --load-size 192 --crop-size 128 --learning-rate 3e-4 --l1-weight 150 --feature-weight 5 --steps 3000
-[ -d runs/colour_teacher ] || frameshift-train pix2pix $common --run runs/colour_teacher --start-from runs/colour_second \
+train pix2pix runs/colour_teacher $common --start-from runs/colour_second \
     --load-size 168 --crop-size 160 --learning-rate 2e-4 --l1-weight 100 --feature-weight 5 --minutes 22
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.
 rm -f runs/colour_teacher/best.safetensors
-frameshift-train distill --data colour_data --teacher runs/colour_teacher --run runs/colour_student \
+train distill runs/colour_student --data colour_data --teacher runs/colour_teacher \
     --student hg48 --norm none --copy-teacher --load-size 168 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 400
 bash "$gallery/finish.sh" colour runs/colour_student runs/colour_teacher AtoB "$previews" "$clip" "$out" \

@@ -4,25 +4,26 @@
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
+. "$gallery/steps.sh"
 data="$1" out="$2"
-draw() { python "$gallery/draw_facades.py" "$@"; }
+draw() {
+    python "$gallery/draw_facades.py" "$1/previews"
+    python "$gallery/draw_facades.py" "$1/calibrate" --count 24 --seed 1
+    python "$gallery/draw_facades.py" "$1/held_back" --seed 2
+    python "$gallery/draw_facades.py" "$1/clip" --growing 90 --seed 7
+}
 export PYTHONPATH="$gallery/../.."
 
 [ -e facades ] || ln -s "$(cd "$data" && pwd)" facades
-if [ ! -d facade_plans ]; then
-    draw facade_plans/previews
-    draw facade_plans/calibrate --count 24 --seed 1
-    draw facade_plans/held_back --seed 2
-    draw facade_plans/clip --growing 90 --seed 7
-fi
-[ -d runs/facade_teacher ] || frameshift-train pix2pix --data facades --direction BtoA --run runs/facade_teacher \
+prepare facade_plans draw
+train pix2pix runs/facade_teacher --data facades --direction BtoA \
     --generator draw48 --norm none --discriminator-norm instance --discriminator-width 48 --loss lsgan \
     --load-size 216 --crop-size 192 --batch 2 --amp --learning-rate 3e-4 --l1-weight 50 --feature-weight 10 \
     --grid-weight 500 --threads 1 --minutes 45 --sample-minutes 4
-# (Run with --minutes 25 first, stopped after 22 of them and continued with --resume --minutes 45.)
+# (The shipped style was run with --minutes 25 first, stopped after 22 of them and continued with --resume --minutes 45.)
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.
 rm -f runs/facade_teacher/best.safetensors
-frameshift-train distill --data facades --teacher runs/facade_teacher --direction BtoA --run runs/facade_student \
+train distill runs/facade_student --data facades --teacher runs/facade_teacher --direction BtoA \
     --student draw48 --norm none --copy-teacher --load-size 216 --crop-size 192 --batch 4 --amp --learning-rate 2e-4 \
     --threads 1 --steps 500
 bash "$gallery/finish.sh" facade runs/facade_student runs/facade_teacher BtoA facade_plans/previews facade_plans/clip "$out" \
