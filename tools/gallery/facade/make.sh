@@ -16,11 +16,11 @@ export PYTHONPATH="$gallery/../.."
 
 [ -e facades ] || ln -s "$(cd "$data" && pwd)" facades
 prepare facade_plans draw
+# The shipped style's was run with --minutes 25 first, stopped after 22 of them and continued with --minutes 45.
 train pix2pix runs/facade_teacher --data facades --direction BtoA \
     --generator draw48 --norm none --discriminator-norm instance --discriminator-width 48 --loss lsgan \
     --load-size 216 --crop-size 192 --batch 2 --amp --learning-rate 3e-4 --l1-weight 50 --feature-weight 10 \
     --grid-weight 500 --threads 1 --minutes 45 --sample-minutes 4
-# (The shipped style was run with --minutes 25 first, stopped after 22 of them and continued with --resume --minutes 45.)
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.
 rm -f runs/facade_teacher/best.safetensors
 train distill runs/facade_student --data facades --teacher runs/facade_teacher --direction BtoA \
