@@ -58,7 +58,7 @@ class Run:
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
     """How much of the change is laid over the frame."""
     steady: Annotated[Literal["off"] | float, arg(metavar="off|0..1")] = "off"
-    """How much the change, or the painted picture, is held steady against flicker; costs some sharpness."""
+    """How much the change (with --detail network the whole picture) is held steady; costs some sharpness."""
     detail: Detail = "auto"
     """keep: the frame's own fine detail stays. network: the network's picture, large. auto: the style's."""
     view: View = "auto"

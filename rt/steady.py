@@ -1,10 +1,10 @@
-"""Hold what the network changed steady in time.
+"""Hold what the network made steady in time.
 
 A network that sees one frame at a time decides anew in every frame, and its picture flickers where the scene
-does not. What flickers is averaged over time along the motion of the input. Where the frame shows its own detail
-that is the change alone: the input itself is never averaged and keeps its own motion. A picture that a network
-painted or drew is averaged whole: its change also takes the input's noise and grain away, each frame's own, and
-the mean of several would put them back.
+does not. What flickers is averaged over time along the motion of the input. Laid over the frame it is the
+change alone: the input itself is never averaged and keeps its own motion. Shown instead of the frame it is
+the whole picture: the change of what is painted or drawn also takes the input's noise away, each frame's own,
+and the mean of several changes would put it back.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from rt.card import Detail
 from rt.frame import Rgb
 
 _HOLD = 0.75
-"""Share of the earlier change that is held, where the motion is followed well."""
+"""Share of the change or picture before that is held, where the motion is followed well."""
 _CALM, _SPAN = 0.02 * 255, 0.05 * 255
 """Levels by which the followed picture may be wrong before the share falls, and over which it falls to 0."""
-_FLICKER, _FLICKER_SPAN = 12, 16
-"""Levels by which the change may differ from the one before and count as flicker, and over which the share
-falls to 0: a change that is really another, as behind an object that is gone, would show as its ghost."""
+_FLICKER: dict[Detail, tuple[float, float]] = {"keep": (12, 16), "network": (4, 6)}
+"""Levels by which what is held may differ from the one before and count as flicker, and over which the share
+falls to 0: what is really another, as behind an object that is gone, would show as its ghost. Whole pictures
+differ by all that is seen, and are trusted less."""
 _CUT = 0.15 * 255
 """Mean difference of two frames, in levels, above which another scene begins."""
 _LOST = 0.5
@@ -44,7 +45,7 @@ class Steady:
 
     Example:
         steady = Steady(0.7)
-        small_out = steady.steady(small_in, small_out)
+        small_out = steady.steady(small_in, small_out, "keep")
     """
 
     def __init__(self, amount: float) -> None:
@@ -54,7 +55,7 @@ class Steady:
 
     @property
     def amount(self) -> float:
-        """How much the change is held, in [0, 1]; a new value takes effect with the next picture."""
+        """How much is held, in [0, 1]; a new value takes effect with the next picture."""
         return self._amount
 
     @amount.setter
@@ -115,7 +116,7 @@ class _Scene:
         if trust.mean() > _LOST:
             other = held - delta
             apart = np.asarray(cv2.transform(np.abs(other), _MEAN), np.float32)
-            trust *= _trust(apart, _FLICKER, _FLICKER_SPAN)
+            trust *= _trust(apart, *_FLICKER[self.detail])
             self.delta = np.asarray(delta + (amount * _HOLD * trust)[..., None] * other, np.float32)
         return self.delta
 

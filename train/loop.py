@@ -281,7 +281,16 @@ class _Loop:
                 f"cannot resume {self.config.run} with {self.world.size} process(es): "
                 f"the run was started with {before}"
             )
+        for name, value in self.recipe.facts.items():
+            if facts.get(name, value) != value:
+                raise RunError(
+                    f"cannot resume {self.config.run}: its {name} is {json.dumps(value)}, "
+                    f"the run was started with {json.dumps(facts[name])}; give a new --run"
+                )
         self.step, self.elapsed_s, self.best = facts["step"], facts["elapsed_s"], facts.get("best")
+        if self.done >= 1:  # nothing is left to compute: what is written once more is what was there
+            self.environment = facts["environment"]
+            return
         commands, command = facts["environment"]["command"], self.environment["command"]
         if not commands.endswith(command):
             commands = f"{commands} && {command}"

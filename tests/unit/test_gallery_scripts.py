@@ -27,43 +27,66 @@ GIVEN = {
     "facade": "facades out",
 }
 """What each script is given, in the order of its first line."""
-LOGGING = """#!/bin/bash
-printf "%s\\0" "$(basename "$0")" "$@" >> "$CALLS"; printf "\\n" >> "$CALLS"
+FAKE = """#!/bin/bash
+fails=
+if [ -n "${FAIL-}" ]; then  # every command fails when it is called for the first time
+    seen="$CALLS.$(printf "%s " "$0" "${@//--resume/}" | cksum | cut -d" " -f1)"
+    [ -e "$seen" ] || fails=1
+    touch "$seen"
+fi
 for word in "$@"; do
-    case "$word" in *.part*) mkdir -p "$word" ;; esac
-    if [ "${before-}" = --run ]; then mkdir -p "$word"; touch "$word/checkpoint.safetensors"; fi
+    case "$word" in *.part*) mkdir -p "$word"; [ -z "$fails" ] || touch "$word/half" ;; esac
+    if [ "${before-}" = --run ]; then
+        mkdir -p "$word"
+        [ -n "$fails" ] || touch "$word/checkpoint.safetensors"
+    fi
     before="$word"
 done
+printf "%s\\0" "${fails:-0}" "$(basename "$0")" "$@" >> "$CALLS"; printf "\\n" >> "$CALLS"
+exit "${fails:-0}"
 """
+"""Stands in for every command: writes down whether it failed and how it was called, and makes its folder."""
 
 
-def calls_of(name: str, folder: Path, times: int = 1) -> list[list[str]]:
-    """Run a style's script where every command only writes down how it was called and makes its folder."""
-    (folder / "bin").mkdir()
-    for command in ("python", "frameshift-train", "frameshift-engines"):
-        (folder / "bin" / command).write_text(LOGGING)
-        (folder / "bin" / command).chmod(0o755)
-    work = folder / "a work folder"
-    for split in ("trainA", "trainB", "testA", "testB"):
-        for data in ("season", "monet"):
-            (work / data / split).mkdir(parents=True)
-            (work / data / split / "0.jpg").touch()
-    (work / "facades").mkdir()
-    (work / "held_back").mkdir()
-    (work / "held_back" / "a clip.mp4").touch()
-    script = ROOT / "tools" / "gallery" / name / "make.sh"
-    for _ in range(times):
+class Script:
+    """A style's script in a work folder, with commands that only write down how they were called."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.work, self._bin, self._calls = (
+            name,
+            folder / "a work folder",
+            folder / "bin",
+            folder / "calls",
+        )
+        self._bin.mkdir()
+        for command in ("python", "frameshift-train", "frameshift-engines"):
+            (self._bin / command).write_text(FAKE)
+            (self._bin / command).chmod(0o755)
+        for split in ("trainA", "trainB", "testA", "testB"):
+            for data in ("season", "monet"):
+                (self.work / data / split).mkdir(parents=True)
+                (self.work / data / split / "0.jpg").touch()
+        (self.work / "facades").mkdir()
+        (self.work / "held_back").mkdir()
+        (self.work / "held_back" / "a clip.mp4").touch()
+
+    def run(self, fail: str = "") -> tuple[list[list[str]], subprocess.CompletedProcess[str]]:
+        """Run the script; return its calls, each after "1" where it failed and "0" else, and how it ended."""
+        self._calls.write_text("")
         made = subprocess.run(
-            ["bash", str(script), *GIVEN[name].split()],
-            cwd=work,
-            env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CALLS": str(folder / "calls")},
+            ["bash", str(ROOT / "tools" / "gallery" / self.name / "make.sh"), *GIVEN[self.name].split()],
+            cwd=self.work,
+            env={
+                **os.environ,
+                "PATH": f"{self._bin}:{os.environ['PATH']}",
+                "CALLS": str(self._calls),
+                "FAIL": fail,
+            },
             capture_output=True,
             text=True,
             check=False,
         )
-        assert (made.returncode, made.stderr) == (0, "")
-        assert not list(work.glob("*.part"))
-    return [line.split("\0")[:-1] for line in (folder / "calls").read_text().splitlines()]
+        return [line.split("\0")[:-1] for line in self._calls.read_text().splitlines()], made
 
 
 def parsed(module: Any, words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -80,7 +103,11 @@ def parsed(module: Any, words: list[str], monkeypatch: pytest.MonkeyPatch) -> An
 def test_every_command_of_a_style_exists_with_its_options(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = calls_of(name, tmp_path)
+    script = Script(name, tmp_path)
+    made, ended = script.run()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (script.work / "out").is_dir()
+    calls = [words[1:] for words in made]
     trained = [parsed(train.cli, words, monkeypatch) for words in calls if words[0] == "frameshift-train"]
     *learnt, student, exported = trained
     assert isinstance(student, Distill)
@@ -97,8 +124,8 @@ def test_every_command_of_a_style_exists_with_its_options(
     assert [command.style for command in quantized] == [str(exported.out)]
     called = [words[1:] for words in calls if words[0] == "python"]
     for words in called:
-        script = Path(words[1].replace(".", "/") + ".py") if words[0] == "-m" else Path(words[0])
-        assert (ROOT / script).is_file()
+        module = Path(words[1].replace(".", "/") + ".py") if words[0] == "-m" else Path(words[0])
+        assert (ROOT / module).is_file()
     described = called[-1]
     assert described[:3] == ["-m", "tools.gallery.describe", str(exported.out)]
     if name != "facade":  # no clip shows plans
@@ -107,13 +134,30 @@ def test_every_command_of_a_style_exists_with_its_options(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_script_run_again_goes_on_with_its_runs_and_keeps_its_data(name: str, tmp_path: Path) -> None:
-    calls = calls_of(name, tmp_path, times=2)
-    trained = [words for words in calls if "--run" in words and words[0] == "frameshift-train"]
-    first, again = trained[: len(trained) // 2], trained[len(trained) // 2 :]
-    assert again == [[*words, "--resume"] for words in first]
-    made = [words for words in calls if any(".part" in word for word in words)]
-    assert len({tuple(words) for words in made}) == len(made)
+def test_a_script_interrupted_anywhere_continues_where_it_stopped(name: str, tmp_path: Path) -> None:
+    script, begun, failures = Script(name, tmp_path), set[str](), 0
+    for _ in range(30):
+        calls, ended = script.run(fail="1")
+        for failed, *words in calls:
+            failures += int(failed)
+            if "--run" in words and words[0] == "frameshift-train":
+                run = words[words.index("--run") + 1]
+                assert ("--resume" in words) == (run in begun)
+                if failed == "0":
+                    begun.add(run)
+        if ended.returncode == 0:
+            break
+    assert ended.returncode == 0
+    assert failures > 5
+    assert (script.work / "out").is_dir()
+    assert not [path for path in script.work.rglob("*") if path.name == "half" or ".part" in path.name]
+
+    calls, ended = script.run()
+    assert (ended.returncode, calls) == (1, [])
+    assert ended.stderr == "error: out exists: move it away, or give another OUT\n"
+    (script.work / "out").rmdir()
+    calls, _ = script.run()
+    assert {word for words in calls for word in words if ".part" in word} == {"out.part"}
 
 
 def test_every_style_of_the_gallery_has_its_script() -> None:

@@ -92,7 +92,9 @@ def test_flicker_over_a_moving_scene_is_measured_along_the_motion_and_shrinks() 
 
 def test_a_painting_of_a_noisy_camera_is_measured_as_it_is_shown() -> None:
     rng = np.random.default_rng(1)
-    grainy = [np.asarray(np.clip(rgb + rng.normal(0, 6, rgb.shape), 0, 255), np.uint8) for rgb in standing(10)]
+    grainy = [
+        np.asarray(np.clip(rgb + rng.normal(0, 6, rgb.shape), 0, 255), np.uint8) for rgb in standing(10)
+    ]
     paint = noisy(4)
     still = np.asarray(cv2.resize(next(standing(1)), SIZE[::-1]))
     for found in compare(grainy, lambda rgb: paint(still), SIZE, detail="network"):

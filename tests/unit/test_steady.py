@@ -74,7 +74,7 @@ def test_flicker_over_a_still_scene_shrinks_by_the_amount(amount: float, least: 
     assert least < ratio < most
 
 
-@pytest.mark.parametrize(("detail", "least", "most"), [("network", 0.3, 0.5), ("keep", 1.2, 2.5)])
+@pytest.mark.parametrize(("detail", "least", "most"), [("network", 0.3, 0.6), ("keep", 1.2, 2.5)])
 def test_a_painted_picture_is_held_whole_as_its_change_brings_noise_back(
     detail: Detail, least: float, most: float
 ) -> None:
@@ -86,6 +86,16 @@ def test_a_painted_picture_is_held_whole_as_its_change_brings_noise_back(
         held.append(steady.steady(seen, raw[-1], detail))
     ratio = np.std(held[8:], axis=0).mean() / np.std(raw[8:], axis=0).mean()
     assert least < ratio < most
+
+
+def test_a_faint_object_leaves_no_ghost_in_a_whole_picture() -> None:
+    steady, ground, ghost = Steady(1), scene(), 0.0
+    for step in range(10):
+        seen, x = ground.copy(), 16 + 6 * step
+        seen[20:50, x : x + 20] += np.uint8(14)
+        behind = differences(steady.steady(seen, seen, "network"), seen)[20:50, max(0, x - 24) : x]
+        ghost = max(ghost, float(cv2.blur(behind.mean(axis=2).astype(np.float32), (5, 5)).max()))
+    assert ghost < 5
 
 
 def test_another_detail_starts_afresh() -> None:

@@ -164,6 +164,29 @@ def test_a_students_checkpoint_is_at_most_16_mib(
     assert len(told["sha256"]) == 64
 
 
+def test_a_finished_run_that_is_resumed_keeps_its_bytes_and_its_students(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    domains, teaching = folders["domains"], {"steps": 1, "generator": "hg48", "generator_width": None}
+    teacher = tiny(CycleGan, domains, tmp_path / "teacher", **teaching)
+    train_tiny(teacher)
+    config = tiny(Distill, domains, tmp_path / "student", teacher=teacher.run, steps=2)
+    train_tiny(config, stop_after=1)
+    before = (teacher.run / CHECKPOINT).read_bytes()
+    train_tiny(tiny(CycleGan, domains, teacher.run, **teaching, resume=True))
+    assert (teacher.run / CHECKPOINT).read_bytes() == before
+    again = tiny(Distill, domains, config.run, teacher=teacher.run, steps=2, resume=True)
+    train_tiny(again)
+    assert read_facts(config.run / CHECKPOINT)["step"] == 2
+    other = tiny(CycleGan, domains, tmp_path / "other", **teaching, seed=5)
+    train_tiny(other)
+    (teacher.run / BEST).write_bytes((other.run / BEST).read_bytes())
+    with pytest.raises(
+        RunError, match=r"student: its teacher is .*sha256.*, the run was started with .*--run"
+    ):
+        train_tiny(again)
+
+
 def test_a_student_starts_as_a_copy_of_a_teacher_of_its_own_kind(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

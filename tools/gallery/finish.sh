@@ -7,11 +7,14 @@ set -eu
 here="$(cd "$(dirname "$0")" && pwd)"
 name="$1" student="$2" teacher="$3" direction="$4" previews="$5" clip="$6" out="$7" calibrate="$8" held_back="$9"
 shift 9
-frameshift-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$out" "$@"
-frameshift-engines quantize "$out" --gate 45 --frames "$calibrate" --held-back "$held_back"
+part="$out.part"
+rm -rf "$part"
+frameshift-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$part" "$@"
+frameshift-engines quantize "$part" --gate 45 --frames "$calibrate" --held-back "$held_back"
 export PYTHONPATH="$here/../.."
-python -m tools.gallery.previews "$out" --pictures "$previews" --clip "$clip"
+python -m tools.gallery.previews "$part" --pictures "$previews" --clip "$clip"
 shopt -s nullglob
 clips=("$held_back"/*.mp4)
-python -m tools.gallery.describe "$out" --make "$here/$name/make.sh" \
+python -m tools.gallery.describe "$part" --make "$here/$name/make.sh" \
     ${clips[@]:+--clips "${clips[@]}" --teacher "$teacher" --direction "$direction"}
+mv "$part" "$out"

@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Makes a style of a season: bash tools/gallery/season.sh winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_BACK
 # SUMMER2WINTER has trainA, trainB, testA and testB; the rest is as for finish.sh.
-# One teacher translates both ways; it is trained where runs/season_teacher is not there yet.
+# One teacher translates both ways: run in one folder, the two scripts share runs/season_teacher.
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
 here="$(cd "$(dirname "$0")" && pwd)"
 . "$here/steps.sh"
 name="$1" data="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+refuse_existing "$out"
 case "$name" in
     winter) direction=AtoB title="Summer turns to winter: snow-white ground, cold pale colours" ;;
     summer) direction=BtoA title="Winter turns to summer: warm light, green and golden ground" ;;
 esac
 
 prepare summer2winter_snow python "$here/select_snow.py" "$data"
-# The shipped styles' was stopped by Ctrl-C after 5353 of these steps.
+# The shipped styles' had 7000 steps before it and was stopped after 5353.
 train cyclegan runs/season_teacher --data summer2winter_snow \
     --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \
     --load-size 160 --crop-size 128 --batch 2 --amp --learning-rate 3e-4 --cycle-weight 2 --cycle-weight-end 1 \
-    --identity-weight 0.1 --l1-beta 0.2 --grid-weight 500 --threads 1 --steps 7000
+    --identity-weight 0.1 --l1-beta 0.2 --grid-weight 500 --threads 1 --steps 5353
 train distill "runs/${name}_student" --data summer2winter_snow --teacher runs/season_teacher --direction "$direction" \
     --student hg48 --norm none --copy-teacher --load-size 160 --crop-size 128 \
     --batch 8 --amp --learning-rate 2e-4 --threads 1 --steps 500

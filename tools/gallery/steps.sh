@@ -1,14 +1,23 @@
-# Sourced by the scripts of the styles. A script that was interrupted goes on where it was when it is run again.
+# Sourced by the scripts of the styles. Run again, a script that was interrupted continues where it stopped. Whoever
+# deletes a run or a folder deletes what was made from it, too.
+
+# refuse_existing OUT: ends the script before it begins hours of work whose result has no place.
+refuse_existing() {
+    if [ -e "$1" ]; then
+        echo "error: $1 exists: move it away, or give another OUT" >&2
+        exit 1
+    fi
+}
 
 # prepare FOLDER COMMAND [ARGUMENT ...]: where FOLDER is not there, the command makes it, given a name to fill as its
 # last argument: the folder is there whole or not at all.
 prepare() {
-    local folder="$1"
+    local prepared="$1"
     shift
-    if [ ! -d "$folder" ]; then
-        rm -rf "$folder.part"
-        "$@" "$folder.part"
-        mv "$folder.part" "$folder"
+    if [ ! -d "$prepared" ]; then
+        rm -rf "$prepared.part"
+        "$@" "$prepared.part"
+        mv "$prepared.part" "$prepared"
     fi
 }
 

@@ -7,6 +7,7 @@ set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
 season="$(cd "$1" && pwd)" monet="$(cd "$2" && pwd)" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+refuse_existing "$out"
 common="--pair gray --data colour_data --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \
     --loss lsgan --batch 4 --amp --threads 1"
 
@@ -24,11 +25,11 @@ gather() {
 }
 prepare colour_data gather
 # Three runs, each from the one before: the first leaves patches of purple, which more L1 and a wider view take away.
-# The shipped style's second was stopped by Ctrl-C after 429 of its steps.
+# The shipped style's second had 3000 steps before it and was stopped after 429.
 train pix2pix runs/colour_first $common \
     --load-size 192 --crop-size 128 --learning-rate 3e-4 --l1-weight 30 --feature-weight 10 --steps 10000
 train pix2pix runs/colour_second $common --start-from runs/colour_first \
-    --load-size 192 --crop-size 128 --learning-rate 3e-4 --l1-weight 150 --feature-weight 5 --steps 3000
+    --load-size 192 --crop-size 128 --learning-rate 3e-4 --l1-weight 150 --feature-weight 5 --steps 429
 train pix2pix runs/colour_teacher $common --start-from runs/colour_second \
     --load-size 168 --crop-size 160 --learning-rate 2e-4 --l1-weight 100 --feature-weight 5 --minutes 22
 # The teacher as it was last: the state with the highest PSNR is an early, blurred one.

@@ -6,6 +6,7 @@ set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
 data="$1" out="$2"
+refuse_existing "$out"
 draw() {
     python "$gallery/draw_facades.py" "$1/previews"
     python "$gallery/draw_facades.py" "$1/calibrate" --count 24 --seed 1

@@ -7,11 +7,12 @@ set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
 data="$1" photos="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+refuse_existing "$out"
 export PYTHONPATH="$gallery/../.."
 common="--norm none --discriminator-norm instance --loss lsgan --load-size 256 --crop-size 160 --batch 4 --amp \
     --feature-weight 10 --grid-weight 500 --sample-minutes 8"
 
-cut() {
+cut_all() {
     python "$gallery/cut_photos.py" "$photos" "$1" --count 40 \
         --held-back canyon-wren oakland-zoo-otters roman-colosseum sunset_by_the_pier \
         --leave-out abstract-spiral high-trestle-trail mr_lee photo_by_spacex piazza-gae-aulenti saturnian-profile \
@@ -19,7 +20,7 @@ cut() {
     cp -r "$data/trainA" "$1/trainB"
     cp -r "$data/testA" "$1/testB"
 }
-prepare monet_data cut
+prepare monet_data cut_all
 # The set's own photos, of which nothing was learnt, are measured on.
 mkdir -p monet_measured
 for split in train test; do
