@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from rt.fit import shrink
 from rt.frame import Rgb
 from rt.steadiness import Motion, Unmeasurable, compare, compare_amounts
 from tests.support.onnx_styles import drawn_picture
@@ -96,7 +97,7 @@ def test_a_painting_of_a_noisy_camera_is_measured_as_it_is_shown() -> None:
         np.asarray(np.clip(rgb + rng.normal(0, 6, rgb.shape), 0, 255), np.uint8) for rgb in standing(10)
     ]
     paint = noisy(4)
-    still = np.asarray(cv2.resize(next(standing(1)), SIZE[::-1]))
+    still = shrink(next(standing(1)), SIZE)
     for found in compare(grainy, lambda rgb: paint(still), SIZE, detail="network"):
         assert found.warping_cut > 0.4
 
