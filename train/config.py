@@ -351,12 +351,12 @@ The first do not change what is computed. The budget may grow: step size and wei
 
 
 def settings_json(config: Training) -> dict[str, Any]:
-    """Return the settings of a run as a JSON object; that it was resumed is none of them."""
+    """Return the settings as a JSON object."""
 
     def plain(value: Any) -> Any:
         return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
-    return {name: plain(value) for name, value in asdict(config).items() if name != "resume"}
+    return {name: plain(value) for name, value in asdict(config).items()}
 
 
 def check_same_settings(config: Training, recorded: dict[str, Any]) -> None:

@@ -92,6 +92,7 @@ class _Loop:
         say(f"pictures: {counts}, short side {config.load_size} px")
         self.step, self.elapsed_s = 0, 0.0
         self.progress = 0.0
+        self.nothing_left = False
         self.checkpointed_s = self.looked_s = 0.0
         self.history: History | None = None
         self.best: float | None = None
@@ -218,8 +219,13 @@ class _Loop:
             self._save()
 
     def _save(self, best: bool = False) -> None:
-        """Write a checkpoint, unless a weight is no number any more."""
+        """Write a checkpoint, unless a weight is no number any more.
+
+        A run at its end that is resumed computes nothing, and its checkpoint stays as it is.
+        """
         self.checkpointed_s = self.elapsed_s
+        if self.nothing_left:
+            return
         others = self.world.gather(pool_state(self.recipe, self._pool_suffix) if self.world.rank else {})
         if not self.world.first:
             return
@@ -288,7 +294,8 @@ class _Loop:
                     f"the run was started with {json.dumps(facts[name])}; give a new --run"
                 )
         self.step, self.elapsed_s, self.best = facts["step"], facts["elapsed_s"], facts.get("best")
-        if self.done >= 1:  # nothing is left to compute: what is written once more is what was there
+        self.nothing_left = self.done >= 1
+        if self.nothing_left:
             self.environment = facts["environment"]
             return
         commands, command = facts["environment"]["command"], self.environment["command"]
