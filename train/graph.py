@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -58,7 +59,11 @@ def fold_batch_norm(net: nn.Module) -> tuple[nn.Module, int]:
 
 
 def write_onnx(net: nn.Module, path: Path) -> None:
-    """Export a generator with dynamic batch, height and width to an ONNX file with uint8 RGB in and out."""
+    """Export a generator with dynamic batch, height and width to an ONNX file with uint8 RGB in and out.
+
+    The file holds the network alone: PyTorch's notes on its nodes, which tell the folders of the machine that
+    exported it, are left out.
+    """
     multiple = _whole(net.multiple)
     batch = torch.export.Dim("batch", min=1, max=64)
     rows, columns = (
@@ -83,7 +88,12 @@ def write_onnx(net: nn.Module, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    program.save(str(path), external_data=False)
+    model = program.model_proto
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 @torch.no_grad()

@@ -130,6 +130,12 @@ def test_no_network_is_newer_than_the_oldest_tensorrt_parses(name: str, precisio
 
 
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
+def test_no_network_tells_where_it_was_exported(name: str, precision: str) -> None:
+    content = find_style(name).model(precision).read_bytes()
+    assert not [word for word in (b"stack_trace", b'File "', b"/tmp/", b"/home/", b".py") if word in content]
+
+
+@pytest.mark.parametrize(("name", "precision"), SHIPPED)
 def test_both_backends_give_the_same_picture(name: str, precision: str) -> None:
     style, frame = find_style(name), demo_frame()
     size = size_of(style, frame)
