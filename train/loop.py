@@ -221,13 +221,12 @@ class _Loop:
     def _save(self, best: bool = False) -> None:
         """Write a checkpoint, unless a weight is no number any more.
 
-        A run at its end that is resumed computes nothing, and its checkpoint stays as it is.
+        A run at its end that is resumed computes nothing, and its checkpoint stays as it is; but one that was
+        stopped before, and is ended where it is, is looked at for the first time and may be the best.
         """
         self.checkpointed_s = self.elapsed_s
-        if self.nothing_left:
-            return
         others = self.world.gather(pool_state(self.recipe, self._pool_suffix) if self.world.rank else {})
-        if not self.world.first:
+        if not self.world.first or (self.nothing_left and not best):
             return
         for name, net in self.recipe.nets.items():
             if not all(bool(weight.isfinite().all()) for weight in net.state_dict().values()):

@@ -52,12 +52,8 @@ class Script:
     """A style's script in a work folder, with commands that only write down how they were called."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.work, self._bin, self._calls = (
-            name,
-            folder / "a work folder",
-            folder / "bin",
-            folder / "calls",
-        )
+        self.name, self.work = name, folder / "a work folder"
+        self._bin, self._calls = folder / "bin", folder / "calls"
         self._bin.mkdir()
         for command in ("python", "frameshift-train", "frameshift-engines"):
             (self._bin / command).write_text(FAKE)

@@ -14,7 +14,7 @@ case "$name" in
 esac
 
 prepare summer2winter_snow python "$here/select_snow.py" "$data"
-# The shipped styles' had 7000 steps before it and was stopped after 5353.
+# The shipped styles' was planned for 7000 steps, which its step size follows, and stopped after 5353.
 train cyclegan runs/season_teacher --data summer2winter_snow \
     --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \
     --load-size 160 --crop-size 128 --batch 2 --amp --learning-rate 3e-4 --cycle-weight 2 --cycle-weight-end 1 \

@@ -25,7 +25,7 @@ gather() {
 }
 prepare colour_data gather
 # Three runs, each from the one before: the first leaves patches of purple, which more L1 and a wider view take away.
-# The shipped style's second had 3000 steps before it and was stopped after 429.
+# The shipped style's second was planned for 3000 steps, which its step size follows, and stopped after 429.
 train pix2pix runs/colour_first $common \
     --load-size 192 --crop-size 128 --learning-rate 3e-4 --l1-weight 30 --feature-weight 10 --steps 10000
 train pix2pix runs/colour_second $common --start-from runs/colour_first \
