@@ -125,7 +125,6 @@ def test_a_bundled_style_changes_pictures_at_256_px_and_at_its_own_size(name: st
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
 def test_no_network_is_newer_than_the_oldest_tensorrt_parses(name: str, precision: str) -> None:
     model = onnx.load(find_style(name).model(precision))
-    # python -m tools.gallery.lower_opset rt/gallery/NAME converts one that is.
     assert opset(model) <= HIGHEST_OPSET == 20
 
 
