@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from rt.commands import Bench, Command, Demo, Doctor, Run, Studio, Styles
-from rt.errors import FrameshiftError
+from rt.errors import DamagedSource, FrameshiftError, SourceError
 from rt.log import LOG, open_closed_streams, set_up_log
 from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row, table
 
@@ -203,6 +203,10 @@ def _translate(command: Run) -> int:
             stats = run_job(_job(command), stop)
         except KeyboardInterrupt:
             return _given_up(signals)
+        except SourceError as error:
+            if signals.received is None or isinstance(error, DamagedSource):
+                raise
+            return _interrupted(signals, 0, None)  # nothing came, and nothing was wanted any more
         if signals.received is not None:
             return _interrupted(signals, stats.frames, _where(command))
     where = f", {_where(command)}" if command.output else ""

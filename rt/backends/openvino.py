@@ -101,6 +101,7 @@ class _InFlight:
         try:
             self._request.start_async({0: picture}, share_inputs=True)
         except RuntimeError as error:
+            free.append(self._request)
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None
 
     def result(self) -> npt.NDArray[np.uint8]:
@@ -108,12 +109,12 @@ class _InFlight:
         try:
             self._request.wait()
             found = self._request.get_output_tensor(0).data
+            check_result(OpenVinoBackend.name, found, self._picture.shape)
+            return np.array(found)
         except RuntimeError as error:
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None
-        check_result(OpenVinoBackend.name, found, self._picture.shape)
-        copied = np.array(found)
-        self._free.append(self._request)
-        return copied
+        finally:  # after a failure too: the next picture needs it
+            self._free.append(self._request)
 
 
 def _settings(threads: int, mode: Mode) -> dict[str, str | int]:

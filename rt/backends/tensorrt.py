@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import traceback
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,8 +200,7 @@ class TensorRtBackend:
         """Begin to translate uint8[1, H, W, 3] RGB, which may be written to again at once."""
         device = self._check(rgb)
         slot = self._free.popleft()
-        with device.current():
-            slot.begin(rgb)
+        self._begin(slot, lambda: slot.begin(rgb), device)
         return _InFlight(self, slot, slot)
 
     def start_frame(self, rgb: npt.NDArray[np.uint8], strength: float) -> _InFlight:
@@ -213,8 +213,7 @@ class TensorRtBackend:
             raise BackendError("backend tensorrt was not opened for frames and cannot fit them")
         device = self._check(rgb, self.frame_size)
         slot = self._free.popleft()
-        with device.current():
-            self._for_frames[slot].begin(rgb, strength)
+        self._begin(slot, lambda: self._for_frames[slot].begin(rgb, strength), device)
         return _InFlight(self, slot, self._for_frames[slot])
 
     def close(self) -> None:
@@ -241,10 +240,20 @@ class TensorRtBackend:
         """Wait for what a slot, or the one around it, holds; return it and free the slot."""
         if self._device is None:
             raise BackendError("backend tensorrt is closed: the picture in flight was given up")
-        with self._device.current():
-            result = used.finish()
-        self._free.append(slot)
-        return result
+        try:
+            with self._device.current():
+                return used.finish()
+        finally:  # after a failure too: the next picture needs it
+            self._free.append(slot)
+
+    def _begin(self, slot: Slot, begin: Callable[[], None], device: Device) -> None:
+        """Let a slot begin; one that cannot is free again."""
+        try:
+            with device.current():
+                begin()
+        except BackendError:
+            self._free.append(slot)
+            raise
 
     def _load(self, trt: Any, plan: bytes, gpu: Gpu) -> None:
         self._runtime = trt.Runtime(self._logger)

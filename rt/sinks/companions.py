@@ -252,11 +252,17 @@ class _Lane:
 
 
 def holds(container_format: str, stream: av.stream.Stream) -> bool:
-    """Tell whether a container can hold a stream, by writing the header of one in memory."""
+    """Tell whether a container can hold a stream, by writing the header of one in memory.
+
+    MP4 describes its streams at the end, and would refuse uncompressed sound there, behind the last frame: of
+    such a stream the description is asked for at the beginning.
+    """
     if container_format == "mov" and stream.disposition & Disposition.attached_pic:
         return False  # the muxer takes a cover picture and drops it
+    pcm = stream.codec_context is not None and stream.codec_context.name.startswith("pcm_")
+    early = {"movflags": "empty_moov"} if container_format == "mp4" and pcm else {}
     try:
-        with av.open(io.BytesIO(), "w", format=container_format) as trial:
+        with av.open(io.BytesIO(), "w", format=container_format, container_options=early) as trial:
             trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError):

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 IN_A_FOLDER = "%06d.png"
 """What pictures are called where only a folder is given."""
-_NUMBER = re.compile(r"%0?(\d*)d")
+_NUMBER = re.compile(r"%(?:0\d+)?d")
 
 
 class ImageSink:
@@ -25,8 +25,8 @@ class ImageSink:
         address: a folder (`frames/`), or a pattern with one number (`frames/img_%04d.jpg`). The folder is
             made where it is missing and its parent exists.
         like: the source of the frames; pictures that are the source are refused.
-        overwrite: replace pictures that exist. Once the run is whole, those of the pattern with higher
-            numbers are removed: they would be taken for its end.
+        overwrite: replace pictures that exist. When the run ends, early or not, those of the pattern with
+            higher numbers are removed: they would be taken for its end.
 
     Raises:
         SinkError: the folder cannot be made or written, or holds such pictures.

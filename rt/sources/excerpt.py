@@ -30,22 +30,31 @@ class Excerpt:
     """From `start_s` after the file's first moment on, for `duration_s` seconds.
 
     As with ffmpeg's `-ss` before `-i`, the first frame is the first one that begins no earlier than the
-    start, and every time is counted from the start.
+    start, and every time is counted from the start, rounded to the unit of the video's times.
     """
 
     def __init__(
-        self, container: av.container.InputContainer, start_s: float, duration_s: float | None
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        start_s: float,
+        duration_s: float | None,
     ) -> None:
         origin_s = Fraction(container.start_time or 0, av.time_base)
         self.start_s = exact_s(start_s)
+        unit = rational(stream.time_base)
+        self._shift_s = self.start_s if unit is None else round(self.start_s / unit) * unit
         self._from_s = origin_s + self.start_s if self.start_s else None
         self.duration_s = None if duration_s is None else exact_s(duration_s)
         self.end_s = None if self.duration_s is None else origin_s + self.start_s + self.duration_s
         """Where it ends on the clock of the file; None for the end of the file."""
 
     def shift(self, unit: Fraction) -> int:
-        """Return what is taken off a time of the file, in units of `unit` seconds."""
-        return round(self.start_s / unit)
+        """Return what is taken off a time of the file, in units of `unit` seconds.
+
+        It is whole in the unit of the video, which may be as long as a frame, so that sound is moved alike.
+        """
+        return round(self._shift_s / unit)
 
     def seek(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
         """Go to the last keyframe before the start, or stay at the beginning of the file."""
@@ -94,5 +103,5 @@ class Excerpt:
             start = max(chapter.start, self._from_s or chapter.start)
             end = min(chapter.end, self.end_s or chapter.end)
             if start < end:
-                kept.append(Chapter(start - self.start_s, end - self.start_s, chapter.metadata))
+                kept.append(Chapter(start - self._shift_s, end - self._shift_s, chapter.metadata))
         return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class FileSource:
         path: the file.
         start_s: seconds to leave out at its beginning; all times are counted from there.
         duration_s: seconds after which it ends; None for all there is.
+        again: it was read before, and what is odd about it was said.
 
     Raises:
         SourceError: the file is missing, not a file, empty, not a video, has no frame that can be decoded, or
@@ -68,16 +69,24 @@ class FileSource:
     live = False
     dropped = 0
 
-    def __init__(self, path: str | Path, start_s: float = 0.0, duration_s: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         self._path = Path(path)
+        self._warn = _log.debug if again else _log.warning
         _check_file(self._path)
         self._lock = threading.Lock()
         self._closed = False
         self._started = False
         self._container = _open(self._path)
         try:
-            self._stream = _choose_video(self._path, self._container)
-            self._excerpt = Excerpt(self._container, start_s, duration_s)
+            self._stream = _choose_video(self._path, self._container, self._warn)
+            self._excerpt = Excerpt(self._container, self._stream, start_s, duration_s)
             self._prepare()
         except BaseException:
             self.close()
@@ -181,9 +190,10 @@ class FileSource:
         if self._closed:  # the pictures ended because of that: nothing is known of the rest
             return
         self.companions.ended = True
-        self._timeline.warn()
+        if mended := self._timeline.mended:
+            self._warn("%s: %d time stamps were missing or not increasing and were moved", self._path, mended)
         if joins := self._continuity.joins:
-            _log.warning(
+            self._warn(
                 "%s: its clock starts again %d time(s); the parts follow one another", self._path, joins
             )
         if damage := self._timeline.damage(self._excerpt.end_s if self._cut else None):
@@ -317,7 +327,9 @@ def _what_it_is(path: Path, error: Exception) -> str:
     return f"it is not a video file ({reason(error)})"
 
 
-def _choose_video(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+def _choose_video(
+    path: Path, container: av.container.InputContainer, warn: Callable[..., None]
+) -> av.VideoStream:
     """Return the video stream a player would show: default first, then the largest, then the first.
 
     Raises:
@@ -336,9 +348,7 @@ def _choose_video(path: Path, container: av.container.InputContainer) -> av.Vide
         known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height)
     )
     if left_out := len(known) - 1:
-        _log.warning(
-            "%s has %d more video stream(s), left out; stream %d is used", path, left_out, chosen.index
-        )
+        warn("%s has %d more video stream(s), left out; stream %d is used", path, left_out, chosen.index)
     return chosen
 
 

@@ -93,7 +93,7 @@ class LoopSource:
                 return
             shift += frame.pts - first_pts + self._interval(frame)
             self._source.close()
-            self._source = FileSource(self._path, self._start_s)
+            self._source = FileSource(self._path, self._start_s, again=True)
         self._source.close()
 
     def _interval(self, last: Frame) -> int:

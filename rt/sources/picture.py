@@ -25,7 +25,9 @@ _UPRIGHT = {
     8: Orientation(transposed=True, flip_rows=True),
 }
 """What an EXIF orientation asks for; 1 is upright. Source: CIPA DC-008, tag 274."""
-_ORIENTATION_TAG = 274
+_COMPRESSION_TAG, _ORIENTATION_TAG = 259, 274
+_JPEG_IN_TIFF = (6, 7)
+"""Compressions that FFmpeg gives out as black pictures. Source: TIFF 6.0, section 22; Technical Note 2."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """What ends the compressed part of a JPEG: a marker that is neither a stuffed zero nor a restart."""
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
@@ -47,6 +49,8 @@ def read_picture(path: Path) -> Rgb:
         raise SourceError("the file is empty (0 bytes)")
     if content[:2] == b"\xff\xd8" and not _is_whole_jpeg(content):
         raise SourceError("it is cut short")
+    if _tag(content, _COMPRESSION_TAG) in _JPEG_IN_TIFF:
+        raise SourceError("it is a TIFF that holds a JPEG, which is not read; save it as PNG")
     rgb = _decode(content)
     return _UPRIGHT.get(orientation(content), Orientation()).upright(rgb)
 
@@ -89,26 +93,34 @@ def _is_whole_jpeg(content: bytes) -> bool:
 
 def orientation(content: bytes) -> int:
     """Return the EXIF orientation of a picture file, 1 to 8; 1 where it has none."""
-    exif = _exif(content)
-    if exif[:4] not in (b"II*\0", b"MM\0*"):
-        return 1
+    found = _tag(_exif(content), _ORIENTATION_TAG)
+    return found if found in _UPRIGHT else 1
+
+
+def _tag(content: bytes, wanted: int) -> int | None:
+    """Return the number of a tag in the first directory of a TIFF structure; None where it has none."""
+    tiff = _tiff(content)
 
     def number(at: int, length: int) -> int:
-        return int.from_bytes(exif[at : at + length], "little" if exif[:1] == b"I" else "big")
+        return int.from_bytes(tiff[at : at + length], "little" if tiff[:1] == b"I" else "big")
 
     entries_at = number(4, 4)
     for index in range(number(entries_at, 2)):
         at = entries_at + 2 + 12 * index
-        if number(at, 2) == _ORIENTATION_TAG:
-            found = number(at + 8, 2)
-            return found if found in _UPRIGHT else 1
-    return 1
+        if number(at, 2) == wanted:
+            return number(at + 8, 2)
+    return None
+
+
+def _tiff(content: bytes) -> bytes:
+    """Return what begins like a TIFF structure; nothing of anything else."""
+    return content if content[:4] in (b"II*\0", b"MM\0*") else b""
 
 
 def _exif(content: bytes) -> bytes:
     """Return the TIFF structure that holds a picture's tags; empty where there is none."""
-    if content[:4] in (b"II*\0", b"MM\0*"):
-        return content
+    if tiff := _tiff(content):
+        return tiff
     if content[:2] == b"\xff\xd8":
         return _after(content[: 1 << 17], b"Exif\0\0")
     if content[:8] == b"\x89PNG\r\n\x1a\n":

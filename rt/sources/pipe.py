@@ -21,7 +21,7 @@ from rt.sources.live import Granted, LiveSource, StreamOver
 from rt.sources.stream import Decoder
 
 OPEN_S = 10.0
-"""Seconds that a pipe may stay empty at the start."""
+"""Seconds that a pipe may stay empty at the start, and then until its first picture."""
 _CHUNK_BYTES = 1 << 18
 
 
@@ -71,8 +71,9 @@ class PipeGrabber:
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, ValueError) as error:
-            found = "nothing was written" if self._reader.empty else "what comes is not a video"
-            raise SourceError(f"cannot read {self.name}: {found} ({reason(error)})") from None
+            self._reader.raise_kept()
+            raise SourceError(f"cannot read {self.name}: {self._reader.fault} ({reason(error)})") from None
+        self._reader.raise_kept()
         self._decoder = Decoder(self.name, container)
         return self._decoder.granted()
 
@@ -83,16 +84,21 @@ class PipeGrabber:
             SourceError: the writer ended, or nothing can be decoded.
             StreamOver: the writer ended, and there cannot be another one.
         """
-        if self._decoder is None:
+        if self._decoder is None or self._reader is None:
             raise SourceError(f"cannot read {self.name}: it is not open")
         try:
             picture = self._decoder.next_picture(self._interrupted)
         except av.error.FFmpegError as error:
+            self._reader.raise_kept()
             damaged = isinstance(error, av.error.InvalidDataError)
             found = "what comes is damaged" if damaged else reason(error)
             raise SourceError(f"cannot read {self.name}: {found}") from None
+        self._reader.raise_kept()
         if picture is not None:
+            self._reader.patient = True
             return self._decoder.rgb(picture)
+        if self._reader.late:
+            raise SourceError(f"cannot read {self.name}: {self._reader.fault}")
         if not Path(os.path.realpath(self.name)).exists():
             raise StreamOver
         raise SourceError(f"cannot read {self.name}: its writer ended")
@@ -114,14 +120,23 @@ class PipeGrabber:
 
 
 class _PipeReader:
-    """The reading end of a pipe, as PyAV wants it: `read` waits for bytes, and can be woken."""
+    """The reading end of a pipe, as PyAV wants it: `read` waits for bytes, and can be woken.
+
+    Until it is made `patient`, it waits `limit_s` for the first byte and as long again for what follows.
+    """
 
     def __init__(self, name: str, interrupted: threading.Event, limit_s: float | None) -> None:
         self.name = name
         self.empty = True
         """True until the first byte came."""
+        self.patient = limit_s is None
+        """True where a writer may pause for as long as it likes."""
+        self.late = False
+        """True once the limit was reached."""
+        self._kept: BaseException | None = None
         self._interrupted = interrupted
-        self._until_s = None if limit_s is None else time.monotonic() + limit_s
+        self._limit_s = limit_s or 0.0
+        self._until_s = time.monotonic() + self._limit_s
         try:
             self._fd = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         except OSError as error:
@@ -134,12 +149,30 @@ class _PipeReader:
             self._poll.register(fd, select.POLLIN)
 
     def read(self, size: int) -> bytes:
-        """Return what there is, up to `size` bytes; nothing at the end, or where it was woken."""
-        while not self._interrupted.is_set():
-            limit_ms: Any = None
-            if self.empty and self._until_s is not None:
-                limit_ms = max(0.0, self._until_s - time.monotonic()) * 1000
+        """Return what there is, up to `size` bytes; nothing at the end, late, or where it was woken."""
+        try:
+            return self._read(size)
+        except BaseException as error:  # PyAV would print a KeyboardInterrupt and go on
+            self._kept = error
+            return b""
+
+    def raise_kept(self) -> None:
+        """Raise what ended a `read`: to be called once PyAV has returned."""
+        if self._kept is not None:
+            raise self._kept
+
+    @property
+    def fault(self) -> str:
+        """What is wrong where no video could be found, in words."""
+        if self.empty:
+            return "nothing was written"
+        return f"no picture came in {self._limit_s:g} s" if self.late else "what comes is not a video"
+
+    def _read(self, size: int) -> bytes:
+        while not (self._interrupted.is_set() or self._kept):
+            limit_ms: Any = None if self.patient else max(0.0, self._until_s - time.monotonic()) * 1000
             if not self._poll.poll(limit_ms):
+                self.late = True
                 return b""
             try:
                 content = os.read(self._fd, size)
@@ -147,7 +180,9 @@ class _PipeReader:
                 continue
             except OSError:
                 return b""
-            self.empty = self.empty and not content
+            if self.empty and content:
+                self.empty = False
+                self._until_s = time.monotonic() + self._limit_s
             return content
         return b""
 

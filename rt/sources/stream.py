@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import shlex
 import threading
 import time
@@ -95,7 +96,7 @@ class StreamGrabber:
             why = f"no answer in {self._limits_s[0]:g} s" if late else self._why(error)
             raise SourceError(f"cannot read {self.name}: {why}") from None
         self._refuse_recording(scheme, self._container)
-        self._decoder = Decoder(self.name, self._container)
+        self._decoder = Decoder(self.name, self._container, self._limits_s[1])
         self._pace = _Pace() if self._container.format.name in _IN_PIECES else None
         return self._decoder.granted()
 
@@ -159,15 +160,23 @@ class StreamGrabber:
 
 
 class Decoder:
-    """The pictures of an open container, the newest one as soon as it can be had."""
+    """The pictures of an open container, the newest one as soon as it can be had.
 
-    def __init__(self, name: str, container: av.container.InputContainer) -> None:
+    Args:
+        name: what the user calls it.
+        container: from its beginning.
+        limit_s: seconds without a packet of the video until it is given up, where sound alone goes on.
+    """
+
+    def __init__(self, name: str, container: av.container.InputContainer, limit_s: float = math.inf) -> None:
         if not container.streams.video:
             raise SourceError(f"cannot read {name}: there is no video in it")
         self._name = name
         self._stream = container.streams.video[0]
         self._stream.thread_type = "SLICE"  # threads by frames would hold frames back
-        self._packets: Iterator[av.packet.Packet[Any]] = container.demux(self._stream)
+        self._limit_s = limit_s
+        # Of every stream: within PyAV, a wait behind packets of other streams could not be interrupted.
+        self._packets: Iterator[av.packet.Packet[Any]] = container.demux()
         self._waiting: list[av.VideoFrame] = []
         self._reformatter = VideoReformatter()
 
@@ -182,16 +191,23 @@ class Decoder:
         """Wait for the next whole picture; None where the stream ended.
 
         Raises:
-            SourceError: interrupted, or nothing can be decoded.
+            SourceError: interrupted, nothing can be decoded, or the video stopped while sound goes on.
             av.error.FFmpegError: the network failed.
         """
         failures = 0
+        until_s = time.monotonic() + self._limit_s
         while not self._waiting:
             packet = next(self._packets, None)
             if packet is None:
                 return None
             if interrupted.is_set():  # what FFmpeg still had when it gave up is no sign of life
                 raise SourceError(f"cannot read {self._name}: interrupted")
+            if packet.stream_index != self._stream.index:
+                if time.monotonic() > until_s:
+                    raise SourceError(
+                        f"cannot read {self._name}: no picture for {self._limit_s:g} s, only sound"
+                    )
+                continue
             try:
                 decoded = self._stream.decode(packet)
             except av.error.InvalidDataError as error:

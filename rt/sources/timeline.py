@@ -44,7 +44,9 @@ class Timeline:
         self._declared_s = _declared_end_s(kind, container, stream)
         self._declared_by_stream = stream.duration is not None or "DURATION" in stream.metadata
         self._stated_count: int | None = stream.frames or None
-        self._frames = self._mended = self._corrupt = 0
+        self.mended = 0
+        """Time stamps that were missing or not increasing, and were moved."""
+        self._frames = self._corrupt = 0
         self._first: int | None = None
         self._last: int | None = None
         self._end_s = Fraction(0)
@@ -74,13 +76,13 @@ class Timeline:
         """
         if self._last is None:
             pts = self.first_pts(picture)
-            self._mended += picture.pts is None
+            self.mended += picture.pts is None
         elif picture.pts is None:
             pts = self._last + (picture.duration or self._interval())
-            self._mended += 1
+            self.mended += 1
         else:
             pts = max(picture.pts, self._last + 1)
-            self._mended += pts != picture.pts
+            self.mended += pts != picture.pts
         self._last = pts
         self._expect_no_more(picture)
         return pts
@@ -115,15 +117,6 @@ class Timeline:
         """Count a place that could not be read or decoded."""
         self.failures += 1
         _log.debug("unreadable: %s", error)
-
-    def warn(self) -> None:
-        """Say in the log how many time stamps had to be mended."""
-        if self._mended:
-            _log.warning(
-                "%s: %d time stamps were missing or not increasing and were moved",
-                self._path,
-                self._mended,
-            )
 
     def damage(self, until_s: Fraction | None = None) -> str | None:
         """Return in words what is missing or broken, None for a whole file.

@@ -102,9 +102,10 @@ class _Pages:
         if (offered := request.query_params.get("token")) is not None:
             if not self._guard.is_token(offered):
                 return _notice("This address is not valid any more.", 403)
+            home = "/?transport=webrtc" if request.query_params.get("transport") == "webrtc" else "/"
             # Not a redirect: with one from another site SameSite=Strict would keep the cookie back.
             answer = HTMLResponse(
-                '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
+                f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={home}">'
                 '<title>frameshift</title><link rel="icon" href="/static/icon.svg">'
             )
             answer.headers["Set-Cookie"] = self._guard.cookie_header()

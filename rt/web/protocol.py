@@ -114,7 +114,7 @@ def _wish(asked: dict[str, Any]) -> Wish:
     if unknown := sorted(asked.keys() - {"type", "style", "strength", "steady", "size", "detail"}):
         raise Refused(f"unknown control {unknown[0][:40]!r}")
     size = asked.get("size")
-    if size is not None and (isinstance(size, bool) or size not in SIZES_PX):
+    if size is not None and (type(size) is not int or size not in SIZES_PX):
         raise Refused(f"size is not one of {', '.join(map(str, SIZES_PX))}")
     if "style" in asked and not isinstance(asked["style"], str):
         raise Refused("style is no name")

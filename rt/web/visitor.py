@@ -230,7 +230,12 @@ class Visitor:
 
     def _answer_asked(self, asked: Header, frame: Frame) -> None:
         began_s = time.perf_counter()
-        translator = self._translator_for(frame)
+        try:
+            translator = self._translator_for(frame)
+        except FrameshiftError:
+            with self._lock:
+                self._asked = None  # answered by the error, once
+            raise
         if translator is None:
             return
         with self._lock:

@@ -325,6 +325,24 @@ def test_a_network_that_computes_no_numbers_still_gives_pictures(networked: str,
     assert len(np.unique(found)) == 1
 
 
+def test_openvino_goes_on_after_a_picture_that_failed(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rt.backends import openvino
+
+    backend = open_backend(installed("openvino"), style, SIZE, mode="latency").backend
+    picture = np.zeros((1, *SIZE, 3), np.uint8)
+    before = backend.translate(picture)
+    with monkeypatch.context() as patched:
+
+        def check(*_: object) -> None:
+            raise BackendError("it has holes")
+
+        patched.setattr(openvino, "check_result", check)
+        with pytest.raises(BackendError, match="it has holes"):
+            backend.translate(picture)
+    assert np.array_equal(backend.translate(picture), before)
+    backend.close()
+
+
 def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
     from rt.backends.openvino import OpenVinoBackend
 

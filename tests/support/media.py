@@ -35,6 +35,7 @@ class Sound:
     start_s: float = 0.0
     language: str | None = None
     rate: int = 44100
+    layout: str = "mono"
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _frame(
 
 def _sound_stream(out: av.container.OutputContainer, sound: Sound) -> Any:
     stream: Any = out.add_stream(sound.codec, rate=sound.rate)
-    stream.layout = "mono"
+    stream.layout = sound.layout
     if sound.language:
         stream.metadata["language"] = sound.language
     return stream
@@ -155,9 +156,11 @@ def _sound_stream(out: av.container.OutputContainer, sound: Sound) -> Any:
 def _sound_packets(stream: Any, sound: Sound) -> list[Any]:
     count, first = int(sound.rate * sound.seconds), int(sound.rate * sound.start_s)
     tone = (8000 * np.sin(np.arange(count) * 2 * np.pi * 440 / sound.rate)).astype(np.int16)
+    channels = stream.layout.nb_channels
     packets = []
     for start in range(0, count, 1024):
-        block = av.AudioFrame.from_ndarray(tone[np.newaxis, start : start + 1024], "s16", "mono")
+        mixed = np.repeat(tone[start : start + 1024], channels)[np.newaxis]
+        block = av.AudioFrame.from_ndarray(mixed, "s16", sound.layout)
         block.sample_rate, block.pts, block.time_base = sound.rate, first + start, Fraction(1, sound.rate)
         packets += stream.encode(block)
     return [*packets, *stream.encode(None)]

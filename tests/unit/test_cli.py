@@ -226,6 +226,38 @@ def test_a_second_signal_aborts_the_run(
     )
 
 
+@pytest.mark.parametrize(
+    ("fault", "status", "said"),
+    [
+        (
+            SourceError("cannot read pipe: nothing was written"),
+            130,
+            "warning: interrupted: nothing is written\n",
+        ),
+        (
+            DamagedSource("in.mp4 ends early; 5 frames are written"),
+            1,
+            "error: in.mp4 ends early; 5 frames are written\n",
+        ),
+    ],
+)
+def test_a_source_that_gives_nothing_to_a_run_that_was_stopped_is_no_fault(
+    run: FakeRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: SourceError,
+    status: int,
+    said: str,
+) -> None:
+    def fail(job: Job, stop: Stop) -> Stats:
+        press(signal.SIGINT)
+        raise fault
+
+    monkeypatch.setattr(rt.job, "run_job", fail)
+    assert main(["run", "pipe", "out.mp4", "--style", "winter"]) == status
+    assert capsys.readouterr().err == said
+
+
 def test_a_signal_behind_the_end_of_a_run_changes_nothing(
     run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,26 @@ def test_sound_chapters_and_pictures_of_a_part_start_together(tmp_path: Path) ->
     assert (chapter[0], chapter[2]) == (0.0, "two")
 
 
+def test_sound_stays_with_pictures_whose_clock_is_too_coarse_for_the_start(tmp_path: Path) -> None:
+    clip = Clip(
+        frames=30, rate=Fraction(15), codec="mjpeg", pixels="yuvj420p", sounds=[Sound("pcm_s16le", 2.0)]
+    )
+    path = write_clip(tmp_path / "clip.avi", clip)
+    frames = read(path, 0.5)
+    taken_off = [
+        whole.time_s - part.time_s for whole, part in zip(read(path)[-len(frames) :], frames, strict=True)
+    ]
+    assert taken_off == pytest.approx([8 / 15] * len(frames))
+    (before,) = companions(path)
+    source = FileSource(path, 0.5)
+    sink = FileSink(tmp_path / "part.mov", source)
+    for frame in source:
+        sink.write(frame)
+    sink.close()
+    (after,) = companions(tmp_path / "part.mov")
+    assert float(before.times[-1] - after.times[-1]) == pytest.approx(8 / 15, abs=0.001)
+
+
 def test_a_start_behind_the_end_is_refused(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", Clip(frames=25))
     with pytest.raises(SourceError) as caught:
@@ -153,6 +173,23 @@ def test_a_looped_file_is_written_without_its_sound_and_that_is_said(
     assert len(video(tmp_path / "loop.mp4").times) == 25
     assert companions(tmp_path / "loop.mp4") == []
     assert f"{path}: its sound and other streams are left out of the loop" in caplog.text
+
+
+def test_what_is_odd_about_a_looped_file_is_said_in_its_first_round_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "raw.h264"
+    write_clip(tmp_path / "clip.mp4", Clip(frames=10, options={"bf": "0"}))
+    with av.open(str(tmp_path / "clip.mp4")) as read_from, av.open(str(path), "w", format="h264") as out:
+        stream = out.add_stream_from_template(read_from.streams.video[0])
+        bits = av.BitStreamFilterContext("h264_mp4toannexb", read_from.streams.video[0])
+        for packet in read_from.demux():
+            for filtered in bits.filter(packet):
+                filtered.stream = stream
+                out.mux(filtered)
+    source = open_source(str(path), SourceOptions(loop=True, duration_s=2.0))
+    assert len(list(source)) > 30
+    assert caplog.text.count("time stamps were missing") == 1
 
 
 @pytest.mark.parametrize("options", [SourceOptions(fps=Fraction(10)), SourceOptions(width=64)])

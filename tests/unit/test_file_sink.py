@@ -187,6 +187,18 @@ def test_chapters_and_metadata_survive_in_mp4(tmp_path: Path, suffix: str) -> No
     assert {name: kept.get(name) for name in metadata} == metadata
 
 
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
+def test_uncompressed_sound_that_mp4_would_refuse_at_the_end_is_refused_before_the_first_frame(
+    tmp_path: Path, codec: str
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", Clip(sounds=[Sound(codec, layout="stereo")]))
+    message = refusal(tmp_path / "out.mp4", like=FileSource(source))
+    assert f"{codec} sound (stream 1)" in message
+    assert message.endswith("out.mkv instead")
+    copy(source, tmp_path / "out.mkv")
+    assert payloads(companions(tmp_path / "out.mkv")) == payloads(companions(source))
+
+
 @pytest.mark.parametrize(("suffix", "kind"), [(".mp4", "video"), (".mkv", "video")])
 def test_a_cover_picture_is_copied(tmp_path: Path, suffix: str, kind: str) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(cover=True, sounds=[Sound()]))

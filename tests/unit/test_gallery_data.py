@@ -91,8 +91,8 @@ def test_photos_get_the_lightness_of_a_typical_painting_however_dark_they_are() 
     pale = np.clip(drawn_picture(64, 64).astype(float) * 0.4 + 120, 0, 255).astype(np.uint8)
     dark, bright = (np.clip(pale * scale, 0, 255).astype(np.uint8) for scale in (0.4, 1.2))
     light = paint_pairs.Light([dark, bright], [pale])
-    for photo, before in ((dark, 90), (bright, 25)):
-        assert abs(float(photo.mean()) - float(pale.mean())) > before
+    for photo, far in ((dark, 90), (bright, 25)):
+        assert abs(float(photo.mean()) - float(pale.mean())) > far
         assert abs(float(light(photo).mean()) - float(pale.mean())) < 15
     ramp = np.repeat(np.linspace(20, 235, 64).astype(np.uint8)[:, None, None], 3, axis=2).repeat(64, axis=1)
     haze = (110 + ramp // 40).astype(np.uint8)
@@ -113,8 +113,7 @@ def test_photos_get_the_palette_of_paintings_halfway_and_broken_colours() -> Non
     assert np.ptp(same(gray)) <= 1
     dabs = np.full((64, 64, 3), (110, 90, 90), np.uint8)
     dabs[16:20, 16:20] = (90, 90, 110)
-    apart, before = same(dabs), dabs.astype(int)
-    for rgb, most in ((apart.astype(int), 2.4), (before, 1.0)):
+    for rgb, most in ((same(dabs).astype(int), 2.4), (dabs.astype(int), 1.0)):
         bluer = (rgb[18, 18] - rgb[50, 50])[2] - (rgb[18, 18] - rgb[50, 50])[0]
         assert bluer >= most * 40
 

@@ -165,6 +165,17 @@ def test_every_format_is_read(suffix: str, tmp_path: Path) -> None:
     assert difference.mean() < 2
 
 
+def test_a_tiff_that_holds_a_jpeg_is_refused_instead_of_read_as_black(tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    cv2.imwrite(str(path), drawn(0, 48, 64), [cv2.IMWRITE_TIFF_COMPRESSION, 7])
+    with pytest.raises(
+        SourceError, match="^it is a TIFF that holds a JPEG, which is not read; save it as PNG$"
+    ):
+        read_picture(path)
+    cv2.imwrite(str(path), drawn(0, 48, 64), [cv2.IMWRITE_TIFF_COMPRESSION, 8])
+    assert np.array_equal(read_picture(path)[..., ::-1], drawn(0, 48, 64))
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_sixteen_bits_become_eight(suffix: str, tmp_path: Path) -> None:
     deep = drawn(0, 24, 32).astype(np.uint16) * 257

@@ -84,6 +84,14 @@ def test_pictures_of_other_names_do_not_matter(tmp_path: Path) -> None:
     assert all((tmp_path / name).read_bytes() == b"precious" for name in names)
 
 
+def test_a_number_padded_with_spaces_is_refused_with_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(SinkError) as caught:
+        opened(tmp_path / "img_%4d.png")
+    assert str(caught.value).endswith(
+        f"the name of pictures needs one number such as %04d; type {tmp_path}/img_4d_%04d.png"
+    )
+
+
 def test_overwriting_leaves_the_new_pictures_alone(tmp_path: Path) -> None:
     written(tmp_path / "img_%04d.png", 5)
     (tmp_path / "note.txt").write_text("mine")

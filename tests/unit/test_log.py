@@ -73,6 +73,20 @@ def test_a_terminal_that_is_closed_does_not_end_a_run(monkeypatch: pytest.Monkey
     assert done == [10]
 
 
+def test_brackets_in_what_is_shown_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress("styles/[/v2]/[bold]mine", 10) as report:
+        report(10)
+    assert "styles/[/v2]/[bold]mine" in terminal.getvalue()
+
+
 def test_a_closed_stderr_does_not_end_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed:
         def write(self, text: str) -> int:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -79,6 +81,39 @@ def test_a_fifo_nobody_writes_into_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match=r"/pipe: nothing was written \("):
         LiveSource(PipeGrabber(str(tmp_path / "pipe"), open_s=0.2))
+
+
+def test_a_writer_that_stops_within_the_header_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)
+    os.write(held, y4m_header())
+    with pytest.raises(SourceError, match=r"/pipe: no picture came in 0.3 s"):
+        LiveSource(PipeGrabber(str(path), open_s=0.3))
+    os.close(held)
+
+
+def test_ctrl_c_ends_the_wait_for_a_pipes_first_picture(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)
+    os.write(held, y4m_header())
+    code = f"from rt.sources import open_source\nprint('opening', flush=True)\nopen_source({str(path)!r})\n"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    )
+    assert reader.stdout is not None
+    reader.stdout.readline()
+    time.sleep(1.5)
+    reader.send_signal(signal.SIGINT)
+    _, said = reader.communicate(timeout=5)
+    os.close(held)
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert "Exception ignored" not in said
 
 
 def test_close_ends_the_wait_for_a_writer(writer: PipeWriter) -> None:

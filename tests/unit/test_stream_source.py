@@ -18,7 +18,7 @@ from rt.sources import SourceOptions, open_source
 from rt.sources.address import without_secrets
 from rt.sources.live import LiveSource
 from rt.sources.stream import StreamGrabber, _Pace
-from tests.support.media import Clip, sound_only, write_clip
+from tests.support.media import Clip, Sound, sound_only, write_clip
 from tests.support.servers import HttpPeer, Peer, RecordingPeer, RtspPeer
 
 SOON_S = 0.6
@@ -61,6 +61,40 @@ def test_the_newest_pictures_come_with_times_that_increase(peer: Peer) -> None:
     assert later.pts > 0
     assert later.captured_s is not None
     source.close()
+
+
+class SoundGoesOn(Peer):
+    """A server whose video ends after fifty pictures, while its sound goes on."""
+
+    def __init__(self, path: Path) -> None:
+        content = write_clip(
+            path, Clip(frames=50, options={"bf": "0", "g": "5"}, sounds=[Sound("mp2", 40.0)])
+        ).read_bytes()
+        self._parts = [content[at : at + 188 * 4] for at in range(0, len(content), 188 * 4)]
+        self._at = 0
+        super().__init__()
+
+    def greeting(self, connection: socket.socket) -> bytes:
+        self._at = -1
+        return b""
+
+    def picture(self) -> bytes:
+        self._at += 1 if self._at + 1 < len(self._parts) else -200  # sound again, for as long as it takes
+        return self._parts[self._at]
+
+
+def test_a_video_that_stops_while_its_sound_goes_on_is_connected_to_again(tmp_path: Path) -> None:
+    with SoundGoesOn(tmp_path / "clip.ts") as peer:
+        source = watch(peer)
+        frames = iter(source)
+        next_stale(frames)
+        for _ in range(6):  # one a second while it is out
+            next(frames)
+        assert peer.connections >= 2
+        closing = threading.Thread(target=source.close)
+        closing.start()
+        closing.join(5.0)
+        assert not closing.is_alive()
 
 
 def test_a_stalled_server_is_seen_and_connected_to_again(

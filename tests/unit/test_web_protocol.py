@@ -66,6 +66,7 @@ def test_an_offer_of_webrtc_is_read() -> None:
         ('{"type": "controls", "steady": "a"}', "steady is not within 0..1"),
         ('{"type": "controls", "size": 161}', "size is not one of 96, 128"),
         ('{"type": "controls", "size": true}', "size is not one of"),
+        ('{"type": "controls", "size": 128.0}', "size is not one of"),
         ('{"type": "controls", "style": 1}', "style is no name"),
         ('{"type": "controls", "detail": "all"}', "detail is not keep or network"),
         ('{"type": "controls", "style": "' + "x" * 17000 + '"}', "text of more than 16384 bytes"),

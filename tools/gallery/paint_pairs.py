@@ -118,7 +118,7 @@ def _small_lab(rgb: Rgb) -> np.ndarray:
 
 
 def _light_quantiles(rgb: Rgb) -> np.ndarray:
-    return np.quantile(_small_lab(rgb)[:, 0], LIGHT_QUANTILES)
+    return np.asarray(np.quantile(_small_lab(rgb)[:, 0], LIGHT_QUANTILES))
 
 
 def _power(covariance: np.ndarray, exponent: float) -> np.ndarray:

@@ -1,0 +1,47 @@
+"""What one page of the studio asks for, without a server."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rt.web.studio
+from rt.errors import BackendError
+from rt.frame import Frame
+from rt.styles import find_style
+from rt.web.protocol import Header
+from rt.web.studio import Studio
+from tests.support.onnx_styles import make_style
+
+
+def test_a_network_that_cannot_be_had_is_said_once_for_each_picture_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    style = find_style(str(make_style(tmp_path / "drawn")))
+    studio = Studio({style.name: style}, style.name)
+
+    def fail(*_: object, **__: object) -> Any:
+        raise BackendError("the GPU is out of memory")
+
+    monkeypatch.setattr(rt.web.studio, "open_backend", fail)
+    said: list[Any] = []
+    came = threading.Event()
+
+    def send(message: Any) -> None:
+        said.append(message)
+        if message["type"] == "error":
+            came.set()
+
+    visitor = studio.join(send)
+    visitor.ask(Header(1, 0, 0.0))
+    studio.show(Frame(np.zeros((48, 64, 3), np.uint8), 0, Fraction(1, 1000), 0))
+    assert came.wait(10)
+    assert not visitor.waiting
+    studio.close()
+    errors = [message["message"] for message in said if message["type"] == "error"]
+    assert errors == ["not translated: the GPU is out of memory"]
