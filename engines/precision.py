@@ -171,6 +171,9 @@ def to_half(model: Any) -> Any:
 
     So does a fixed filter before the first convolution: its deviations are small differences of large sums.
     Works on a quantised model too: its integers are the same, its scales FP16.
+
+    Raises:
+        PrecisionError: one of its operators cannot compute so.
     """
     half = copy.deepcopy(model)
     graph = half.graph
@@ -195,7 +198,10 @@ def to_half(model: Any) -> Any:
             node.input[position] = cast
         nodes.append(node)
     _replace_nodes(graph, nodes)
-    onnx.checker.check_model(half, full_check=True)
+    try:
+        onnx.checker.check_model(half, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise PrecisionError(f"the network cannot compute in FP16: {one_line(error)}") from None
     return half
 
 
@@ -230,16 +236,30 @@ def one_line(error: BaseException) -> str:
 
 
 def _hoist_constants(graph: Any) -> None:
-    """Make initialisers of the Constant nodes that hold a tensor."""
+    """Make initialisers of the Constant nodes that hold numbers."""
     kept = []
     for node in graph.node:
-        value = next((entry.t for entry in node.attribute if entry.name == "value"), None)
-        if node.op_type != "Constant" or value is None:
+        value = _constant(node)
+        if value is None:
             kept.append(node)
             continue
-        graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(value), node.output[0]))
+        graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
     if len(kept) < len(graph.node):
         _replace_nodes(graph, kept)
+
+
+def _constant(node: Any) -> Any:
+    """Return the numbers of a Constant node in any of its spellings; None for words and other nodes."""
+    if node.op_type != "Constant":
+        return None
+    for entry in node.attribute:
+        if entry.name == "value":
+            return numpy_helper.to_array(entry.t)
+        if entry.name in ("value_float", "value_floats"):
+            return np.asarray(helper.get_attribute_value(entry), np.float32)
+        if entry.name in ("value_int", "value_ints"):
+            return np.asarray(helper.get_attribute_value(entry), np.int64)
+    return None
 
 
 def _is_dense_convolution(node: Any, constants: Mapping[str, Any]) -> bool:

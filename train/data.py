@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
+from rt.sources.picture import is_whole_jpeg
 from train.errors import DataError
 from train.store import PictureStore
 
@@ -71,20 +72,26 @@ def picture_paths(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}: needed is a folder with pictures")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
     if not paths:
         raise DataError(f"no picture in {folder}: needed is one of {' '.join(SUFFIXES)}")
     return paths
 
 
 def read_picture(path: Path) -> Rgb | None:
-    """Decode a picture of any mode to uint8[H, W, 3] RGB, upright after its EXIF; None where it is damaged.
+    """Decode a picture of any mode to uint8[H, W, 3] RGB; None where it is damaged or cannot be read.
 
-    Gray becomes gray RGB, 16 bits become 8, transparent places become white.
+    Gray becomes gray RGB, 16 bits become 8, transparent places of PNG and WebP become white. JPEGs, and PNGs
+    and WebPs without transparency, are turned upright after their EXIF.
     """
-    content = path.read_bytes()
-    if not _is_whole(content):
+    try:
+        content = path.read_bytes()
+        return _decode(content) if _is_whole(content) else None
+    except (OSError, cv2.error):  # a link that leads nowhere, or a header that asks for the impossible
         return None
+
+
+def _decode(content: bytes) -> Rgb | None:
     encoded = np.frombuffer(content, np.uint8)
     if content.startswith((b"\x89PNG", b"RIFF")):
         found = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
@@ -97,7 +104,7 @@ def read_picture(path: Path) -> Rgb | None:
 def _is_whole(content: bytes) -> bool:
     """Say whether a file has its end: decoders fill what a cut-off JPEG lacks with gray, and say nothing."""
     if content.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" in content[-4096:]
+        return is_whole_jpeg(content)
     if content.startswith(b"\x89PNG"):
         return b"IEND" in content[-4096:]
     if content.startswith(b"RIFF"):

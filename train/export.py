@@ -21,7 +21,13 @@ from train.errors import DataError, ExportError
 from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
 from train.judgement import FidReals, Learned, Material, gather_material, learnt_view, measure_style
 from train.nets import count_parameters
-from train.trained import best_checkpoint, generator_name, load_generator
+from train.trained import (
+    best_checkpoint,
+    generator_name,
+    is_teacher_unchanged,
+    load_generator,
+    teacher_checkpoint,
+)
 
 PARITY_PICTURES = 12
 
@@ -227,10 +233,10 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
 
 
 def _teacher_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return how a student's teacher was trained; nothing of a network without one."""
-    if facts["recipe"] != "distill":
+    """Return how a student's teacher was trained; nothing without one, or where it has changed since."""
+    if facts["recipe"] != "distill" or not is_teacher_unchanged(facts):
         return {}
-    teacher = read_facts(best_checkpoint(Path(facts["settings"]["teacher"])))
+    teacher = read_facts(teacher_checkpoint(facts))
     return {
         "teacher": {
             "recipe": teacher["recipe"],

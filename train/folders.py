@@ -58,7 +58,7 @@ def open_inputs(config: Distill, teacher: Mapping[str, Any], multiple: int) -> I
 
     Args:
         config: settings of the student's run.
-        teacher: facts of the teacher's checkpoint.
+        teacher: facts of the teacher; of a teacher that was a student itself, those of the first one.
         multiple: of the held pictures' sides, in pixels.
 
     Raises:
@@ -173,8 +173,8 @@ def read_pairs(
     """
     if pair != "none":
         folder = _pairs_folder(data, split, pair)
-        photos = list(load_pictures(folder, load_size, limit).pictures)
-        return [look_at(rgb, cast(View, pair)) for rgb in photos], photos
+        photos, store = list(load_pictures(folder, load_size, limit).pictures), PictureStore()
+        return [store.keep(look_at(rgb, cast(View, pair))) for rgb in photos], photos
     if (data / f"{split}A").is_dir():
         pairs = _two_folders(data / f"{split}A", data / f"{split}B", load_size, limit)
     else:

@@ -148,7 +148,8 @@ class _Writer:
             config.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"folder {config.out} cannot be made: {error.strerror}") from None
-        self.old = sorted(config.out.glob(f"{self.stem}-*.{config.format}"))
+        shape = re.compile(rf"{re.escape(self.stem)}-\d{{6,}}\.{config.format}")
+        self.old = sorted(path for path in config.out.iterdir() if shape.fullmatch(path.name))
         if self.old and not config.overwrite:
             raise DataError(
                 f"{config.out} holds {len(self.old)} pictures of a video of this name ({self.old[0].name}): "

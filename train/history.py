@@ -70,6 +70,7 @@ class History:
             if "validation" in entry:
                 metrics.append((entry["step"], entry["validation"]))
                 best = entry["step"] if entry["best"] else best
+            # A sheet may have been tidied away.
             if "sheet" in entry and (picture := read_picture(self.run / entry["sheet"])) is not None:
                 sheets.append(report.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], picture))
         title = f"{settings['recipe']}, {self.run.name}"

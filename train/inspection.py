@@ -127,7 +127,7 @@ def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.is_dir())
 
 
 def _should_hold(data: Path, folder: Path, found: Mapping[Path, Sequence[Path]]) -> bool:

@@ -12,14 +12,13 @@ from torch import nn
 
 from rt.card import View
 from rt.frame import Rgb
-from train.checkpoint import read_facts
 from train.data import load_pictures
 from train.errors import DataError
 from train.folders import first_folder, held_split, makes_inputs, read_pairs
 from train.graph import crop_to_multiple, translate_pictures
 from train.learned import find_fid, find_lpips, measure_fid, measure_lpips
 from train.metrics import measure_pairs, measure_steadiness, measure_translation, train_domain_classifier
-from train.trained import best_checkpoint, load_generator
+from train.trained import first_teacher, is_teacher_unchanged, load_generator, teacher_checkpoint
 
 HELD_BACK = "held-back pictures"
 CLASSIFIER_PX = 72
@@ -100,23 +99,21 @@ def gather_material(
     if data is None and "data" not in settings:
         raise DataError("an imported generator has no pictures of its own: give some with --data DIR")
     folder = data or Path(settings["data"])
-    teacher = read_facts(best_checkpoint(Path(settings["teacher"]))) if recipe == "distill" else facts
-    if recipe == "pix2pix" or makes_inputs(folder, teacher):
-        material = _pairs(folder, teacher["settings"]["pair"], direction, size)
+    first = first_teacher(facts)
+    if recipe == "pix2pix" or makes_inputs(folder, first):
+        material = _pairs(folder, first["settings"]["pair"], direction, size)
     elif recipe == "cyclegan" or (folder / f"train{direction[-1]}").is_dir():
         material = _domains(folder, direction, size, fid_reals)
     else:
         own = "pictures of --data" if data else "training pictures: none were held back"
         material = _pictures(folder, direction[0], size, own)
     material = _cut(material, multiple)
-    return _with_teacher(material, settings) if recipe == "distill" else material
+    return _with_teacher(material, facts) if recipe == "distill" else material
 
 
 def learnt_view(facts: dict[str, Any]) -> View:
     """Return what of its pictures a checkpoint's generator, or a student's teacher, learnt to look at."""
-    settings = facts["settings"]
-    if facts["recipe"] == "distill":
-        settings = read_facts(best_checkpoint(Path(settings["teacher"])))["settings"]
+    settings = first_teacher(facts)["settings"]
     return "picture" if (pair := settings.get("pair", "none")) == "none" else cast(View, pair)
 
 
@@ -232,9 +229,12 @@ def _measure_fid(
     return {"fid": {**found["fid"], "protocol": told}}
 
 
-def _with_teacher(material: Material, settings: dict[str, Any]) -> Material:
-    """Add the teacher, pictures cut to what it takes too; where they are too small for it, say so instead."""
-    teacher, _ = load_generator(best_checkpoint(Path(settings["teacher"])), settings["direction"])
+def _with_teacher(material: Material, facts: dict[str, Any]) -> Material:
+    """Add the teacher, pictures cut to what it takes too; where that cannot be, say why instead."""
+    if not is_teacher_unchanged(facts):
+        told = f"{material.measured_on}, not against the teacher, which was trained on since"
+        return replace(material, measured_on=told)
+    teacher, _ = load_generator(teacher_checkpoint(facts), facts["settings"]["direction"])
     multiple, minimum = int(teacher.multiple), int(teacher.minimum_px)  # type: ignore[arg-type]
     if any(min(rgb.shape[:2]) < minimum for rgb in material.inputs):
         told = f"{material.measured_on}, not against the teacher, which takes none smaller than {minimum} px"

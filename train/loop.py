@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,7 @@ class _Loop:
         self.step, self.elapsed_s = 0, 0.0
         self.progress = 0.0
         self.nothing_left = False
-        self.checkpointed_s = self.looked_s = 0.0
+        self.checkpointed_s = self.looked_s = self.began_s = 0.0
         self.history: History | None = None
         self.best: float | None = None
         self.environment = {**describe_environment(), "precision": describe_precision(config.amp, world)}
@@ -136,12 +137,12 @@ class _Loop:
     def _run(self, stop: Callable[[], bool]) -> None:
         self.history = History(self.config.run, self.step) if self.world.first else None
         self.checkpointed_s = self.looked_s = self.elapsed_s
-        started = time.perf_counter() - self.elapsed_s
+        self.began_s = time.perf_counter() - self.elapsed_s
         try:
             while not self._over(stop):
                 step_started = time.perf_counter()
                 losses = self._step()
-                self.elapsed_s = time.perf_counter() - started
+                self.elapsed_s = time.perf_counter() - self.began_s
                 if self._looks_at_losses():
                     self._tell(losses, self.pictures_per_step / (time.perf_counter() - step_started))
                 self._save_when_due()
@@ -152,7 +153,8 @@ class _Loop:
                 self._save()
                 self._report(f"stopped at {self.progress:.0%}")
         except RunError as error:
-            self._report(f"stopped: {error}")
+            with suppress(RunError):  # a disk that has no room for a checkpoint may have none for this
+                self._report(f"stopped: {error}")
             raise
         finally:
             if self.history is not None:
@@ -256,7 +258,6 @@ class _Loop:
 
     def _look(self) -> None:
         """Validate, write a checkpoint (kept if it is the best), a sample sheet and the report."""
-        self.looked_s = self.elapsed_s
         metrics, better = None, False
         if self.history is not None:  # the first process alone: the others wait in the next exchange
             metrics = self.recipe.validate()
@@ -265,8 +266,14 @@ class _Loop:
             better = self.recipe.aim.beats(found, self.best)
             self.best = found if better else self.best
         self._save(better)
-        if self.history is None:
-            return
+        if self.history is not None:
+            self._show(metrics, better)
+        # From its end: one that takes longer than the minutes between two would be due again at once.
+        self.looked_s = self.checkpointed_s = time.perf_counter() - self.began_s
+
+    def _show(self, metrics: dict[str, Any] | None, better: bool) -> None:
+        """Note and say what was found, and write a sample sheet and the report."""
+        assert self.history is not None
         if metrics is not None:
             self.history.validation(self.step, self.elapsed_s, metrics, better)
             self.say(describe_validation(self.step, self.recipe.aim.metric, metrics, better))

@@ -27,7 +27,7 @@ class Pool:
                 chosen.append(fake)
             elif torch.rand((), generator=rng).item() < 0.5:
                 place = int(torch.randint(self.capacity, (), generator=rng))
-                chosen.append(self.pictures[place])
+                chosen.append(self.pictures[place].to(fake.device))  # a checkpoint leaves them in memory
                 self.pictures[place] = fake.clone()
             else:
                 chosen.append(fake)

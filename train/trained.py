@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rt.card import file_sha256
 from train.checkpoint import BEST, CHECKPOINT, load_net, read_facts
 from train.discriminators import PatchDiscriminator
 from train.errors import RunError
@@ -37,6 +38,28 @@ def best_checkpoint(run: Path) -> Path:
     """Return the checkpoint of a run the validation liked best, the newest where none was validated."""
     best = run / BEST
     return best if best.is_file() else run / CHECKPOINT
+
+
+def teacher_checkpoint(facts: dict[str, Any]) -> Path:
+    """Return the checkpoint a student's teacher has now."""
+    return best_checkpoint(Path(facts["settings"]["teacher"]))
+
+
+def is_teacher_unchanged(facts: dict[str, Any]) -> bool:
+    """Say whether the teacher of a student's run still is the network that the student learnt from."""
+    learnt_from = facts.get("teacher", {}).get("sha256")  # older runs did not note it
+    return learnt_from is None or file_sha256(teacher_checkpoint(facts)) == learnt_from
+
+
+def first_teacher(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of the run that learnt from pictures: a run's own, or at the head of its teachers.
+
+    Raises:
+        RunError: a teacher's checkpoint is missing or damaged.
+    """
+    while facts["recipe"] == "distill":
+        facts = read_facts(teacher_checkpoint(facts))
+    return facts
 
 
 def generator_name(settings: dict[str, Any]) -> str:

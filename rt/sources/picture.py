@@ -47,7 +47,7 @@ def read_picture(path: Path) -> Rgb:
         raise SourceError(reason(error)) from None
     if not content:
         raise SourceError("the file is empty (0 bytes)")
-    if content[:2] == b"\xff\xd8" and not _is_whole_jpeg(content):
+    if content[:2] == b"\xff\xd8" and not is_whole_jpeg(content):
         raise SourceError("it is cut short")
     if _tag(content, _COMPRESSION_TAG) in _JPEG_IN_TIFF:
         raise SourceError("it is a TIFF that holds a JPEG, which is not read; save it as PNG")
@@ -70,8 +70,11 @@ def _decode(content: bytes) -> Rgb:
         raise SourceError(f"it is damaged or not a picture ({reason(error)})") from None
 
 
-def _is_whole_jpeg(content: bytes) -> bool:
-    """Walk the segments to the end of the image: FFmpeg fills what is missing with gray and says nothing."""
+def is_whole_jpeg(content: bytes) -> bool:
+    """Walk the segments to the end of the image: decoders fill what is missing with gray and say nothing.
+
+    What follows it, such as the video of a phone's moving picture, does not matter.
+    """
     at = 2
     while at + 4 <= len(content):
         marker = content[at : at + 2]

@@ -223,6 +223,30 @@ def test_nodes_without_names_and_constant_nodes_are_made_plain(tmp_path: Path) -
     assert len(quantizable_layers(read)) == 3
 
 
+def test_constants_in_every_spelling_compute_in_half_too(tmp_path: Path) -> None:
+    model = onnx.load(save_residual(tmp_path / "model.onnx"))
+    plain = read_onnx(tmp_path / "model.onnx")
+    place = next(number for number, node in enumerate(model.graph.node) if "conv0" in node.output)
+    for node in model.graph.node:
+        for position, tensor in enumerate(node.input):
+            if tensor == "conv0":
+                node.input[position] = "times_b"
+    made = [
+        onnx.helper.make_node("Constant", [], ["a"], value_float=1.0),
+        onnx.helper.make_node("Constant", [], ["b"], value_floats=[1.0]),
+        onnx.helper.make_node("Mul", ["conv0", "a"], ["times_a"]),
+        onnx.helper.make_node("Mul", ["times_a", "b"], ["times_b"]),
+    ]
+    for number, node in enumerate(made, place + 1):
+        model.graph.node.insert(number, node)
+    onnx.save(model, tmp_path / "spelt.onnx")
+    half = to_half(read_onnx(tmp_path / "spelt.onnx"))
+    assert not nodes(half, "Constant")
+    picture = drawn_picture(32, 48)
+    found, wanted = (Network(graph).translate(picture) for graph in (half, to_half(plain)))
+    assert np.array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x0a" * 40], ids=["empty", "text", "bytes"])
 def test_a_file_that_is_no_onnx_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,15 @@ import torch
 from tests.support.pictures import COLOURS, draw_picture, make_domains
 from tests.support.training import CPU, make_classes, make_pairs, tiny
 from train.config import Cgan, CycleGan, Gan, Pix2Pix
-from train.data import load_pictures, read_picture, scale_short_side, to_rgb, to_tensor, write_picture
+from train.data import (
+    load_pictures,
+    picture_paths,
+    read_picture,
+    scale_short_side,
+    to_rgb,
+    to_tensor,
+    write_picture,
+)
 from train.device import World
 from train.errors import DataError, RunError
 from train.feed import Batches, Order
@@ -104,6 +114,32 @@ def test_a_picture_that_is_cut_off_counts_as_damaged(tmp_path: Path, suffix: str
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(content[: len(content) * 9 // 10])
     assert read_picture(cut) is None
+
+
+def test_what_a_phone_hangs_behind_a_jpeg_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "moving.jpg"
+    write_picture(path, draw_picture(64, 64, 0, COLOURS["A"]))
+    alone = read_picture(path)
+    assert alone is not None
+    path.write_bytes(path.read_bytes() + bytes(100) + b"ftypmp42" * 2000)
+    moving = read_picture(path)
+    assert moving is not None
+    assert np.array_equal(moving, alone)
+
+
+def test_what_cannot_be_read_counts_as_damaged(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert read_picture(tmp_path / "gone.png") is None
+    write_picture(tmp_path / "huge.png", draw_picture(64, 64, 0, COLOURS["A"]))
+    content = bytearray((tmp_path / "huge.png").read_bytes())
+    content[16:24] = struct.pack(">II", 100_000, 100_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "huge.png").write_bytes(content)
+    with pytest.raises(cv2.error):
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert read_picture(tmp_path / "huge.png") is None
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in picture_paths(tmp_path)] == ["gone.png", "huge.png"]
 
 
 def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:

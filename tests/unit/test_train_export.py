@@ -19,6 +19,7 @@ from tests.support.pictures import draw_picture, make_domains
 from tests.support.reference_weights import Shapes, draw, resnet_shapes, unet_shapes
 from tests.support.training import CPU, make_pairs, tiny, train_tiny
 from train import judgement
+from train.checkpoint import BEST
 from train.config import CycleGan, Distill, Pix2Pix
 from train.data import read_picture
 from train.errors import ExportError, RunError
@@ -130,6 +131,23 @@ def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> N
     assert {"minutes", "machine", "commit", "command"} <= taught.keys()
 
 
+def test_a_card_does_not_describe_a_teacher_that_has_changed_since(domains: Path, tmp_path: Path) -> None:
+    teacher = tiny(CycleGan, domains, tmp_path / "teacher", steps=2)
+    train_tiny(teacher)
+    config = tiny(Distill, domains, tmp_path / "run", teacher=teacher.run, steps=2)
+    train_tiny(config)
+    train_tiny(replace(teacher, steps=6, resume=True))
+    (teacher.run / BEST).unlink(missing_ok=True)
+    card = read_card(
+        export_style(Export(config.run, "drawn", out=tmp_path / "drawn", size=40), lambda text: None)
+    )
+    assert card.metrics["measured_on"] == (
+        "held-back pictures, not against the teacher, which was trained on since"
+    )
+    assert "teacher" not in card.training
+    assert "teacher" not in card.metrics
+
+
 def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_pairs(
     unet: Path, pairs: Path, tmp_path: Path
 ) -> None:
@@ -169,6 +187,15 @@ def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> Non
     preview = read_picture(sorted((folder / "previews").iterdir())[0])
     assert preview is not None
     assert np.ptp(preview[:, : preview.shape[1] // 2 - 8], axis=2).max() <= 2  # what the network looked at
+    alone = {"feature_weight": 0.0, "adversarial_weight": 0.0}
+    second = tiny(Distill, photos, tmp_path / "second", teacher=config.run, **alone)
+    held = make_recipe(second, CPU).feed.held["A"]
+    assert all(np.ptp(picture, axis=2).max() == 0 for picture in held)  # a student's student, too
+    train_tiny(second)
+    assert (
+        read_card(export_style(Export(second.run, "twice", out=tmp_path / "twice", size=36), print)).view
+        == "gray"
+    )
 
 
 def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_said(

@@ -71,9 +71,10 @@ def test_damaged_files_are_named_and_counted(tmp_path: Path) -> None:
     fill(tmp_path / "trainA", range(3))
     (tmp_path / "trainA" / "bad.jpg").write_bytes(b"not a picture")
     (tmp_path / "trainA" / "empty.webp").write_bytes(b"")
+    (tmp_path / "trainA" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     found = inspect(tmp_path)
-    assert found.faults == ("trainA: 2 damaged: bad.jpg, empty.webp",)
-    assert "trainA         3        2  64×64" in found.text
+    assert found.faults == ("trainA: 3 damaged: bad.jpg, empty.webp, gone.png",)
+    assert "trainA         3        3  64×64" in found.text
     assert found.text.endswith("1 fault(s)")
 
 

@@ -7,7 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import namedtuple
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.cli import ROOT
 from tests.support.training import make_classes, tiny, train_tiny
-from train import checkpoint
+from train import checkpoint, history
 from train.checkpoint import BEST, CHECKPOINT, Checkpoints, read_facts
 from train.config import Cgan, CycleGan, Gan, check_same_settings, settings_json
 from train.device import World
@@ -25,6 +28,7 @@ from train.history import HISTORY, History, read_history
 from train.loop import train
 from train.recipes import make_recipe
 from train.recipes.base import Base
+from train.recipes.noise import GanRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -158,11 +162,45 @@ def test_a_disk_that_fills_up_later_leaves_the_last_good_checkpoint(
 
     monkeypatch.setattr(checkpoint, "save_file", fill_up)
     config = tiny(Gan, classes / "disc", tmp_path / "run", checkpoint_steps=2)
-    with pytest.raises(RunError, match=r"cannot be written: .*No space left on device; the ones before are"):
+    fault = r"cannot be written: .*No space left on device; the ones before are"
+    with pytest.raises(RunError, match=fault):
         train_tiny(config)
     assert read_facts(config.run / CHECKPOINT)["step"] == 2
     assert list(config.run.glob("*.part")) == []
     assert "stopped: checkpoint" in (config.run / "report.html").read_text(encoding="utf-8")
+
+    def full(*_: object) -> None:
+        raise RunError("report report.html cannot be written: No space left on device")
+
+    times[0] = 0
+    monkeypatch.setattr(history, "write_report", full)  # no room for that either
+    with pytest.raises(RunError, match=fault):
+        train_tiny(tiny(Gan, classes / "disc", tmp_path / "other", checkpoint_steps=2))
+
+
+def test_a_look_that_takes_longer_than_the_time_between_two_leaves_room_for_training(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> None:
+        time.sleep(0.3)
+
+    monkeypatch.setattr(GanRecipe, "validate", slow)
+    # Due 0.1 s after the one before, and three times as long.
+    config = tiny(Gan, classes / "disc", tmp_path / "run", steps=100, sample_minutes=0.1 / 60)
+    train_tiny(config)
+    looks = [entry["step"] for entry in read_history(config.run) if "sheet" in entry]
+    assert len(looks) >= 2
+    assert min(later - earlier for earlier, later in pairwise(looks[:-1])) >= 3
+
+
+def test_sheets_that_were_tidied_away_are_left_out_of_the_report(classes: Path, tmp_path: Path) -> None:
+    config = tiny(Gan, classes / "disc", tmp_path / "run", steps=2)
+    train_tiny(config)
+    (config.run / "sample-0000002.jpg").unlink()
+    train_tiny(replace(config, steps=4, resume=True))
+    sheets = [entry["sheet"] for entry in read_history(config.run) if "sheet" in entry]
+    assert sheets == ["sample-0000002.jpg", "sample-0000004.jpg"]
+    assert (config.run / "report.html").read_text(encoding="utf-8").count("data:image/jpeg") >= 1
 
 
 def test_settings_younger_than_a_run_count_as_their_defaults(tmp_path: Path) -> None:

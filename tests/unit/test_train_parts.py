@@ -52,6 +52,14 @@ def test_the_pool_fills_first_and_then_returns_half_of_the_time_an_older_fake() 
     assert len(pool.pictures) == 50
 
 
+def test_past_fakes_out_of_a_checkpoint_go_where_the_new_ones_are() -> None:
+    pool, rng = Pool(2), torch.Generator().manual_seed(0)
+    pool.pictures = [torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)]  # as a checkpoint is read: in memory
+    for _ in range(8):
+        returned = pool.exchange(torch.zeros(3, 1, 4, 4, device="meta"), rng)
+        assert returned.device.type == "meta"
+
+
 def test_a_pool_of_zero_returns_the_newest_fakes() -> None:
     fakes = torch.rand(3, 3, 4, 4)
     assert torch.equal(Pool(0).exchange(fakes, torch.Generator()), fakes)

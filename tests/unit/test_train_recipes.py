@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from tests.support.pictures import make_domains
 from tests.support.training import CPU, differing, make_classes, make_pairs, tiny, train_tiny
@@ -20,6 +21,8 @@ from train.feed import Batch, Batches, seeded
 from train.history import read_history
 from train.losses import grid
 from train.recipes import Recipe, make_recipe
+from train.recipes.cyclegan import CycleGanRecipe
+from train.recipes.pix2pix import Pix2PixRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -279,6 +282,44 @@ def test_validation_tells_how_steady_a_translation_is(
     student = make_recipe(tiny(Distill, folders["domains"], tmp_path, teacher=teacher), CPU).validate()
     assert student is not None
     assert student["warping"].keys() == {"translated", "floor", "ceiling"}
+
+
+class Same(nn.Module):
+    """A generator that changes nothing."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        return picture
+
+
+def test_a_perfect_picture_has_the_wanted_features_however_the_discriminator_is_shown_it(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    changes = {"feature_weight": 10.0, "augment": ("translation", "cutout", "colour"), "batch": 2}
+    recipe = make_recipe(tiny(Pix2Pix, folders["pairs"], tmp_path, **changes), CPU)
+    assert isinstance(recipe, Pix2PixRecipe)
+    recipe.G = Same()
+    picture = torch.rand(2, 3, 32, 32) * 2 - 1
+    losses, _ = recipe._generator(Batch({}, 0, 0.0, seeded("same")), [], {"A": picture, "B": picture})
+    assert losses["features"].item() == 0.0
+    other, _ = recipe._generator(Batch({}, 0, 0.0, seeded("same")), [], {"A": picture, "B": -picture})
+    assert other["features"].item() > 0.1
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_translation_does_not_depend_on_the_pictures_of_the_identity_loss(
+    folders: dict[str, Path], tmp_path: Path, norm: str
+) -> None:
+    found = []
+    for weight in (0.0, 1e-9):
+        torch.manual_seed(0)
+        changes = {"norm": norm, "identity_weight": weight, "generator": "resnet6", "batch": 2}
+        recipe = make_recipe(tiny(CycleGan, folders["domains"], tmp_path, **changes), CPU)
+        assert isinstance(recipe, CycleGanRecipe)
+        real_A = torch.linspace(-1, 1, 2 * 3 * 32 * 32).view(2, 3, 32, 32)
+        fakes: list[dict[str, Tensor]] = []
+        recipe._generators(Batch({}, 0, 0.0, seeded("same")), fakes, {"A": real_A, "B": 0.2 * real_A + 0.6})
+        found.append(fakes[0]["B"])
+    assert (found[0] - found[1]).abs().max() < 1e-5
 
 
 def test_pictures_are_counted_under_the_name_of_their_folder(

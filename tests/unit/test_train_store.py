@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.pictures import COLOURS, draw_picture
 from train import store
+from train.data import write_picture
 from train.errors import DataError
+from train.folders import read_pairs
 from train.store import PictureStore, free_memory_bytes
 
 
@@ -28,6 +33,21 @@ def test_what_memory_has_no_room_for_is_mapped_from_a_file_that_has_no_name(
     assert list((tmp_path / "cache").iterdir()) == []  # nothing that a killed run would leave
     said = f"more pictures than memory has room for: the others are kept in {tmp_path / 'cache'}"
     assert caplog.messages == [said]  # once, though three files were needed
+
+
+def test_inputs_made_from_photos_lie_in_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "free_memory_bytes", lambda: 0)
+    (tmp_path / "train").mkdir()
+    write_picture(tmp_path / "train" / "a.png", draw_picture(40, 40, 0, COLOURS["A"]))
+    for pictures in read_pairs(tmp_path, "train", "gray", "AtoB", 36):
+        assert not pictures[0].flags.owndata
+        assert isinstance(_memory(pictures[0]), mmap.mmap)
+
+
+def _memory(array: Any) -> Any:
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
+    return array
 
 
 def test_where_the_disk_is_full_too_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

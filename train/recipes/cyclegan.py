@@ -91,7 +91,10 @@ class CycleGanRecipe(Base):
         config, real_A, real_B = self.config, part["A"], part["B"]
         identity_weight, count = self.identity_weight(batch.progress), len(real_A)
         with self.autocast():
-            if identity_weight:
+            if identity_weight and config.norm == "batch":  # statistics must not mix A and B
+                fake_B, idt_A = self.G_A(real_A), self.G_A(real_B)
+                fake_A, idt_B = self.G_B(real_B), self.G_B(real_A)
+            elif identity_weight:
                 # No layer mixes pictures of a batch, so translation and identity share one pass.
                 fake_B, idt_A = self.G_A(torch.cat([real_A, real_B])).split(count)
                 fake_A, idt_B = self.G_B(torch.cat([real_B, real_A])).split(count)

@@ -20,6 +20,7 @@ from train.metrics import measure_pairs
 from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
 from train.trained import (
     best_checkpoint,
+    first_teacher,
     generator_from,
     generator_name,
     load_discriminator,
@@ -64,7 +65,7 @@ class DistillRecipe(Base):
         self.optimizer = self.add_adam("optimizer_G", self.student)
         self.facts = {"teacher": {"checkpoint": path.name, "sha256": file_sha256(path)}}
         multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
-        self.feed: Feed = open_inputs(config, facts, multiple)
+        self.feed: Feed = open_inputs(config, first_teacher(facts), multiple)
 
     def _copy(self, teacher: nn.Module, made: dict[str, Any]) -> None:
         config, weights = self.config, teacher.state_dict()

@@ -66,6 +66,7 @@ class Pix2PixRecipe(Base):
         self, batch: Batch, fakes: list[Tensor], part: Mapping[str, Tensor]
     ) -> tuple[Losses, Tensor]:
         config, real_A, real_B = self.config, part["A"], part["B"]
+        before = None if batch.rng is None else batch.rng.get_state()
         with self.autocast():
             fake_B = self.G(self._with_noise(real_A, part))
             pair = self.augmented(torch.cat([real_A, fake_B], dim=1), batch)
@@ -73,6 +74,8 @@ class Pix2PixRecipe(Base):
         losses = {"G": self.adversarial.generator(features[-1]), "L1": l1(fake_B, real_B)}
         total = losses["G"] + config.l1_weight * losses["L1"]
         if config.feature_weight:
+            if batch.rng is not None and before is not None:
+                batch.rng.set_state(before)  # what is compared is moved and cut alike
             with self.autocast(), torch.no_grad():
                 wanted = self.D.features(self.augmented(torch.cat([real_A, real_B], dim=1), batch))
             losses["features"] = feature_matching(features, wanted)
