@@ -36,8 +36,6 @@ RADII = (3, 4, 5)
 NOISE = 0.015
 """Deviation of the noise in what is painted: brushwork may grow from it."""
 LIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-LIGHT = 0.9
-"""How far the lightness of each photo goes to that of a typical painting; 1 would paint nights as days."""
 STEEPEST = 2.0
 """How much a photo's contrast may grow: haze would become noise."""
 PALETTE = 0.5
@@ -94,7 +92,7 @@ class Light:
         light, colours = lab[..., 0], lab[..., 1:]
         lit = np.interp(light, *self._curve(_light_quantiles(rgb)))
         mapped = (colours - self._before) @ self._map + self._wanted
-        lab = np.dstack([light + LIGHT * (lit - light), colours + PALETTE * (mapped - colours)])
+        lab = np.dstack([lit, colours + PALETTE * (mapped - colours)])
         around = cv2.GaussianBlur(lab, (0, 0), AROUND_PX)
         lab = around + (lab - around) * np.array([BROKEN_LIGHT, BROKEN_COLOUR, BROKEN_COLOUR])
         return _levels(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
