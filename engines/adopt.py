@@ -32,7 +32,7 @@ from engines.quality import Network
 from rt.card import NAME_PATTERN, Card, describe_model, file_sha256, write_card
 from rt.errors import FrameshiftError
 from rt.frame import Rgb
-from rt.styles import styles_folder
+from rt.styles import GALLERY, styles_folder
 
 _OPSET = 13
 """Older networks are converted: Clip and Round, which are added, are newer than some."""
@@ -85,6 +85,11 @@ def adopt(adoption: Adoption, say: Callable[[str], None]) -> Path:
             f"--name {name!r} is no style name: use lower-case letters, digits, '-' and '_', a letter first"
         )
     out = adoption.out or styles_folder() / name
+    if adoption.out is None and (GALLERY / name).is_dir():
+        raise AdoptError(
+            f"--name {name} is a bundled style, which this one would hide: "
+            "give another --name, or a folder with --out"
+        )
     if out.exists():
         raise AdoptError(f"{out} exists: give another --name or --out")
     model = _of_known_opset(read_onnx(adoption.file), say)

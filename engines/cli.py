@@ -21,7 +21,7 @@ try:
     import tyro
     from tyro.conf import Positional, arg
 except ModuleNotFoundError as error:
-    sys.exit(f"error: frameshift-engines needs {error.name}: type pip install 'frameshift[engines]'")
+    sys.exit(f"error: frameshift-engines needs {error.name}: type pip install '.[engines]'")
 
 _Gate = Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 35 for int8, else 50)")]
 _Frames = Annotated[tuple[str, ...], arg(metavar="CLIP [CLIP ...]")]
@@ -45,6 +45,8 @@ class Quantize:
     """Percent of a tensor's values that its INT8 range holds; the rest saturates."""
     count: Annotated[int, arg(metavar="N")] = 16
     """Frames taken of each clip, evenly spread."""
+    overwrite: bool = False
+    """Replace such a model that the style has already."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,11 @@ def _quantize(command: Quantize) -> int:
     frames = Frames(command.frames, command.held_back, _at_least_one("--count", command.count))
     if not 0 < command.percentile <= 100:
         raise FrameshiftError(f"--percentile is {command.percentile:g}, not within 0..100")
+    if command.precision in style.card.models and not command.overwrite:
+        raise FrameshiftError(
+            f"style {style.name} has a model in {command.precision}: {style.model(command.precision)}; "
+            "add --overwrite to replace it"
+        )
     if command.precision == "fp16":
         comparison = make_fp16(style, frames, command.gate)
     else:

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from engines.calibration import activation_ranges, hold_back, read_pictures
-from engines.errors import PrecisionError
+from engines.errors import CalibrationError, PrecisionError
 from engines.precision import quantizable_layers, read_onnx, to_half
 from engines.quality import GATES_DB, Comparison, compare
 from engines.sensitivity import Quantized, measure_layers, quantize_within_gate, translate_all
@@ -43,8 +43,20 @@ class Frames:
         clips = read_pictures(self.calibrate, style.card, self.per_clip)
         if not self.held_back:
             return hold_back(clips)
+        self._check_apart()
         held = read_pictures(self.held_back, style.card, self.per_clip)
         return flat(clips), flat(held)
+
+    def _check_apart(self) -> None:
+        """Raise CalibrationError where something to compare with is among what is calibrated with."""
+        used, held = ([Path(name).resolve() for name in names] for names in (self.calibrate, self.held_back))
+        for one in used:
+            for other in held:
+                if one == other or one in other.parents or other in one.parents:
+                    raise CalibrationError(
+                        f"{other.name} is among --frames and --held-back: a network is compared on what it "
+                        "was not calibrated with; give others, or leave --held-back out"
+                    )
 
     def names(self) -> dict[str, Any]:
         """Return what a card says of them: names without their folders."""

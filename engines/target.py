@@ -43,8 +43,8 @@ def choose_runtime(asked: str | None) -> tuple[str, Any]:
         with suppress(BackendError):
             return runtime, load_runtime(runtime)
     raise EngineError(
-        "neither TensorRT nor TensorRT for RTX is installed; type: pip install 'frameshift[rtx-build]' "
-        "for GeForce and RTX GPUs, whose engines are built without a GPU; pip install 'frameshift[tensorrt]' "
+        "neither TensorRT nor TensorRT for RTX is installed; type: pip install '.[rtx-build]' "
+        "for GeForce and RTX GPUs, whose engines are built without a GPU; pip install '.[tensorrt]' "
         "for data-centre GPUs; Jetson's JetPack brings its own"
     )
 

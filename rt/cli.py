@@ -227,7 +227,7 @@ def _serve(command: Studio) -> int:
             if error.name is None or error.name.startswith("rt"):
                 raise
             raise FrameshiftError(
-                f'the studio needs the package {error.name}; type: pip install "frameshift[studio]"'
+                f'the studio needs the package {error.name}; type: pip install ".[studio]"'
             ) from None
     stop = Stop()
     job = StudioJob(**{entry.name: getattr(command, entry.name) for entry in fields(command)})

@@ -25,7 +25,7 @@ NEEDED = {
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
     "opencv-python": "cv2",
-    "openvino": "openvino",
+    "openvino": "rt.backends.openvino",
     "rich": "rich",
     "tyro": "tyro",
 }
@@ -86,13 +86,13 @@ def _packages() -> Iterator[Finding]:
     for package, module in NEEDED.items():
         works, detail = _load(package, module)
         yield Finding("package", package, works, detail)
-    missing = "not installed; only training and making engines need it: pip install 'frameshift[engines]'"
+    missing = "not installed; only training and making engines need it: pip install '.[engines]'"
     yield Finding("package", "onnx", None, version_of("onnx") or missing)
     for package in FOR_TRAINING:
-        missing = "not installed; only training needs it: pip install 'frameshift[train]'"
+        missing = "not installed; only training needs it: pip install '.[train]'"
         yield Finding("package", package, None, version_of(package) or missing)
     for package, extra in FOR_STUDIO.items():
-        missing = f"not installed; only the studio needs it: pip install 'frameshift[{extra}]'"
+        missing = f"not installed; only the studio needs it: pip install '.[{extra}]'"
         yield Finding("package", package, None, version_of(package) or missing)
 
 
@@ -149,7 +149,7 @@ def _cameras(devices: Path = Path("/dev")) -> Iterator[Finding]:
         yield Finding("camera", "cameras", None, none)
     gstreamer = "OpenCV has GStreamer" if has_gstreamer() else "only with JetPack's OpenCV: no GStreamer"
     yield Finding("camera", "csi://", None, gstreamer)
-    screen = version_of("mss") or "not installed; only screen:// needs it: pip install 'frameshift[screen]'"
+    screen = version_of("mss") or "not installed; only screen:// needs it: pip install '.[screen]'"
     yield Finding("package", "mss", None, screen)
 
 

@@ -234,6 +234,11 @@ class Shape(Protocol):
         """Mean frames per second, where known."""
         ...
 
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames there are, as far as it is known beforehand."""
+        ...
+
 
 class FrameStream(Protocol):
     """As much of a source as a sink needs to know: sinks and sources do not import each other."""

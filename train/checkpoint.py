@@ -192,11 +192,19 @@ def _load_nets(path: Path, recipe: Trainable) -> tuple[dict[str, Any], dict[str,
     try:
         for name, net in recipe.nets.items():
             net.load_state_dict(_below(tensors, name))
-    except RuntimeError as error:
+    except RuntimeError:
         raise RunError(
-            f"checkpoint {path} is of other networks: {str(error).splitlines()[-1].strip()}"
+            f"checkpoint {path} is of other networks than {name}: it was trained with "
+            f"{_networks(facts['settings'])}"
         ) from None
     return facts, tensors
+
+
+def _networks(settings: dict[str, Any]) -> str:
+    """Return the options that say which networks a run trained."""
+    options = ("generator", "student", "generator_width", "norm", "discriminator_width", "patch", "z")
+    given = {option: settings[option] for option in options if settings.get(option) is not None}
+    return " ".join(f"--{option.replace('_', '-')} {value}" for option, value in given.items())
 
 
 def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:

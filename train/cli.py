@@ -19,10 +19,19 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit 1."""
     try:
+        _main()
+    except FrameshiftError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _main() -> None:
+    try:
         import torch  # noqa: F401  the extra is checked once, here
         import tyro
     except ModuleNotFoundError as error:
-        sys.exit(f"error: frameshift-train needs {error.name}: type pip install 'frameshift[train]'")
+        sys.exit(f"error: frameshift-train needs {error.name}: type pip install '.[train]'")
     from train.config import RECIPES
     from train.export import Export
     from train.frames import Frames
@@ -37,12 +46,7 @@ def main() -> None:
     commands: Any = Union[  # noqa: UP007  tyro reads the annotations of a Union
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
     ]
-    try:
-        _run(tyro.cli(commands, prog="frameshift-train", description=__doc__))
-    except FrameshiftError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    _run(tyro.cli(commands, prog="frameshift-train", description=__doc__))
 
 
 def _run(config: Any) -> None:
@@ -148,10 +152,19 @@ def _next(config: Training) -> str:
 
 
 def _catch_signals() -> list[int]:
-    """Note SIGINT and SIGTERM in the returned list, so that a step is finished and a checkpoint written."""
+    """Note SIGINT and SIGTERM in the returned list, so that a step is finished and a checkpoint written.
+
+    The second one ends the run where it is: the newest checkpoint stays.
+    """
     seen: list[int] = []
+
+    def note(received: int, _: object) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(received)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: seen.append(received))
+        signal.signal(number, note)
     return seen
 
 

@@ -6,6 +6,8 @@ Defaults are the papers'; where a number is this project's own the docstring say
 from __future__ import annotations
 
 import json
+import math
+import os
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,6 +24,21 @@ Schedule = Literal["linear", "constant", "cosine"]
 Direction = Literal["AtoB", "BtoA"]
 PATCH_MINIMUM_PX = {"pixel": 16, "16": 16, "70": 32, "286": 128}
 """Smallest crop each PatchGAN gives a judgement on."""
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "beta1": (0, 1),
+    "ema": (0, 1),
+    "seed": (0, 2**63 - 1),
+    "threads": (0, os.cpu_count() or 1),
+    "generator_width": (1, math.inf),
+    "discriminator_width": (1, math.inf),
+    "width": (1, math.inf),
+    "identity_until": (0, 1),
+    "equivariance_from": (0, 1),
+    "adversarial_from": (0, 1),
+}
+"""Smallest and largest value of settings that are numbers; of all others 0 is the smallest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +110,24 @@ class Training:
             raise RunError("how long to train is not clear: give one of --steps, --epochs and --minutes")
         if getattr(self, given[0]) <= 0:
             raise RunError(f"--{given[0]} is {getattr(self, given[0])}: needed is more than 0")
+        self.check_ranges()
         if self.crop_size > self.load_size:
             raise RunError(f"--crop-size {self.crop_size} is larger than --load-size {self.load_size}")
-        if not 0 <= self.ema < 1:
-            raise RunError(f"--ema is {self.ema}: needed is 0 or more and less than 1")
         self.need_positive("batch", "accumulate", "crop_size", "keep")
+
+    def check_ranges(self) -> None:
+        """Raise RunError where a number is none, or beyond what its setting can be."""
+        for entry in fields(self):
+            value, option = getattr(self, entry.name), f"--{entry.name.replace('_', '-')}"
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            low, high = _RANGES.get(entry.name, (0.0, math.inf))
+            if not low <= value <= high or value == math.inf:
+                needed = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+                raise RunError(f"{option} is {value}: needed is {needed}")
+        for name in ("beta1", "ema"):
+            if getattr(self, name) == 1:
+                raise RunError(f"--{name} is 1.0: needed is 0 or more and less than 1")
 
     @property
     def lays_channels_last(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from rt.card import Card, Detail, View
 from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+"""Importing OpenVINO would report its use over the network; where this package is missing it does not."""
 
 BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt", "identity")
 """What `--backend` takes."""

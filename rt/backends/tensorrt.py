@@ -46,8 +46,8 @@ THROUGHPUT_SLOTS = 3
 """One picture for each step: copied in, computed, copied out."""
 _RTX_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
 _INSTALL = {
-    "tensorrt": "pip install 'frameshift[tensorrt]'",
-    "tensorrt-rtx": "pip install 'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone",
+    "tensorrt": "pip install '.[tensorrt]'",
+    "tensorrt-rtx": "pip install '.[rtx]', or '.[rtx-build]' to build engines alone",
 }
 
 

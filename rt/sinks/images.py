@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -22,8 +23,9 @@ class ImageSink:
     """Numbered pictures, from 0: PNG or JPEG, each whole as soon as it has its name.
 
     Args:
-        address: a folder (`frames/`), or a pattern with one number (`frames/img_%04d.jpg`). The folder is
-            made where it is missing and its parent exists.
+        address: a folder (`frames/`), or a pattern with one number (`frames/img_%04d.jpg`); for a source of
+            one frame, such as a picture, also a plain name (`photo.jpg`). The folder is made where it is
+            missing and its parent exists.
         like: the source of the frames; pictures that are the source are refused.
         overwrite: replace pictures that exist. When the run ends, early or not, those of the pattern with
             higher numbers are removed: they would be taken for its end.
@@ -33,8 +35,9 @@ class ImageSink:
     """
 
     def __init__(self, address: str, like: FrameStream | None = None, *, overwrite: bool = False) -> None:
-        pattern = _pattern(address)
+        pattern = _pattern(address, alone=like is not None and like.info.frame_count == 1)
         self._folder, self._name = pattern.parent, pattern.name
+        self._alone = _NUMBER.search(self._name) is None
         self._address = address
         self._written: list[Path] = []
         self._made_folder = False
@@ -57,7 +60,12 @@ class ImageSink:
         """
         if self._closed:
             raise SinkError(f"cannot write {self._address}: it is closed")
-        path = self._folder / (self._name % len(self._written))
+        if self._written and self._alone:
+            raise SinkError(
+                f"cannot write {self._address}: there is more than one frame; "
+                f"type a name such as {_numbered(self._folder / self._name)}"
+            )
+        path = self._folder / self._called(len(self._written))
         self._written.append(path)  # first: an interrupt may come as soon as it has its name
         try:
             write_picture(frame.rgb, path)
@@ -89,8 +97,14 @@ class ImageSink:
         if self._made_folder and not any(self._folder.iterdir()):
             self._folder.rmdir()
 
+    def _called(self, number: int) -> str:
+        return self._name if self._alone else self._name % number
+
     def _existing(self) -> dict[int, Path]:
         """Return the pictures of the pattern that exist, by number."""
+        if self._alone:
+            alone = self._folder / self._name
+            return {0: alone} if os.path.lexists(alone) else {}
         before, after = _NUMBER.split(self._name)[0], _NUMBER.split(self._name)[-1]
         shape = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
         try:
@@ -106,7 +120,7 @@ class ImageSink:
 
     def _open_folder(self) -> None:
         """Make the folder where it is missing, and see that a file can be made in it."""
-        trial = self._folder / f"{self._name % 0}.part"
+        trial = self._folder / f"{self._called(0)}.part"
         try:
             if not self._folder.is_dir():
                 if not self._folder.parent.is_dir():
@@ -138,8 +152,13 @@ class ImageSink:
             )
 
 
-def _pattern(address: str) -> Path:
-    """Return folder and name pattern of an address.
+def _numbered(path: Path) -> Path:
+    """Return a pattern like the name."""
+    return path.with_name(f"{path.stem.replace('%', '')}_%04d{path.suffix}")
+
+
+def _pattern(address: str, alone: bool) -> Path:
+    """Return folder and name pattern of an address; the plain name of a picture where it is `alone`.
 
     Raises:
         SinkError: the pattern has no number, or more than one.
@@ -147,8 +166,10 @@ def _pattern(address: str) -> Path:
     path = Path(address)
     if address.endswith(("/", "\\")) or path.suffix.lower() not in SUFFIXES:
         return path / IN_A_FOLDER
+    if alone and "%" not in path.name:
+        return path
     if len(_NUMBER.findall(path.name)) != 1 or path.name.count("%") != 1:
-        better = path.with_name(f"{path.stem.replace('%', '')}_%04d{path.suffix}")
+        better = _numbered(path)
         raise SinkError(
             f"cannot write {path}: the name of pictures needs one number such as %04d; type {better}"
         )

@@ -113,7 +113,10 @@ class PartFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SinkError(f"cannot write {self._target}: another run is writing {self.path}") from None
+            raise SinkError(
+                f"cannot write {self._target}: {self.path} is being written, "
+                "by another run or because this output is named twice"
+            ) from None
         except OSError:  # a file system without locks: two runs at once are the user's own care there
             return
 

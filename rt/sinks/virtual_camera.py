@@ -48,7 +48,7 @@ class VirtualCamera:
             import pyvirtualcam
         except ImportError:
             raise SinkError(
-                f"cannot write {address}: it needs pyvirtualcam; type: pip install 'frameshift[virtual]'"
+                f"cannot write {address}: it needs pyvirtualcam; type: pip install '.[virtual]'"
             ) from None
         if size is None:
             if like is None:

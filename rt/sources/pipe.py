@@ -66,7 +66,7 @@ class PipeGrabber:
             self._container = container = av.open(
                 self._reader,
                 "r",
-                container_options={"fflags": "nobuffer", "analyzeduration": "1000000"},
+                container_options={"analyzeduration": "1000000"},
                 buffer_size=_CHUNK_BYTES,
                 metadata_errors="replace",
             )

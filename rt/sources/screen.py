@@ -122,8 +122,7 @@ def _connect(name: str) -> MSS:
         from mss import MSS, ScreenShotError
     except ImportError:
         raise SourceError(
-            f"cannot read {name}: the package mss is missing or too old; "
-            "type: pip install --upgrade 'frameshift[screen]'"
+            f"cannot read {name}: the package mss is missing or too old; type: pip install '.[screen]'"
         ) from None
     on_unix = sys.platform not in ("win32", "darwin")
     if on_unix and not os.environ.get("DISPLAY"):

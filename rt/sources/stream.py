@@ -32,7 +32,8 @@ OPEN_S = 3.0
 """Seconds until a server that does not answer is given up."""
 READ_S = 2.0
 """Seconds without a byte until a stream is given up: as long as its last picture counts as fresh."""
-_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
+# Not "nobuffer": it throws away what was read to find the video, its first keyframe too.
+_LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
 _OF_SCHEME = {
     "rtsp": {"rtsp_flags": "prefer_tcp"},  # over UDP, lost packets are smeared pictures
     "rtsps": {"rtsp_flags": "prefer_tcp"},

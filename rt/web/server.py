@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import sys
@@ -114,7 +115,7 @@ def _allow_webrtc(address: str) -> None:
         if error.name is None or error.name.startswith("rt"):
             raise
         raise FrameshiftError(
-            f'WebRTC needs the package {error.name}; type: pip install "frameshift[webrtc]"'
+            f'WebRTC needs the package {error.name}; type: pip install ".[webrtc]"'
         ) from None
     listen_on(ours)
 
@@ -166,9 +167,10 @@ def _bind(host: str, port: int) -> Iterator[socket.socket]:
             bound.listen()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            advice = f"another studio may run already; type --port {min(port + 1, 65535)}"
             raise FrameshiftError(
-                f"the studio cannot listen on {host} port {port}: {reason}; "
-                f"another studio may run already; type --port {min(port + 1, 65535)}"
+                f"the studio cannot listen on {host} port {port}: {reason}" + f"; {advice}" * taken
             ) from None
         yield bound
 

@@ -46,6 +46,13 @@ def test_quantize_prints_every_layer_and_the_verdict_and_verify_agrees(place: Pa
     assert verdict.startswith("drawn/model.int8.onnx: PSNR ")
     assert verdict.endswith(": ok")
     assert "calibrating 3 layers on 6 frames, comparing on 3 others" in said.stderr
+    made = (place / "drawn" / "model.int8.onnx").read_bytes()
+    again = engines("quantize", "./drawn", "--frames", "clip.mp4", "--percentile", "90", cwd=place)
+    assert (again.returncode, again.stderr) == (
+        1,
+        "error: style drawn has a model in int8: drawn/model.int8.onnx; add --overwrite to replace it\n",
+    )
+    assert (place / "drawn" / "model.int8.onnx").read_bytes() == made
     said = engines("verify", "./drawn", "--frames", "clip.mp4", cwd=place)
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("drawn int8 on ONNX Runtime: PSNR ")
@@ -58,14 +65,14 @@ def test_quantize_prints_every_layer_and_the_verdict_and_verify_agrees(place: Pa
     ("typed", "said"),
     [
         (("quantize", "nothing", "--frames", "clip.mp4"), "error: no style 'nothing'"),
-        (("quantize", "./drawn", "--frames", "none.mp4"), "error: cannot read none.mp4"),
+        (("quantize", "./drawn", "--overwrite", "--frames", "none.mp4"), "error: cannot read none.mp4"),
         (("quantize", "./drawn", "--frames", "clip.mp4", "--count", "0"), "error: --count is 0, at least 1"),
         (
             ("quantize", "./drawn", "--frames", "clip.mp4", "--percentile", "101"),
             "error: --percentile is 101, not within 0..100",
         ),
         (
-            ("quantize", "./drawn", "--frames", "clip.mp4", "--gate", "99"),
+            ("quantize", "./drawn", "--overwrite", "--frames", "clip.mp4", "--gate", "99"),
             "below the gate of 99 dB: no int8 model is written and the card stays as it was",
         ),
     ],
@@ -89,7 +96,7 @@ def test_a_missing_extra_is_named_with_the_command(place: Path) -> None:
         check=False,
     )
     assert found.returncode == 1
-    assert found.stderr == "error: frameshift-engines needs onnx: type pip install 'frameshift[engines]'\n"
+    assert found.stderr == "error: frameshift-engines needs onnx: type pip install '.[engines]'\n"
 
 
 def test_adopt_says_what_it_guessed_and_names_the_style(place: Path) -> None:

@@ -15,5 +15,5 @@ PACKAGES = ("onnxruntime_ep_nv_tensorrt_rtx", "tensorrt_rtx_bindings")
 def load_rtx() -> Any:
     """Return the module of TensorRT for RTX; skip the test, with the command, where it is not installed."""
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"{missing[0]} is not installed; type: pip install 'frameshift[rtx-build]'")
+        pytest.skip(f"{missing[0]} is not installed; type: pip install '.[rtx-build]'")
     return load_runtime("tensorrt-rtx")

@@ -215,6 +215,13 @@ def test_names_come_from_the_file_and_nothing_is_overwritten(tmp_path: Path, own
         adopt(Adoption(file, name="Blur!"), lambda text: None)
 
 
+def test_a_bundled_style_is_not_hidden_by_its_name(tmp_path: Path, own_styles: Path) -> None:
+    file = foreign(tmp_path / "made.onnx")
+    with pytest.raises(AdoptError, match="^--name winter is a bundled style, which this one"):
+        adopt(Adoption(file, name="winter"), print)
+    assert not (own_styles / "winter").exists()
+
+
 def test_an_adopted_style_is_cast_to_fp16_with_its_pixels_left_alone(tmp_path: Path) -> None:
     style, _ = taken(tmp_path, foreign(tmp_path / "blur.onnx"), channels="bgr")
     half = to_half(read_onnx(style.model("fp32")))

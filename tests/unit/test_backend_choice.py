@@ -13,6 +13,7 @@ from rt.backends.probe import PROBE_MODEL
 from rt.errors import BackendError, StyleError
 from rt.styles import Style, find_style
 from tests.support.backends import NETWORKED, installed
+from tests.support.cli import environment
 from tests.support.onnx_styles import make_style, save_generator
 
 SIZE = (32, 48)
@@ -203,7 +204,7 @@ def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.
     assert str(found["openvino"].version)[0].isdigit()
     assert (found["onnxruntime"].works, found["tensorrt"].works) == (False, False)
     assert found["onnxruntime"].detail.endswith("type: pip install onnxruntime")
-    assert "type: pip install 'frameshift[tensorrt]'" in found["tensorrt"].detail
+    assert "type: pip install '.[tensorrt]'" in found["tensorrt"].detail
 
 
 def test_the_probe_is_the_negative_of_a_picture() -> None:
@@ -233,3 +234,17 @@ def test_a_damaged_model_is_found_before_any_runtime_is_loaded(style: Style) -> 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_opening_openvino_reports_nothing_and_leaves_nothing_in_the_users_home(tmp_path: Path) -> None:
+    code = "import rt.backends.openvino, sys; print(sys.modules['openvino_telemetry'])"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment(), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert said.stdout == "None\n"
+    assert list(tmp_path.iterdir()) == []

@@ -171,11 +171,9 @@ def test_what_a_gpu_needs_is_named_with_what_to_install(monkeypatch: pytest.Monk
     for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
         monkeypatch.setitem(sys.modules, name, None)
     found = {finding.name: finding for finding in rt.doctor._nvidia()}
-    assert found["tensorrt"].detail == (
-        "package tensorrt is not installed; type: pip install 'frameshift[tensorrt]'"
-    )
+    assert found["tensorrt"].detail == ("package tensorrt is not installed; type: pip install '.[tensorrt]'")
     assert found["tensorrt-rtx"].detail.endswith(
-        "; type: pip install 'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone"
+        "; type: pip install '.[rtx]', or '.[rtx-build]' to build engines alone"
     )
     version = load("10.16.1.11")
     monkeypatch.setitem(sys.modules, "tensorrt", version)

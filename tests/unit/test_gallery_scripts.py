@@ -158,3 +158,17 @@ def test_a_script_interrupted_anywhere_continues_where_it_stopped(name: str, tmp
 
 def test_every_style_of_the_gallery_has_its_script() -> None:
     assert {folder.name for folder in GALLERY.iterdir() if folder.is_dir()} <= set(NAMES) == set(GIVEN)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_without_its_arguments_says_what_they_are(name: str, tmp_path: Path) -> None:
+    script = ROOT / "tools" / "gallery" / name / "make.sh"
+    made = subprocess.run(
+        ["bash", str(script), "one"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 2
+    assert made.stderr.startswith("error: needed arguments: ")
+    words = made.stderr.removeprefix("error: needed arguments: winter|summer").split()
+    assert len(words) - 3 * ("needed" in words) == len(GIVEN[name].split())
+    assert made.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

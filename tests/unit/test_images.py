@@ -16,6 +16,7 @@ from rt.errors import SinkError
 from rt.frame import Frame, Rgb
 from rt.sinks import Sink, SinkOptions, open_sink
 from rt.sinks.picture import write_picture
+from rt.sources import open_source
 from tests.support.disk import files_limited_to
 from tests.support.media import drawn
 
@@ -25,7 +26,7 @@ def frame(index: int, size: tuple[int, int] = (20, 31)) -> Frame:
 
 
 def opened(address: Path | str, overwrite: bool = False, source: str | None = None) -> Sink:
-    like: Any = SimpleNamespace(info=SimpleNamespace(name=source)) if source else None
+    like: Any = SimpleNamespace(info=SimpleNamespace(name=source, frame_count=None)) if source else None
     return open_sink(str(address), like, SinkOptions(overwrite=overwrite))
 
 
@@ -90,6 +91,29 @@ def test_a_number_padded_with_spaces_is_refused_with_what_to_type(tmp_path: Path
     assert str(caught.value).endswith(
         f"the name of pictures needs one number such as %04d; type {tmp_path}/img_4d_%04d.png"
     )
+
+
+def test_the_one_picture_of_a_source_may_have_a_plain_name(tmp_path: Path) -> None:
+    write_picture(rgb := drawn(0, 48, 64), tmp_path / "photo.png")
+    source = open_source(str(tmp_path / "photo.png"))
+    sink = open_sink(str(tmp_path / "painted.png"), source)
+    sink.write(frame(0, (48, 64)))
+    sink.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["painted.png", "photo.png"]
+    assert np.array_equal(read(tmp_path / "painted.png"), rgb)
+    with pytest.raises(SinkError, match=r"painted.png exists; add --overwrite"):
+        open_sink(str(tmp_path / "painted.png"), source)
+    with pytest.raises(SinkError, match="its pictures are the input"):
+        open_sink(str(tmp_path / "photo.png"), source, SinkOptions(overwrite=True))
+    again = open_sink(str(tmp_path / "painted.png"), source, SinkOptions(overwrite=True))
+    again.write(frame(1, (48, 64)))
+    again.close()
+    assert np.array_equal(read(tmp_path / "painted.png"), drawn(1, 48, 64))
+    more = open_sink(str(tmp_path / "more.png"), source)
+    more.write(frame(0, (48, 64)))
+    with pytest.raises(SinkError, match="there is more than one frame; type a name such as .*/more_%04d.png"):
+        more.write(frame(1, (48, 64)))
+    more.abort()
 
 
 def test_overwriting_leaves_the_new_pictures_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from rt.sources import SourceOptions, open_source
 from rt.sources.live import LiveSource
 from rt.sources.pipe import PipeGrabber
 from tests.support.cli import environment
+from tests.support.media import Clip, write_clip
 from tests.support.servers import PipeWriter, y4m_frame, y4m_header
 
 SOON_S = 0.3
@@ -156,6 +157,27 @@ def test_a_pipe_without_a_name_is_over_when_its_writer_is() -> None:
         check=True,
     )
     assert said.stdout.decode().strip() == "48 64 200.0"
+
+
+def test_what_is_read_to_find_the_video_is_not_lost(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "clip.webm", Clip(frames=20, codec="libvpx")
+    )  # its first frame is its only keyframe
+    code = (
+        "from rt.sources import open_source\n"
+        "source = open_source('/dev/stdin')\n"
+        "print(source.info.height, source.info.width, len(list(source)) > 0)\n"
+        "source.close()\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        input=path.read_bytes(),
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+        check=True,
+    )
+    assert said.stdout.decode().strip() == "48 64 True"
 
 
 def test_the_null_device_holds_no_video() -> None:

@@ -107,6 +107,16 @@ def test_the_layer_that_int8_cannot_hold_is_left_in_float(tmp_path: Path, clips:
     assert found.comparison.psnr_db >= 35
 
 
+def test_a_network_is_not_compared_on_what_it_was_calibrated_with(
+    tmp_path: Path, clips: tuple[str, str]
+) -> None:
+    style, folder = style_of(tmp_path), str(Path(clips[0]).parent)
+    for used, held in ((clips, clips[1:]), ((folder,), clips[:1]), (clips[:1], (folder,))):
+        with pytest.raises(CalibrationError, match="is among --frames and --held-back"):
+            make_int8(style, Frames(tuple(used), tuple(held), per_clip=4), 99.99, None)
+    assert list(find_style(style.folder).card.models) == ["fp32"]
+
+
 def test_below_the_gate_nothing_is_written_and_that_is_said(tmp_path: Path, clips: tuple[str, str]) -> None:
     style = style_of(tmp_path)
     card = (style.folder / "card.json").read_bytes()

@@ -85,8 +85,7 @@ def test_without_the_package_it_says_what_to_type(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SourceError) as caught:
         open_source("screen://")
     assert str(caught.value) == (
-        "cannot read screen://: the package mss is missing or too old; "
-        "type: pip install --upgrade 'frameshift[screen]'"
+        "cannot read screen://: the package mss is missing or too old; type: pip install '.[screen]'"
     )
 
 

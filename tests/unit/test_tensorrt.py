@@ -68,11 +68,11 @@ def test_without_a_driver_what_does_not_load_is_said(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "module", "install"),
     [
-        ("tensorrt", "tensorrt", "'frameshift[tensorrt]'"),
+        ("tensorrt", "tensorrt", "'.[tensorrt]'"),
         (
             "tensorrt-rtx",
             "tensorrt_rtx_bindings",
-            "'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone",
+            "'.[rtx]', or '.[rtx-build]' to build engines alone",
         ),
     ],
 )
@@ -93,9 +93,9 @@ def test_the_doctor_names_everything_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch
     assert not status.works
     assert status.detail == (
         "backend tensorrt cannot be used: package tensorrt is not installed; "
-        "type: pip install 'frameshift[tensorrt]'; "
+        "type: pip install '.[tensorrt]'; "
         "or backend tensorrt cannot be used: package tensorrt_rtx_bindings is not installed; "
-        "type: pip install 'frameshift[rtx]', or 'frameshift[rtx-build]' to build engines alone"
+        "type: pip install '.[rtx]', or '.[rtx-build]' to build engines alone"
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,6 +105,32 @@ def test_crops_are_the_same_for_the_same_seed_and_flipped_half_of_the_time(tmp_p
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(RunError, match=message):
         CycleGan(data=Path("data"), **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": -1.0}, "--learning-rate is -1.0: needed is 0 or more"),
+        ({"learning_rate": math.nan}, "--learning-rate is nan"),
+        ({"beta1": 2.0}, "--beta1 is 2.0: needed is 0 to 1"),
+        ({"beta1": 1.0}, "--beta1 is 1.0: needed is 0 or more and less than 1"),
+        ({"generator_width": 0}, "--generator-width is 0: needed is 1 or more"),
+        ({"threads": -1}, "--threads is -1: needed is 0 to "),
+        ({"threads": 99999}, "--threads is 99999: needed is 0 to "),
+        ({"pool": -1}, "--pool is -1: needed is 0 or more"),
+        ({"seed": 10**20}, "--seed is 100000000000000000000: needed is 0 to "),
+        ({"identity_until": 5.0}, "--identity-until is 5.0: needed is 0 to 1"),
+        ({"cycle_weight": -1.0}, "--cycle-weight is -1.0: needed is 0 or more"),
+        ({"sample_minutes": -1.0}, "--sample-minutes is -1.0"),
+        ({"checkpoint_steps": -1}, "--checkpoint-steps is -1"),
+        ({"minutes": math.nan, "steps": None}, "--minutes is nan"),
+        ({"minutes": math.inf, "steps": None}, "--minutes is inf"),
+    ],
+)
+def test_numbers_beyond_what_a_setting_can_be_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunError) as caught:
+        CycleGan(data=Path("data"), **{"steps": 1, **settings})
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])

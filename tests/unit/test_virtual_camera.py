@@ -74,7 +74,7 @@ def test_without_the_package_the_command_to_type_is_said(monkeypatch: pytest.Mon
     with pytest.raises(SinkError) as caught:
         open_sink("virtual://", None, size=SIZE)
     assert str(caught.value) == (
-        "cannot write virtual://: it needs pyvirtualcam; type: pip install 'frameshift[virtual]'"
+        "cannot write virtual://: it needs pyvirtualcam; type: pip install '.[virtual]'"
     )
 
 

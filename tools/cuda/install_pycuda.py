@@ -4,7 +4,7 @@
 
 Needs g++ and PyPI. Installs the real PyCUDA into the Python that runs this, compiled against NVIDIA's headers
 (from their wheels) and a library that only has the driver's name; then builds the stand-in driver of the
-tests. Takes about two minutes. On a machine with a GPU type `pip install 'frameshift[tensorrt]'` instead.
+tests. Takes about two minutes. On a machine with a GPU type `pip install '.[tensorrt]'` instead.
 """
 
 from __future__ import annotations

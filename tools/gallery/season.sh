@@ -6,6 +6,7 @@
 set -eu
 here="$(cd "$(dirname "$0")" && pwd)"
 . "$here/steps.sh"
+need "winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_BACK" "$@"
 name="$1" data="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
 refuse_existing "$out"
 case "$name" in

@@ -1,6 +1,16 @@
 # Sourced by the scripts of the styles. Run again, a script that was interrupted continues where it stopped. Whoever
 # deletes a run or a folder deletes what was made from it, too.
 
+# need WORDS ARGUMENT ...: ends the script where there are not as many arguments as words that name them.
+need() {
+    local words="$1"
+    shift
+    if [ $# -ne "$(wc -w <<< "$words")" ]; then
+        echo "error: needed arguments: $words" >&2
+        exit 2
+    fi
+}
+
 # refuse_existing OUT: ends the script before it begins hours of work whose result has no place.
 refuse_existing() {
     if [ -e "$1" ]; then

@@ -6,6 +6,7 @@
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
+need "SUMMER2WINTER MONET2PHOTO PREVIEWS CLIP OUT CALIBRATE HELD_BACK" "$@"
 season="$(cd "$1" && pwd)" monet="$(cd "$2" && pwd)" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
 refuse_existing "$out"
 common="--pair gray --data colour_data --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \

@@ -5,6 +5,7 @@
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
+need "FACADES OUT" "$@"
 data="$1" out="$2"
 refuse_existing "$out"
 draw() {
