@@ -98,13 +98,19 @@ class Light:
         return _levels(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
 
     def _curve(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the points of a curve from a photo's lightness to a painting's; both ends have slope 1."""
+        """Return the points of a curve from a photo's lightness to a painting's; both ends have slope 1.
+
+        Photos that are lighter than paintings stay as light: white would become gray.
+        """
         gaps = np.diff(self._to)
         wider = np.maximum(np.diff(seen), gaps / STEEPEST)
-        points = (np.cumsum([0.0, 100.0, *steps, 100.0]) for steps in (wider, gaps))
         middle = LIGHT_QUANTILES.index(0.5)
+        medians = (seen[middle], max(seen[middle], self._to[middle]))
         before, wanted = (
-            row - row[1 + middle] + light[middle] for row, light in zip(points, (seen, self._to), strict=True)
+            row - row[1 + middle] + median
+            for row, median in zip(
+                (np.cumsum([0.0, 100.0, *steps, 100.0]) for steps in (wider, gaps)), medians, strict=True
+            )
         )
         return before, wanted
 
