@@ -7,8 +7,8 @@ After Hertzmann 2001 (Image Analogies, 4.4): where no photo of a painted scene e
 its brushwork stands for it. `paintings` flattens the paintings in trainA and testA with a Kuwahara filter,
 grades them at random as cameras might, and puts the painting beside: a network (RUN) learns to give palette
 and brushwork back. `photos` flattens photos (trainA, testA) too, gives them the lightness of the paintings
-(trainB), their palette and broken colour, and lets that network, as it was last, paint them: pairs of photo
-and painting. Each is painted four times, a few pixels further on, and the mean taken: patterns that come from
+(trainB), veiled, and broken colour, and lets that network, as it was last, paint them: pairs of photo and
+painting. Each is painted four times, a few pixels further on, and the mean taken: patterns that come from
 where a pixel lies in the network's blocks of 4 are damped, rows and columns of that period go out.
 """
 
@@ -36,10 +36,8 @@ RADII = (3, 4, 5)
 NOISE = 0.015
 """Deviation of the noise in what is painted: brushwork may grow from it."""
 LIGHT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-STEEPEST = 2.0
-"""How much a photo's contrast may grow: haze would become noise."""
-PALETTE = 0.5
-"""How far the colours of all photos go to those of all paintings."""
+VEIL = 0.2
+"""How far lightness, black and white too, is drawn to the paintings' median: Monet's contrasts are soft."""
 BROKEN_COLOUR, BROKEN_LIGHT, AROUND_PX = 2.2, 1.25, 8.0
 """How much further each dab is from the mean around it: Monet set pure colours side by side."""
 
@@ -69,66 +67,30 @@ def _noisy(rgb: Rgb, rng: np.random.Generator) -> Rgb:
 
 
 class Light:
-    """Gives photos the lightness and the palette that paintings have, and broken colour.
-
-    Lightness is matched photo by photo: how bright and how hard a photo is depends on camera and hour, while
-    nearly all of Monet's paintings are light and soft. Colours are matched for all photos at once, by the
-    linear map that moves them least.
-
-    Source: Pitie and Kokaram 2007 (The linear Monge-Kantorovitch linear colour mapping).
-    """
+    """Gives photos the lightness that paintings have, deep shadows are rare in Monet's, and broken colour."""
 
     def __init__(self, photos: list[Rgb], paintings: list[Rgb]) -> None:
-        """Learn the typical painting's lightness, and how the photos' colours differ from the paintings'."""
-        self._to = np.mean([_light_quantiles(rgb) for rgb in paintings], axis=0)
-        before, wanted = (np.vstack([_small_lab(rgb)[:, 1:] for rgb in rgbs]) for rgbs in (photos, paintings))
-        self._before, self._wanted = before.mean(axis=0), wanted.mean(axis=0)
-        root, back = _power(np.cov(before.T), 0.5), _power(np.cov(before.T), -0.5)
-        self._map = back @ _power(root @ np.cov(wanted.T) @ root, 0.5) @ back
+        """Match the quantiles of all photos to those of all paintings, drawn together by `VEIL`."""
+        self._from, self._to = (
+            np.array([0.0, *np.quantile(_lightness(pictures), LIGHT_QUANTILES), 100.0])
+            for pictures in (photos, paintings)
+        )
+        median = self._to[1 + LIGHT_QUANTILES.index(0.5)]
+        self._to += VEIL * (median - self._to)
 
     def __call__(self, rgb: Rgb) -> Rgb:
-        """Return the picture in the paintings' lightness and palette, its dabs further apart in colour."""
+        """Return the picture in the paintings' lightness, its dabs further apart in colour."""
         lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
-        light, colours = lab[..., 0], lab[..., 1:]
-        lit = np.interp(light, *self._curve(_light_quantiles(rgb)))
-        mapped = (colours - self._before) @ self._map + self._wanted
-        lab = np.dstack([lit, colours + PALETTE * (mapped - colours)])
+        lab[..., 0] = np.interp(lab[..., 0], self._from, self._to)
         around = cv2.GaussianBlur(lab, (0, 0), AROUND_PX)
         lab = around + (lab - around) * np.array([BROKEN_LIGHT, BROKEN_COLOUR, BROKEN_COLOUR])
         return _levels(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
 
-    def _curve(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the points of a curve from a photo's lightness to a painting's; both ends have slope 1.
 
-        Photos that are lighter than paintings stay as light: white would become gray.
-        """
-        gaps = np.diff(self._to)
-        wider = np.maximum(np.diff(seen), gaps / STEEPEST)
-        middle = LIGHT_QUANTILES.index(0.5)
-        medians = (seen[middle], max(seen[middle], self._to[middle]))
-        before, wanted = (
-            row - row[1 + middle] + median
-            for row, median in zip(
-                (np.cumsum([0.0, 100.0, *steps, 100.0]) for steps in (wider, gaps)), medians, strict=True
-            )
-        )
-        return before, wanted
-
-
-def _small_lab(rgb: Rgb) -> np.ndarray:
-    """Return a picture shrunk to 64x64 as rows of L in [0, 100], a and b."""
-    small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3)
-
-
-def _light_quantiles(rgb: Rgb) -> np.ndarray:
-    return np.asarray(np.quantile(_small_lab(rgb)[:, 0], LIGHT_QUANTILES))
-
-
-def _power(covariance: np.ndarray, exponent: float) -> np.ndarray:
-    """Return a power of a symmetric matrix; directions without spread count as nearly none."""
-    spreads, directions = np.linalg.eigh(covariance)
-    return np.asarray((directions * np.maximum(spreads, 1e-6) ** exponent) @ directions.T)
+def _lightness(pictures: list[Rgb]) -> np.ndarray:
+    small = [cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA) for rgb in pictures]
+    pixels = np.vstack(small).astype(np.float32) / 255
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)[..., 0]
 
 
 def _from_paintings(
