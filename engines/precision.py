@@ -52,7 +52,9 @@ def read_onnx(path: Path) -> Any:
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
-    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+    except OSError as error:
+        raise PrecisionError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise PrecisionError(f"{path} cannot be read as ONNX: {one_line(error)}") from None
     except Exception as error:
         # protobuf's DecodeError belongs to another package, of which onnx alone needs to know.

@@ -87,8 +87,8 @@ def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
         address = f"http://{_shown(job.host, ours)}:{port}/?token={token}"
         say(address)
         _warn(ours)
-        if job.open:
-            webbrowser.open(address)
+        if job.open and not webbrowser.open(address):
+            LOG.warning("no browser could be started here: open the address above")
         _serve(make_app(studio, guard, camera, job.webrtc is not None), bound, stop)
         if studio.fault is not None:
             raise studio.fault

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
@@ -78,6 +79,22 @@ def test_pages_are_told_that_the_server_ends(styles: Path) -> None:
     assert ended.value.rcvd is not None
     assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1001, "the studio ends")
     page.socket.close()
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_browser_that_cannot_be_started_is_said(
+    styles: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, started: bool
+) -> None:
+    asked: list[str] = []
+
+    def open_page(address: str) -> bool:
+        asked.append(address)
+        return started
+
+    monkeypatch.setattr(webbrowser, "open", open_page)
+    with running(style="drawn", open=True) as studio:
+        assert asked == [f"{studio.base}/?token={studio.token}"]
+    assert ("no browser could be started here" in caplog.text) is not started
 
 
 def test_a_port_that_is_taken_is_said(styles: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.onnx_styles import drawn_picture
 from tests.support.training import tiny, train_tiny
-from tools.gallery import draw_facades, paint_pairs
+from tools.gallery import draw_facades, paint_pairs, select_snow
 from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import BEST
 from train.config import Pix2Pix
@@ -138,3 +138,17 @@ def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(
     assert not np.array_equal(second[:, :272], first[:, :272])
     assert first.shape == (256, 544, 3)
     assert np.abs(first[:, 272:].astype(int) - first[:, :272]).mean() > 5
+
+
+def test_tools_say_in_one_line_what_they_cannot_read_or_would_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tool", str(tmp_path / "nothing"), str(tmp_path / "out")])
+    assert select_snow.main() == 1
+    assert capsys.readouterr().err == (
+        f"error: no folder {tmp_path}/nothing/trainA: needed is a folder with pictures\n"
+    )
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(sys, "argv", ["tool", str(tmp_path)])
+    with pytest.raises(SystemExit, match=rf"^error: {tmp_path} exists: remove it, or give another folder$"):
+        draw_facades.main()

@@ -223,6 +223,12 @@ def test_nodes_without_names_and_constant_nodes_are_made_plain(tmp_path: Path) -
     assert len(quantizable_layers(read)) == 3
 
 
+def test_a_file_that_is_not_there_is_said_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(PrecisionError) as caught:
+        read_onnx(tmp_path / "none.onnx")
+    assert str(caught.value) == f"{tmp_path}/none.onnx cannot be read: no such file or directory"
+
+
 def test_constants_in_every_spelling_compute_in_half_too(tmp_path: Path) -> None:
     model = onnx.load(save_residual(tmp_path / "model.onnx"))
     plain = read_onnx(tmp_path / "model.onnx")

@@ -84,6 +84,8 @@ def main() -> None:
     parser.add_argument("--growing", type=int, metavar="FRAMES", help="frames of one plan, part by part")
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
+    if args.out.exists():
+        raise SystemExit(f"error: {args.out} exists: remove it, or give another folder")
     args.out.mkdir(parents=True)
     if args.growing:
         parts = plan(rng)

@@ -17,6 +17,7 @@ import cv2
 
 from rt.frame import Rgb
 from train.data import picture_paths, read_picture
+from train.errors import DataError
 
 SNOW_SHARE = 0.14
 """Least share of snow in the lower part of a winter picture, and the most of a summer picture."""
@@ -34,8 +35,8 @@ def snow_share(rgb: Rgb) -> float:
 
 def select(folder: Path, out: Path, winter: bool) -> tuple[int, int]:
     """Link the pictures of one folder that fit; return how many of how many."""
-    out.mkdir(parents=True)
     paths = picture_paths(folder)
+    out.mkdir(parents=True)
     taken = 0
     for path in paths:
         rgb = read_picture(path)
@@ -56,9 +57,13 @@ def main() -> int:
     if arguments.out.exists():
         print(f"error: {arguments.out} exists: remove it, or give another folder", file=sys.stderr)
         return 1
-    for name in ("trainA", "trainB", "testA", "testB"):
-        taken, count = select(arguments.data / name, arguments.out / name, winter=name.endswith("B"))
-        print(f"{name}: {taken} of {count}")
+    try:
+        for name in ("trainA", "trainB", "testA", "testB"):
+            taken, count = select(arguments.data / name, arguments.out / name, winter=name.endswith("B"))
+            print(f"{name}: {taken} of {count}")
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
