@@ -58,8 +58,10 @@ class PipeGrabber:
 
         Raises:
             SourceError: it cannot be opened, nothing comes, or what comes is not a video.
+            StreamOver: its writer ended, and there cannot be another one.
         """
         self._interrupted.clear()
+        again = self._open_s is None
         self._reader = _PipeReader(self.name, self._interrupted, self._open_s)
         self._open_s = None  # from now on there was a writer, and another may come at any time
         try:
@@ -72,6 +74,8 @@ class PipeGrabber:
             )
         except (av.error.FFmpegError, ValueError) as error:
             self._reader.raise_kept()
+            if again and self._reader.ended and self._is_nameless:
+                raise StreamOver from None
             raise SourceError(f"cannot read {self.name}: {self._reader.fault} ({reason(error)})") from None
         self._reader.raise_kept()
         self._decoder = Decoder(self.name, container)
@@ -99,9 +103,13 @@ class PipeGrabber:
             return self._decoder.rgb(picture)
         if self._reader.late:
             raise SourceError(f"cannot read {self.name}: {self._reader.fault}")
-        if not Path(os.path.realpath(self.name)).exists():
+        if self._is_nameless:
             raise StreamOver
         raise SourceError(f"cannot read {self.name}: its writer ended")
+
+    @property
+    def _is_nameless(self) -> bool:
+        return not Path(os.path.realpath(self.name)).exists()
 
     def interrupt(self) -> None:
         """End a wait for the writer."""
@@ -133,6 +141,8 @@ class _PipeReader:
         """True where a writer may pause for as long as it likes."""
         self.late = False
         """True once the limit was reached."""
+        self.ended = False
+        """True once the writer had ended."""
         self._kept: BaseException | None = None
         self._interrupted = interrupted
         self._limit_s = limit_s or 0.0
@@ -180,6 +190,7 @@ class _PipeReader:
                 continue
             except OSError:
                 return b""
+            self.ended = not content
             if self.empty and content:
                 self.empty = False
                 self._until_s = time.monotonic() + self._limit_s

@@ -203,7 +203,8 @@ class Decoder:
                 return None
             if interrupted.is_set():  # what FFmpeg still had when it gave up is no sign of life
                 raise SourceError(f"cannot read {self._name}: interrupted")
-            if packet.stream_index != self._stream.index:
+            # Of its stream: what ends a stream has no index of its own.
+            if packet.stream.index != self._stream.index:
                 if time.monotonic() > until_s:
                     raise SourceError(
                         f"cannot read {self._name}: no picture for {self._limit_s:g} s, only sound"

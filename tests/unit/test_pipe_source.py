@@ -19,7 +19,7 @@ from rt.sources import SourceOptions, open_source
 from rt.sources.live import LiveSource
 from rt.sources.pipe import PipeGrabber
 from tests.support.cli import environment
-from tests.support.media import Clip, write_clip
+from tests.support.media import Clip, Sound, write_clip
 from tests.support.servers import PipeWriter, y4m_frame, y4m_header
 
 SOON_S = 0.3
@@ -159,25 +159,38 @@ def test_a_pipe_without_a_name_is_over_when_its_writer_is() -> None:
     assert said.stdout.decode().strip() == "48 64 200.0"
 
 
-def test_what_is_read_to_find_the_video_is_not_lost(tmp_path: Path) -> None:
-    path = write_clip(
-        tmp_path / "clip.webm", Clip(frames=20, codec="libvpx")
-    )  # its first frame is its only keyframe
+def read_through_stdin(content: bytes) -> str:
+    """Return height and width, whether a frame came, and what was said, of a run over `content`."""
     code = (
+        "from rt.log import set_up_log\n"
         "from rt.sources import open_source\n"
+        "set_up_log()\n"
         "source = open_source('/dev/stdin')\n"
         "print(source.info.height, source.info.width, len(list(source)) > 0)\n"
         "source.close()\n"
     )
     said = subprocess.run(
         [sys.executable, "-c", code],
-        input=path.read_bytes(),
-        capture_output=True,
+        input=content,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env=environment(),
         timeout=60,
         check=True,
     )
-    assert said.stdout.decode().strip() == "48 64 True"
+    return said.stdout.decode()
+
+
+def test_what_is_read_to_find_the_video_is_not_lost_and_its_end_is_the_end(tmp_path: Path) -> None:
+    # The first frame is the only keyframe, and sound ends in a packet of its own.
+    clip = Clip(frames=20, codec="libvpx", sounds=[Sound("libopus", 0.8, rate=48000)])
+    said = read_through_stdin(write_clip(tmp_path / "clip.webm", clip).read_bytes())
+    assert said == "/dev/stdin: 64x48, 25 fps, vp8\n48 64 True\n"
+
+
+def test_a_pipe_that_ends_in_what_is_no_video_is_over() -> None:
+    said = read_through_stdin(y4m_header() + y4m_frame(50) * 3 + b"DAMAGED" * 40000)
+    assert said.endswith("48 64 True\n")
 
 
 def test_the_null_device_holds_no_video() -> None:
