@@ -66,7 +66,9 @@ def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[in
         dst_color_range=RANGE_FULL,
         interpolation=_SHRINKING if size[0] < picture.height else _SCALING,
     )
-    return np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
+    rgb = np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
+    assert rgb.shape == (*size, 3), f"asked for {size}, got {rgb.shape}"
+    return rgb
 
 
 class Converter:
@@ -92,7 +94,6 @@ class Planes:
         """Code of the RGB to YUV matrix, one of the known ones."""
         self._frame = frame
         self._converter = converter
-        self._packed: Plane | None = None
 
     @staticmethod
     def can_hold(frame: av.VideoFrame) -> bool:
@@ -125,28 +126,27 @@ class Planes:
             return self
         change = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_32F)
         change = np.rint(cv2.transform(change, _difference_matrix(self.matrix))).astype(np.int16)
-        laid, packed = _new_frame(*self.size)
+        laid = _new_frame(*self.size)
         for number, (before, after) in enumerate(zip(_views(self._frame), _views(laid), strict=True)):
             enlarged = cv2.resize(change[..., number], before.shape[::-1], interpolation=cv2.INTER_LINEAR)
-            cv2.add(before, enlarged, dst=after, dtype=cv2.CV_8U)
-        found = Planes(laid, self.matrix, self._converter)
-        found._packed = packed
-        return found
+            total = cv2.add(before, enlarged, dst=after, dtype=cv2.CV_8U)
+            assert total is after, "OpenCV leaves a dst of another shape alone and answers with a new array"
+        return Planes(laid, self.matrix, self._converter)
 
     def encodable(self) -> av.VideoFrame:
         """Return a new frame for one encoder, which writes its times on it."""
-        if self._packed is not None:
-            return av.VideoFrame.from_numpy_buffer(self._packed, FORMAT)
-        made = _new_frame(*self.size)[0]
+        made = _new_frame(*self.size)
         for before, after in zip(_views(self._frame), _views(made), strict=True):
             after[:] = before
         return made
 
 
-def _new_frame(height: int, width: int) -> tuple[av.VideoFrame, Plane]:
-    """Return a frame and its memory, uint8[1.5 H, W]: several frames can be made of that without a copy."""
-    packed = np.empty((height * 3 // 2, width), np.uint8)
-    return av.VideoFrame.from_numpy_buffer(packed, FORMAT), packed
+def _new_frame(height: int, width: int) -> av.VideoFrame:
+    """Return a frame with memory of its own, not yet written to.
+
+    Not `from_numpy_buffer`: it makes 268 rows of 270, because it computes the height as `height // 6 * 4`.
+    """
+    return av.VideoFrame(width, height, FORMAT)
 
 
 def _views(frame: av.VideoFrame) -> list[Plane]:
@@ -155,6 +155,8 @@ def _views(frame: av.VideoFrame) -> list[Plane]:
     for plane in frame.planes:
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)  # [H, W and padding]
         views.append(rows[: plane.height, : plane.width])
+    height, width = frame.height, frame.width
+    assert [view.shape for view in views] == [(height, width), *[(height // 2, width // 2)] * 2]
     return views
 
 

@@ -78,7 +78,7 @@ def codec(path: Path) -> str:
         ("av1", ".mkv"),
     ],
 )
-@pytest.mark.parametrize("size", [SIZE, (37, 51)])
+@pytest.mark.parametrize("size", [SIZE, (37, 57)])
 def test_every_codec_keeps_times_size_and_colours(
     tmp_path: Path, name: str, suffix: str, size: tuple[int, int]
 ) -> None:
