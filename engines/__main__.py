@@ -1,4 +1,4 @@
-"""`python -m engines`: the command `frameshift-engines` without installing it."""
+"""`python -m engines`: the command `videobrush-engines` without installing it."""
 
 import sys
 

@@ -30,7 +30,7 @@ from engines.framing import (
 from engines.precision import lowered, opset, read_onnx, with_opset
 from engines.quality import Network
 from rt.card import NAME_PATTERN, Card, describe_model, file_sha256, write_card
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.frame import Rgb
 from rt.styles import GALLERY, styles_folder
 
@@ -133,7 +133,7 @@ def _refusal(network: Network, size: tuple[int, int]) -> str | None:
     """Return why a network does not turn a picture of this size into one of the same size."""
     try:
         network.translate(_drawn(size))
-    except FrameshiftError as error:
+    except VideobrushError as error:
         return f"for a picture of {size[0]}x{size[1]} {error}"
     return None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.log import LOG, open_closed_streams, set_up_log
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ try:
     import tyro
     from tyro.conf import Positional, arg
 except ModuleNotFoundError as error:
-    sys.exit(f"error: frameshift-engines needs {error.name}: type pip install '.[engines]'")
+    sys.exit(f"error: videobrush-engines needs {error.name}: type pip install '.[engines]'")
 
 _Gate = Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 35 for int8, else 50)")]
 _Frames = Annotated[tuple[str, ...], arg(metavar="CLIP [CLIP ...]")]
@@ -67,7 +67,7 @@ class Verify:
 
 @dataclass(frozen=True)
 class Build:
-    """Compile a style into engines for NVIDIA GPUs; `frameshift run --backend tensorrt` runs them."""
+    """Compile a style into engines for NVIDIA GPUs; `videobrush run --backend tensorrt` runs them."""
 
     style: Positional[Annotated[str, arg(metavar="STYLE")]]
     """Name or folder of a style."""
@@ -80,7 +80,7 @@ class Build:
     ] = None
     """Height and width of the network's picture."""
     batch: Annotated[int, arg(metavar="N")] = 1
-    """Pictures the engine takes at a time; `frameshift run` takes engines of 1."""
+    """Pictures the engine takes at a time; `videobrush run` takes engines of 1."""
     runtime: Annotated[
         Literal["tensorrt", "tensorrt-rtx"] | None, arg(help_behavior_hint="(default: the first installed)")
     ] = None
@@ -136,13 +136,13 @@ def main() -> int:
     try:
         command = tyro.cli(
             Command,
-            prog="frameshift-engines",
+            prog="videobrush-engines",
             description=__doc__,
             args=_joined(sys.argv[1:]),
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
         return _run(command)
-    except FrameshiftError as error:
+    except VideobrushError as error:
         LOG.error("%s", error)
         return 1
     except KeyboardInterrupt:
@@ -180,9 +180,9 @@ def _quantize(command: Quantize) -> int:
     style = find_style(command.style)
     frames = Frames(command.frames, command.held_back, _at_least_one("--count", command.count))
     if not 0 < command.percentile <= 100:
-        raise FrameshiftError(f"--percentile is {command.percentile:g}, not within 0..100")
+        raise VideobrushError(f"--percentile is {command.percentile:g}, not within 0..100")
     if command.precision in style.card.models and not command.overwrite:
-        raise FrameshiftError(
+        raise VideobrushError(
             f"style {style.name} has a model in {command.precision}: {style.model(command.precision)}; "
             "add --overwrite to replace it"
         )
@@ -246,7 +246,7 @@ def _read_size(text: str | None, card: Card) -> tuple[int, int]:
         return style_size(card, 1080, 1920)
     height, cross, width = text.lower().partition("x")
     if not (cross and height.isdecimal() and width.isdecimal()):
-        raise FrameshiftError(f"--size {text} is no height and width; type for example: --size 256x448")
+        raise VideobrushError(f"--size {text} is no height and width; type for example: --size 256x448")
     return int(height), int(width)
 
 
@@ -273,8 +273,8 @@ def _list() -> int:
 
     rows = list(engine_rows())
     if not rows:
-        raise FrameshiftError(
-            f"there are no engines in {engines_folder()}; type: frameshift-engines build STYLE"
+        raise VideobrushError(
+            f"there are no engines in {engines_folder()}; type: videobrush-engines build STYLE"
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
@@ -291,7 +291,7 @@ def _inspect(command: Inspect) -> int:
 
 def _at_least_one(option: str, number: int) -> int:
     if number < 1:
-        raise FrameshiftError(f"{option} is {number}, at least 1 is needed")
+        raise VideobrushError(f"{option} is {number}, at least 1 is needed")
     return number
 
 

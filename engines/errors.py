@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 
 
-class PrecisionError(FrameshiftError):
+class PrecisionError(VideobrushError):
     """A network cannot be read, cast or quantised, or what came of it is below its gate."""
 
 
-class AdoptError(FrameshiftError):
+class AdoptError(VideobrushError):
     """A foreign network cannot become a style."""
 
 
-class CalibrationError(FrameshiftError):
+class CalibrationError(VideobrushError):
     """The frames to calibrate or compare with are missing or unreadable."""

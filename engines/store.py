@@ -36,7 +36,7 @@ def prepare_folder(folder: Path | None = None) -> Path:
         )
     if not os.access(base, os.W_OK | os.X_OK):
         raise EngineError(
-            f"the folder of engines {base} may not be written; set FRAMESHIFT_ENGINES to another"
+            f"the folder of engines {base} may not be written; set VIDEOBRUSH_ENGINES to another"
         )
     return base
 

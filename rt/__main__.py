@@ -1,4 +1,4 @@
-"""`python -m rt` is the command `frameshift`."""
+"""`python -m rt` is the command `videobrush`."""
 
 import sys
 

@@ -71,7 +71,7 @@ def measure_speed(
     """Let the network alone and the pipeline take turns for `seconds` each, frames of (height, width).
 
     Raises:
-        FrameshiftError: the style or backend cannot be opened.
+        VideobrushError: the style or backend cannot be opened.
     """
     style = find_style(style_name)
     card = style.card
@@ -120,7 +120,7 @@ def measure_steady(
     """Translate the first `seconds` of a clip and measure what a viewer sees, steadied by `amount` and not.
 
     Raises:
-        FrameshiftError: the clip, style or backend cannot be opened, or no motion can be found in the clip.
+        VideobrushError: the clip, style or backend cannot be opened, or no motion can be found in the clip.
     """
     source = open_source(clip, SourceOptions(duration_s=seconds))
     try:

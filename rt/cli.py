@@ -1,4 +1,4 @@
-"""The command `frameshift`: reads what was typed, runs it, prints its results and errors.
+"""The command `videobrush`: reads what was typed, runs it, prints its results and errors.
 
 Heavy packages are imported by the commands that need them, so that `--help` answers at once.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from rt.commands import Bench, Command, Demo, Doctor, Run, Studio, Styles
-from rt.errors import DamagedSource, FrameshiftError, SourceError
+from rt.errors import DamagedSource, SourceError, VideobrushError
 from rt.log import LOG, open_closed_streams, set_up_log
 from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row, table
 
@@ -37,7 +37,7 @@ if sys.platform != "win32":
     ENDINGS[signal.SIGHUP] = TERMINAL_CLOSED
 
 
-DESCRIPTION = "Translate video with image-translation GANs. `frameshift --version` prints the version."
+DESCRIPTION = "Translate video with image-translation GANs. `videobrush --version` prints the version."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_log()
     try:
         if typed == ["--version"]:
-            _print(f"frameshift {_version()}")
+            _print(f"videobrush {_version()}")
             return 0
         return _run(_read(typed))
-    except FrameshiftError as error:
+    except VideobrushError as error:
         LOG.error("%s", error)
         return 1
     except KeyboardInterrupt:
@@ -81,7 +81,7 @@ def _printing() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise _ReaderLeft from None
-        raise FrameshiftError(f"the results cannot be printed: {error.strerror}") from None
+        raise VideobrushError(f"the results cannot be printed: {error.strerror}") from None
 
 
 def _print(*lines: str) -> None:
@@ -95,7 +95,7 @@ def _read(typed: Sequence[str]) -> Command:
     with _printing():
         return tyro.cli(
             Demo | Run | Studio | Styles | Bench | Doctor,
-            prog="frameshift",
+            prog="videobrush",
             description=DESCRIPTION,
             args=typed,
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
@@ -116,7 +116,7 @@ def _run(command: Command) -> int:
 
 def _version() -> str:
     try:
-        return importlib.metadata.version("frameshift")
+        return importlib.metadata.version("videobrush")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
 
@@ -184,8 +184,8 @@ def _libraries() -> Iterator[None]:
     except ModuleNotFoundError:
         raise
     except ImportError as error:
-        raise FrameshiftError(
-            f"a package cannot be loaded: {error}; type: frameshift doctor; "
+        raise VideobrushError(
+            f"a package cannot be loaded: {error}; type: videobrush doctor; "
             "on a bare Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
         ) from None
 
@@ -226,7 +226,7 @@ def _serve(command: Studio) -> int:
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("rt"):
                 raise
-            raise FrameshiftError(
+            raise VideobrushError(
                 f'the studio needs the package {error.name}; type: pip install ".[studio]"'
             ) from None
     stop = Stop()
@@ -330,7 +330,7 @@ def _list_styles() -> int:
 
     listed = list_styles()
     if not listed:
-        raise FrameshiftError(f"there are no styles: put one into {styles_folder()}")
+        raise VideobrushError(f"there are no styles: put one into {styles_folder()}")
     _print(
         *table([("name", "title", "size", "precisions", "where"), *(style_row(entry) for entry in listed)])
     )
@@ -376,7 +376,7 @@ def _examine() -> int:
     )
     if can_run(findings):
         return 0
-    raise FrameshiftError(
+    raise VideobrushError(
         "nothing can be translated here: neither openvino nor onnxruntime works together with opencv-python; "
-        "see the lines above; type: pip install --force-reinstall frameshift"
+        "see the lines above; type: pip install --force-reinstall videobrush"
     )

@@ -1,4 +1,4 @@
-"""What can be typed after `frameshift`: a frozen dataclass per command. Attribute docstrings are the help."""
+"""What can be typed after `videobrush`: a frozen dataclass per command. Attribute docstrings are the help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Demo:
     out_dir: Annotated[Path, arg(metavar="DIR")] = Path()
     """Folder for the results."""
     style: Annotated[str, arg(metavar="NAME")] = "winter"
-    """Name or folder of a style; `frameshift styles` lists them."""
+    """Name or folder of a style; `videobrush styles` lists them."""
     backend: Backend = "auto"
     """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
@@ -41,7 +41,7 @@ class Run:
     """Video file, picture, folder of pictures, img_%04d.png; 0 or /dev/video0 (camera), csi://0, rtsp://...,
     http://..., tcp://..., screen://, pattern://."""
     style: Annotated[str, arg(metavar="NAME")]
-    """Name or folder of a style; `frameshift styles` lists them."""
+    """Name or folder of a style; `videobrush styles` lists them."""
     output: Positional[
         Annotated[tuple[str, ...], arg(metavar="[OUTPUT ...]", help_behavior_hint="(default: a window)")]
     ] = ()
@@ -137,7 +137,7 @@ class Bench:
     clip: Positional[Annotated[str | None, arg(metavar="[CLIP]", help_behavior_hint="")]] = None
     """Video file for `steady`."""
     style: Annotated[str, arg(metavar="NAME")] = "winter"
-    """Name or folder of a style; `frameshift styles` lists them."""
+    """Name or folder of a style; `videobrush styles` lists them."""
     backend: Backend = "auto"
     """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
     precision: Precision = "auto"
@@ -152,7 +152,7 @@ class Bench:
     def fault(self) -> str | None:
         """Return what is wrong with what was typed; None where nothing is."""
         if self.what == "steady" and self.clip is None:
-            return "bench steady needs a video file: frameshift bench steady CLIP"
+            return "bench steady needs a video file: videobrush bench steady CLIP"
         if self.what == "speed" and self.clip is not None:
             return f"bench speed draws its own frames: leave out {self.clip}"
         if self.what == "speed" and self.steady != 1:
@@ -179,7 +179,7 @@ class Studio:
     source: Annotated[str, arg(metavar="browser|INPUT")] = "browser"
     """browser: every visitor's own camera. Else the server's: 0, a video file, rtsp://..., pattern://."""
     style: Annotated[str, arg(metavar="NAME")] = "winter"
-    """Style shown first; the page can switch to all that `frameshift styles` lists."""
+    """Style shown first; the page can switch to all that `videobrush styles` lists."""
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets other machines ask for the page, token in hand."""
     port: int = 8765

@@ -76,7 +76,7 @@ def version_of(package: str) -> str | None:
 
 def _system() -> Iterator[Finding]:
     yield Finding(
-        "system", "frameshift", None, version_of("frameshift") or "not installed, run from its folder"
+        "system", "videobrush", None, version_of("videobrush") or "not installed, run from its folder"
     )
     yield Finding("system", "python", None, f"{platform.python_version()} ({sys.executable})")
     yield Finding("system", "platform", None, platform.platform())
@@ -201,7 +201,7 @@ def _engines() -> Finding:
     except EngineError as error:
         return Finding("nvidia", "engines", False, str(error))
     if not plans:
-        return Finding("nvidia", "engines", None, f"none in {folder}; type: frameshift-engines build STYLE")
+        return Finding("nvidia", "engines", None, f"none in {folder}; type: videobrush-engines build STYLE")
     faults = []
     for plan in plans:
         try:
@@ -210,7 +210,7 @@ def _engines() -> Finding:
             faults.append(str(error))
     if faults:
         return Finding("nvidia", "engines", False, f"{len(faults)} of {len(plans)} damaged: {faults[0]}")
-    return Finding("nvidia", "engines", True, f"{len(plans)} in {folder}; see frameshift-engines list")
+    return Finding("nvidia", "engines", True, f"{len(plans)} in {folder}; see videobrush-engines list")
 
 
 def cuda_driver() -> tuple[bool, str]:

@@ -2,7 +2,7 @@
 
 An engine is two files in the folder of engines: the plan, `<name>.engine`, and its facts,
 `<name>.engine.json`. The name ends in a digest of the key, so engines of different keys never meet. They are
-written by `frameshift-engines build`; what the runtime finds damaged or missing it refuses, it never builds.
+written by `videobrush-engines build`; what the runtime finds damaged or missing it refuses, it never builds.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def source_model(card: Card, precision: str) -> Model:
         return card.models["fp32"]
     known = ", ".join(sorted(card.models))
     hint = (
-        f"; type: frameshift-engines quantize {card.name} --frames CLIP"
+        f"; type: videobrush-engines quantize {card.name} --frames CLIP"
         if precision in PRECISIONS and precision != "fp32"
         else ""
     )
@@ -122,9 +122,9 @@ def source_model(card: Card, precision: str) -> Model:
 def engines_folder() -> Path:
     """Return the folder of engines; it need not exist.
 
-    `$FRAMESHIFT_ENGINES` where set, else the platform's place for what can be made again.
+    `$VIDEOBRUSH_ENGINES` where set, else the platform's place for what can be made again.
     """
-    if chosen := os.environ.get("FRAMESHIFT_ENGINES"):
+    if chosen := os.environ.get("VIDEOBRUSH_ENGINES"):
         return Path(chosen)
     return user_folder("XDG_CACHE_HOME", ".cache", mac="Caches") / "engines"
 
@@ -144,7 +144,7 @@ def build_command(key: EngineKey) -> str:
     target = f" --target {key.compute_capability}" if key.device == ANY_DEVICE else ""
     batch = f" --batch {key.batch}" if key.batch != 1 else ""
     return (
-        f"frameshift-engines build {key.style} --precision {key.precision} --size {key.height}x{key.width}"
+        f"videobrush-engines build {key.style} --precision {key.precision} --size {key.height}x{key.width}"
         f"{batch} --runtime {key.runtime}{target}"
     )
 

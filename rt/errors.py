@@ -1,6 +1,6 @@
 """The error tree: everything a user can meet and mend.
 
-FrameshiftError          one line on stderr, exit 1
+VideobrushError          one line on stderr, exit 1
 ├── StyleError           unknown style, damaged card or model
 ├── SourceError          a source cannot be opened or read
 │   └── DamagedSource    a source ended early or is damaged; the frames before the fault were delivered
@@ -15,15 +15,15 @@ import difflib
 from collections.abc import Iterable
 
 
-class FrameshiftError(Exception):
+class VideobrushError(Exception):
     """A mistake or fault outside the program. The message says what failed, what was found, what to type."""
 
 
-class StyleError(FrameshiftError):
+class StyleError(VideobrushError):
     """A style is unknown, incomplete or damaged."""
 
 
-class SourceError(FrameshiftError):
+class SourceError(VideobrushError):
     """A source cannot be opened or read."""
 
 
@@ -31,11 +31,11 @@ class DamagedSource(SourceError):
     """A source ended early or is damaged. Raised after its last readable frame was delivered."""
 
 
-class SinkError(FrameshiftError):
+class SinkError(VideobrushError):
     """A sink cannot be opened or written."""
 
 
-class BackendError(FrameshiftError):
+class BackendError(VideobrushError):
     """A backend is not usable here, cannot load a model, or returned a wrong picture."""
 
 

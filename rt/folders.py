@@ -19,4 +19,4 @@ def user_folder(variable: str, unix: str, mac: str = "Application Support") -> P
         base = Path.home() / "Library" / mac
     else:
         base = Path(os.environ.get(variable) or Path.home() / unix)
-    return base / "frameshift"
+    return base / "videobrush"

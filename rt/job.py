@@ -63,7 +63,7 @@ def run_job(job: Job, stop: Stop, watch: Callable[[Frame], None] | None = None) 
     in the translator's thread.
 
     Raises:
-        FrameshiftError: something cannot be opened, or failed on the way; see `run_pipeline`.
+        VideobrushError: something cannot be opened, or failed on the way; see `run_pipeline`.
     """
     with ExitStack() as opened:
         source = open_source(job.input, job.source)
@@ -181,8 +181,8 @@ def _open_window(job: Job, source: Source, controls: Controls, status: Callable[
     if fault := display_fault():
         hidden = without_secrets(job.input) != job.input
         address = "INPUT" if hidden else shlex.quote(job.input)
-        command = f"frameshift run {address} OUTPUT.mp4 --style {shlex.quote(job.style)}"
+        command = f"videobrush run {address} OUTPUT.mp4 --style {shlex.quote(job.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")
     from rt.sinks.window import WindowSink
 
-    return WindowSink(f"frameshift: {source.info.name}", not source.live, controls, status)
+    return WindowSink(f"videobrush: {source.info.name}", not source.live, controls, status)

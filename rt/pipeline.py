@@ -126,7 +126,7 @@ class _Run:
         meter.count_drops = lambda: source.dropped + self._read.dropped + self._translated.dropped
         stages = {"read": self._run_reader, "translate": self._run_translator, "stop": self._run_stopper}
         self._threads = [
-            threading.Thread(target=stage, name=f"frameshift-{name}", daemon=True)
+            threading.Thread(target=stage, name=f"videobrush-{name}", daemon=True)
             for name, stage in stages.items()
         ]
 

@@ -68,14 +68,14 @@ def make_page(listed: Sequence[Listed]) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>frameshift: {styles}</title>
+<title>videobrush: {styles}</title>
 <link rel="icon" href="data:,">
 <style>
 {css}</style>
 </head>
 <body>
 <header>
-<h1>frameshift styles</h1>
+<h1>videobrush styles</h1>
 <p>What each style does, how well, how fast, and what is wrong with it: the facts of its card.</p>
 <nav>{links}</nav>
 </header>
@@ -113,9 +113,9 @@ def _article(style: Style) -> str:
 def _commands(style: Style) -> str:
     name = escape(style.card.name)
     lines = (
-        f"frameshift run 0 --style {name}",
-        f"frameshift run clip.mp4 {name}.mp4 --style {name} --compare",
-        f"frameshift studio --style {name} --open",
+        f"videobrush run 0 --style {name}",
+        f"videobrush run clip.mp4 {name}.mp4 --style {name} --compare",
+        f"videobrush studio --style {name} --open",
     )
     return f"<pre>{chr(10).join(lines)}</pre>"
 
@@ -266,7 +266,7 @@ def _fact(fact: Any) -> str:
     if isinstance(fact, list):
         return escape(", ".join(str(entry) for entry in fact))
     text = escape(str(fact))
-    return f"<code>{text}</code>" if text.startswith("frameshift-") else text
+    return f"<code>{text}</code>" if text.startswith("videobrush-") else text
 
 
 def _words(name: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.card import Detail
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.fit import lay_back, shrink
 from rt.frame import Rgb
 from rt.steady import Steady
@@ -31,7 +31,7 @@ _STILL = 1 / 4000
 """Median motion from frame to frame, over the longer side, up to which a camera counts as standing still."""
 
 
-class Unmeasurable(FrameshiftError):
+class Unmeasurable(VideobrushError):
     """A clip in which no motion can be found: too short, too small, or nothing in it can be followed."""
 
 

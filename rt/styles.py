@@ -52,9 +52,9 @@ class Listed:
 def styles_folder() -> Path:
     """Return the folder of the user's own styles; it need not exist.
 
-    `$FRAMESHIFT_STYLES` where set, else the platform's place for a program's data.
+    `$VIDEOBRUSH_STYLES` where set, else the platform's place for a program's data.
     """
-    if chosen := os.environ.get("FRAMESHIFT_STYLES"):
+    if chosen := os.environ.get("VIDEOBRUSH_STYLES"):
         return Path(chosen)
     return user_folder("XDG_DATA_HOME", ".local/share") / "styles"
 
@@ -72,7 +72,7 @@ def find_style(name_or_path: str | Path) -> Style:
         return _search(name, is_path=isinstance(name_or_path, Path) or _is_path(name))
     except (OSError, RuntimeError) as error:
         # A name longer than names may be, a folder that may not be read, the home of nobody.
-        raise StyleError(f"style {name!r} cannot be looked for: {error}; type: frameshift styles") from None
+        raise StyleError(f"style {name!r} cannot be looked for: {error}; type: videobrush styles") from None
 
 
 def list_styles() -> list[Listed]:
@@ -132,7 +132,7 @@ def _folders(base: Path) -> list[Path]:
     except OSError as error:
         raise StyleError(
             f"the folder of styles {base} cannot be read: {error.strerror}; "
-            "mend it, or set FRAMESHIFT_STYLES to another folder"
+            "mend it, or set VIDEOBRUSH_STYLES to another folder"
         ) from None
     return [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "_"))]
 
@@ -151,4 +151,4 @@ def _what_is_there(path: Path) -> str:
 def _unknown(name: str) -> StyleError:
     known = [listed.name for listed in list_styles()]
     listing = f"known: {', '.join(known)}" if known else f"none is installed in {styles_folder()}"
-    return StyleError(f"no style {name!r}{nearest(name, known)}; {listing}; type: frameshift styles")
+    return StyleError(f"no style {name!r}{nearest(name, known)}; {listing}; type: videobrush styles")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from rt.backends import Backend
 from rt.controls import Controls
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.frame import Frame
 from rt.translator import Translator
 
@@ -30,7 +30,7 @@ class Switcher:
     ) -> None:
         """Begin with `first`, the style `controls.style`; `load` opens another one by name.
 
-        `load` is called in a thread of its own, and raises FrameshiftError where a style cannot be opened.
+        `load` is called in a thread of its own, and raises VideobrushError where a style cannot be opened.
         """
         self.style = controls.style
         """The style of the latest frame."""
@@ -51,7 +51,7 @@ class Switcher:
         try:
             if loading is not None:
                 loaded = loading.wait()
-                if isinstance(loaded, FrameshiftError):
+                if isinstance(loaded, VideobrushError):
                     _log.warning("style not loaded: %s", loaded)
                 else:
                     loaded.close()
@@ -74,8 +74,8 @@ class Switcher:
             self._loading = None
             self._take(loading.style, loading.wait())
 
-    def _take(self, style: str, loaded: Backend | FrameshiftError) -> None:
-        if isinstance(loaded, FrameshiftError):
+    def _take(self, style: str, loaded: Backend | VideobrushError) -> None:
+        if isinstance(loaded, VideobrushError):
             _log.warning("style %s cannot be loaded, %s goes on: %s", style, self.style, loaded)
             self._controls.note(f"{style} cannot be loaded")
             if self._controls.style == style:  # unless the viewer has chosen yet another one
@@ -92,9 +92,9 @@ class _Loading:
     def __init__(self, style: str, load: Callable[[str], Backend]) -> None:
         self.style = style
         self._load = load
-        self._found: Backend | FrameshiftError | None = None
+        self._found: Backend | VideobrushError | None = None
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="frameshift-load", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="videobrush-load", daemon=True)
         self._thread.start()
 
     @property
@@ -102,7 +102,7 @@ class _Loading:
         """True once `wait` returns at once."""
         return not self._thread.is_alive()
 
-    def wait(self) -> Backend | FrameshiftError:
+    def wait(self) -> Backend | VideobrushError:
         """Return the backend, or why there is none; a fault of ours is raised."""
         self._thread.join()
         if self._failure is not None:
@@ -113,7 +113,7 @@ class _Loading:
     def _run(self) -> None:
         try:
             self._found = self._load(self.style)
-        except FrameshiftError as error:
+        except VideobrushError as error:
             self._found = error
         except BaseException as error:
             self._failure = error

@@ -49,7 +49,7 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
 def own_styles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder instead of the styles of whoever runs the tests."""
     folder = tmp_path_factory.mktemp("styles")
-    monkeypatch.setenv("FRAMESHIFT_STYLES", str(folder))
+    monkeypatch.setenv("VIDEOBRUSH_STYLES", str(folder))
     return folder
 
 
@@ -57,7 +57,7 @@ def own_styles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def own_engines(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An engines folder that nobody else has, and that is made when the first engine is written."""
     folder = tmp_path_factory.mktemp("cache") / "engines"
-    monkeypatch.setenv("FRAMESHIFT_ENGINES", str(folder))
+    monkeypatch.setenv("VIDEOBRUSH_ENGINES", str(folder))
     return folder
 
 

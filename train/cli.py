@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 
 if TYPE_CHECKING:
     from train.config import Training
@@ -20,7 +20,7 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit 1."""
     try:
         _main()
-    except FrameshiftError as error:
+    except VideobrushError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -31,7 +31,7 @@ def _main() -> None:
         import torch  # noqa: F401  the extra is checked once, here
         import tyro
     except ModuleNotFoundError as error:
-        sys.exit(f"error: frameshift-train needs {error.name}: type pip install '.[train]'")
+        sys.exit(f"error: videobrush-train needs {error.name}: type pip install '.[train]'")
     from train.config import RECIPES
     from train.export import Export
     from train.frames import Frames
@@ -46,7 +46,7 @@ def _main() -> None:
     commands: Any = Union[  # noqa: UP007  tyro reads the annotations of a Union
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
     ]
-    _run(tyro.cli(commands, prog="frameshift-train", description=__doc__))
+    _run(tyro.cli(commands, prog="videobrush-train", description=__doc__))
 
 
 def _run(config: Any) -> None:
@@ -63,12 +63,12 @@ def _run(config: Any) -> None:
             _train(config)
         case Export():
             style = export_style(config, _tell)
-            print(f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}")
+            print(f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}")
         case Sample():
             print(f"sheet {write_samples(config)}")
         case Import():
             what = import_generator(config)
-            print(f"{what}; next: frameshift-train export {config.out} --name NAME --data DIR")
+            print(f"{what}; next: videobrush-train export {config.out} --name NAME --data DIR")
 
         case Check():
             _check(config)
@@ -147,8 +147,8 @@ def _next(config: Training) -> str:
     from train.trained import FROM_NOISE
 
     if config.recipe in FROM_NOISE:
-        return f"frameshift-train sample {config.run}"
-    return f"frameshift-train export {config.run} --name NAME"
+        return f"videobrush-train sample {config.run}"
+    return f"videobrush-train export {config.run} --name NAME"
 
 
 def _catch_signals() -> list[int]:

@@ -95,7 +95,7 @@ def open_world(wanted: str) -> World:
     if wanted == "cuda" and not found:
         raise RunError(
             "--device cuda: PyTorch finds no CUDA device "
-            f"(torch {torch.__version__}); type frameshift doctor, or use --device cpu"
+            f"(torch {torch.__version__}); type videobrush doctor, or use --device cpu"
         )
     on_gpu = found and wanted != "cpu"
     size = int(os.environ.get("WORLD_SIZE", "1"))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 
 
-class DataError(FrameshiftError):
+class DataError(VideobrushError):
     """A picture folder is missing, empty or unreadable."""
 
 
-class RunError(FrameshiftError):
+class RunError(VideobrushError):
     """A run folder cannot be written, resumed or read."""
 
 
-class ExportError(FrameshiftError):
+class ExportError(VideobrushError):
     """A generator cannot be exported, or the exported one does not compute the same picture."""

@@ -25,7 +25,7 @@ class Frames:
     """Take pictures out of a video: a data folder, or one domain of it."""
 
     video: Annotated[str, tyro.conf.Positional]
-    """A video, or any other input of `frameshift run`: a camera, a stream."""
+    """A video, or any other input of `videobrush run`: a camera, a stream."""
     out: Path
     """Folder to write into, such as data/trainA; it may hold pictures of other videos."""
     every: int | None = None

@@ -38,7 +38,7 @@ class Import:
     file: Annotated[Path, tyro.conf.Positional]
     """The generator's weights: latest_net_G.pth, latest_net_G_A.pth or latest_net_G_B.pth."""
     out: Path
-    """Run folder to write; afterwards `frameshift-train export` makes a style of it."""
+    """Run folder to write; afterwards `videobrush-train export` makes a style of it."""
     arch: Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"] | None = None
     """The authors' --netG; default: read off the weights."""
 

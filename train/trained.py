@@ -93,7 +93,7 @@ def load_generator(path: Path, direction: str) -> tuple[nn.Module, dict[str, Any
     if facts["recipe"] in FROM_NOISE:
         raise RunError(
             f"{path} is of a {facts['recipe']}: it makes pictures from noise and translates none, so it is "
-            f"no style and no teacher; type frameshift-train sample {path.parent}"
+            f"no style and no teacher; type videobrush-train sample {path.parent}"
         )
     settings = facts["settings"]
     net = generator_from(settings)

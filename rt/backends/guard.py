@@ -80,7 +80,7 @@ def check_ports(model: Path, kind: str, ports: Sequence[tuple[str, Sequence[obje
             return
     found = " and ".join(describe(dtype, shape) for dtype, shape in ports) or "none"
     raise BackendError(
-        f"{model} is not a frameshift network: {kind} {found} found, one uint8[N, H, W, 3] needed; "
+        f"{model} is not a videobrush network: {kind} {found} found, one uint8[N, H, W, 3] needed; "
         "export the style again"
     )
 

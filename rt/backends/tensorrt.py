@@ -154,7 +154,7 @@ class TensorRtBackend:
         size: tuple[int, int],
         precision: str,
         mode: Mode = "latency",
-        rebuild: str = "frameshift-engines build",
+        rebuild: str = "videobrush-engines build",
         frame_size: tuple[int, int] | None = None,
     ) -> None:
         """Load the engine `plan` for pictures of `size` = (height, width) with TensorRT's module `trt`.

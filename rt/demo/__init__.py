@@ -37,7 +37,7 @@ def run_demo(
     """Translate the bundled clip to `out_dir`/demo.mp4 and draw `out_dir`/demo.png.
 
     Raises:
-        FrameshiftError: the style or backend cannot be opened, or a result cannot be written.
+        VideobrushError: the style or backend cannot be opened, or a result cannot be written.
     """
     video, sheet = out_dir / "demo.mp4", out_dir / "demo.png"
     if sheet.is_dir():

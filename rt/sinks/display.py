@@ -10,7 +10,7 @@ OPENS_A_WINDOW = """
 import sys
 sys.path = [folder for folder in sys.path if folder]  # not the user's own cv2.py in the current folder
 import cv2
-cv2.namedWindow("frameshift", cv2.WINDOW_NORMAL)
+cv2.namedWindow("videobrush", cv2.WINDOW_NORMAL)
 cv2.destroyAllWindows()
 """
 LIMIT_S = 20

@@ -135,7 +135,7 @@ def choose_encoder(
         if fault := _fault(encoder, size):
             raise SinkError(
                 f"--encoder {options.encoder} does not work here for pictures of {size[1]}x{size[0]}: "
-                f"{fault}; leave it out, or see: frameshift doctor"
+                f"{fault}; leave it out, or see: videobrush doctor"
             )
         return encoder
     return _automatic(options, size, frame_rate, live)

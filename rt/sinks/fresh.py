@@ -16,9 +16,9 @@ def fresh(path: Path) -> Path:
 
 
 def stamped(folder: Path, suffix: str) -> Path:
-    """Return a name made of the time, such as `frameshift-20260131-175959.png`, that does not exist."""
+    """Return a name made of the time, such as `videobrush-20260131-175959.png`, that does not exist."""
     now = datetime.datetime.now()
-    return fresh(folder / f"frameshift-{now:%Y%m%d-%H%M%S}{suffix}")
+    return fresh(folder / f"videobrush-{now:%Y%m%d-%H%M%S}{suffix}")
 
 
 def _taken(path: Path) -> bool:

@@ -35,7 +35,7 @@ class Lane:
         self._aborted = False
         self._ended = False
         self._bug: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"frameshift-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"videobrush-{name}", daemon=True)
         self._thread.start()
 
     @property

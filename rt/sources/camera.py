@@ -129,7 +129,7 @@ class CameraGrabber(OpenCvGrabber):
         if not capture.isOpened():
             raise SourceError(
                 f"cannot read {self.name}: it cannot be opened; it is in use by another program, or gives no "
-                "pictures; type: frameshift doctor"
+                "pictures; type: videobrush doctor"
             )
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._mode.width)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from rt.card import DETAILS, Detail
-from rt.errors import BackendError, FrameshiftError
+from rt.errors import BackendError, VideobrushError
 from rt.frame import Rgb
 from rt.web.guard import Guard
 from rt.web.jpeg import decode, encode_jpeg, encode_png
@@ -52,7 +52,7 @@ class Api:
             return _fault(503, str(error))
         except BackendError as error:
             return _fault(500, str(error))
-        except FrameshiftError as error:
+        except VideobrushError as error:
             return _fault(400, str(error))
         kind = "image/png" if encode is encode_png else "image/jpeg"
         return Response(answer, media_type=kind)
@@ -87,9 +87,9 @@ class Api:
             line
             for name, kind, text, value in rows
             for line in (
-                f"# HELP frameshift_{name} {text}",
-                f"# TYPE frameshift_{name} {kind}",
-                f"frameshift_{name} {value}",
+                f"# HELP videobrush_{name} {text}",
+                f"# TYPE videobrush_{name} {kind}",
+                f"videobrush_{name} {value}",
             )
         ]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -106,7 +106,7 @@ class _Pages:
             # Not a redirect: with one from another site SameSite=Strict would keep the cookie back.
             answer = HTMLResponse(
                 f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={home}">'
-                '<title>frameshift</title><link rel="icon" href="/static/icon.svg">'
+                '<title>videobrush</title><link rel="icon" href="/static/icon.svg">'
             )
             answer.headers["Set-Cookie"] = self._guard.cookie_header()
             return answer
@@ -132,8 +132,8 @@ class _Pages:
 def _notice(text: str, status: int) -> Response:
     return HTMLResponse(
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<title>frameshift</title><link rel="stylesheet" href="/static/studio.css">'
-        f'<main class="notice"><h1>{text}</h1><p>Open the address that <code>frameshift studio</code> '
+        '<title>videobrush</title><link rel="stylesheet" href="/static/studio.css">'
+        f'<main class="notice"><h1>{text}</h1><p>Open the address that <code>videobrush studio</code> '
         "printed when it started.</main>",
         status,
     )

@@ -27,7 +27,7 @@ class Camera:
         """Whether what is shown is the last picture of a live source that gives no new ones."""
         self._source, self._studio = source, studio
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="frameshift-camera", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="videobrush-camera", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

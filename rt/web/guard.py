@@ -17,7 +17,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.folders import user_folder
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -33,14 +33,14 @@ class Guard:
         """`host` is the address the server is bound to; `also` are further exact values of Host."""
         self._token, self._port = token, port
         self._everywhere = host in EVERYWHERE
-        self.cookie = f"frameshift_{port}"
+        self.cookie = f"videobrush_{port}"
         names = LOCAL if host in LOCAL or self._everywhere else (_bracketed(host),)
         if self._everywhere:
             names = (*names, socket.gethostname().lower())
         self._hosts = {f"{name}:{port}" for name in names} | {entry.lower() for entry in also}
         if port == 80:
             self._hosts |= set(names)
-        self._pass = hmac.new(token.encode(), b"frameshift studio cookie", hashlib.sha256).hexdigest()
+        self._pass = hmac.new(token.encode(), b"videobrush studio cookie", hashlib.sha256).hexdigest()
 
     def host_fault(self, headers: Mapping[str, str]) -> str | None:
         """Return what is wrong with the Host; None where it is one of ours."""
@@ -121,7 +121,7 @@ def keep_token(folder: Path, new: bool = False) -> str:
     It is kept so that an open page finds a server that was started again.
 
     Raises:
-        FrameshiftError: the file cannot be read or written.
+        VideobrushError: the file cannot be read or written.
     """
     path = folder / TOKEN_FILE
     try:
@@ -138,7 +138,7 @@ def keep_token(folder: Path, new: bool = False) -> str:
             stream.write(token + "\n")
         part.replace(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise FrameshiftError(
+        raise VideobrushError(
             f"the studio's token cannot be kept in {path}: {error}; set XDG_STATE_HOME to another folder"
         ) from None
     return token

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.log import LOG
 from rt.pipeline import Stop
 from rt.sources import CAMERA, Source, SourceOptions, is_pipe, open_source
@@ -56,7 +56,7 @@ def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
     """Serve the studio until `stop` is requested. `say` is given the address to open.
 
     Raises:
-        FrameshiftError: style, source, port or token cannot be had.
+        VideobrushError: style, source, port or token cannot be had.
     """
     styles = _styles(job.style)
     if job.webrtc is not None:
@@ -101,12 +101,12 @@ def _allow_webrtc(address: str) -> None:
             tried.bind((address, 0))
             ours = tried.getsockname()[0]
     except OSError as error:
-        raise FrameshiftError(
+        raise VideobrushError(
             f"the studio cannot take pictures by WebRTC on {address}: {error.strerror}; "
             "type an address of this machine: --webrtc 127.0.0.1"
         ) from None
     if ours in EVERYWHERE:
-        raise FrameshiftError(
+        raise VideobrushError(
             f"--webrtc {address} is every address of this machine; type the one pages reach"
         )
     try:
@@ -114,7 +114,7 @@ def _allow_webrtc(address: str) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rt"):
             raise
-        raise FrameshiftError(
+        raise VideobrushError(
             f'WebRTC needs the package {error.name}; type: pip install ".[webrtc]"'
         ) from None
     listen_on(ours)
@@ -169,7 +169,7 @@ def _bind(host: str, port: int) -> Iterator[socket.socket]:
             reason = getattr(error, "strerror", None) or error
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             advice = f"another studio may run already; type --port {min(port + 1, 65535)}"
-            raise FrameshiftError(
+            raise VideobrushError(
                 f"the studio cannot listen on {host} port {port}: {reason}" + f"; {advice}" * taken
             ) from None
         yield bound
@@ -199,7 +199,7 @@ def _serve(app: Starlette, bound: socket.socket, stop: Stop) -> None:
         stop.wait()
         server.should_exit = True
 
-    watcher = threading.Thread(target=watch, name="frameshift-stop", daemon=True)
+    watcher = threading.Thread(target=watch, name="videobrush-stop", daemon=True)
     watcher.start()
     try:
         asyncio.run(server.serve([bound]))

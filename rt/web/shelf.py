@@ -54,7 +54,7 @@ class Shelf:
         """Return the network, loaded where it is not; its `close` gives it back.
 
         Raises:
-            FrameshiftError: the style cannot be loaded, or every network held is in use.
+            VideobrushError: the style cannot be loaded, or every network held is in use.
         """
         with self._loading:
             if (lent := self.lend(key)) is not None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from rt.backends import Backend, open_backend
 from rt.card import Detail
 from rt.controls import Controls
-from rt.errors import BackendError, FrameshiftError
+from rt.errors import BackendError, VideobrushError
 from rt.fit import style_size
 from rt.frame import Frame, Rgb
 from rt.log import LOG
@@ -32,7 +32,7 @@ ERRANDS = 8
 """Pictures of programs that may wait for their turn."""
 
 
-class Full(FrameshiftError):
+class Full(VideobrushError):
     """As many visitors are there as the studio takes."""
 
 
@@ -78,7 +78,7 @@ class Studio:
         self.counts = Counts()
         self._backend, self._precision, self._on_fault = backend, precision, on_fault
         self._shelf = Shelf(self._load, capacity + SPARE_NETWORKS)
-        self._loader = ThreadPoolExecutor(1, "frameshift-load")
+        self._loader = ThreadPoolExecutor(1, "videobrush-load")
         self._changed = threading.Condition()
         self._visitors: list[Visitor] = []
         self._errands = _Errands()
@@ -86,14 +86,14 @@ class Studio:
         self._closed = False
         self._gone_frames = self._gone_dropped = 0
         self._before: tuple[Frame, bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name="frameshift-studio", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="videobrush-studio", daemon=True)
         self._thread.start()
 
     def load_first(self, height: int, width: int) -> None:
         """Load the first style for frames of this size, so that what cannot work shows before anybody comes.
 
         Raises:
-            FrameshiftError: it cannot be loaded.
+            VideobrushError: it cannot be loaded.
         """
         size = style_size(self.styles[self.style].card, height, width)
         self._shelf.fetch((self.style, size)).close()
@@ -150,7 +150,7 @@ class Studio:
 
         Raises:
             Full: too many pictures wait already.
-            FrameshiftError: the style cannot be loaded, or not at the size asked for.
+            VideobrushError: the style cannot be loaded, or not at the size asked for.
         """
         key = style, style_size(self.styles[style].card, rgb.shape[0], rgb.shape[1], size_px)
         lent = self._shelf.fetch(key)
@@ -165,7 +165,7 @@ class Studio:
                 found = self._errands.add(work)
                 self.counts.pictures += 1
                 self._changed.notify()
-        except FrameshiftError:
+        except VideobrushError:
             lent.close()
             raise
         found.add_done_callback(lambda _: lent.close())
@@ -282,7 +282,7 @@ class _Errands:
             found.set_result(work())
         except BaseException as error:
             found.set_exception(error)
-            if not isinstance(error, FrameshiftError):
+            if not isinstance(error, VideobrushError):
                 raise
 
     def release(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from rt.backends import Backend
 from rt.card import Detail
 from rt.controls import Controls
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.fit import style_size
 from rt.frame import Frame, Rgb
 from rt.styles import Style
@@ -107,7 +107,7 @@ class Visitor:
         self._loading: tuple[Key, Future[Backend]] | None = None
         self._good: tuple[str, int | None] = style, None
         """Style and size that last worked."""
-        self._refused: tuple[Key, FrameshiftError] | None = None
+        self._refused: tuple[Key, VideobrushError] | None = None
         self._spans: deque[tuple[float, float]] = deque()
 
     def accept(self, offered: Offered) -> None:
@@ -202,7 +202,7 @@ class Visitor:
                 self._answer_asked(asked, shown)
         except Refused as error:
             self.send({"type": "error", "message": str(error)})
-        except FrameshiftError as error:
+        except VideobrushError as error:
             self.send({"type": "error", "message": f"not translated: {error}"})
 
     def release(self) -> None:
@@ -232,7 +232,7 @@ class Visitor:
         began_s = time.perf_counter()
         try:
             translator = self._translator_for(frame)
-        except FrameshiftError:
+        except VideobrushError:
             with self._lock:
                 self._asked = None  # answered by the error, once
             raise
@@ -257,7 +257,7 @@ class Visitor:
         """Return the translator at what is asked for, or at what was before while that is loaded.
 
         Raises:
-            FrameshiftError: what is asked for cannot be loaded, and nothing was before.
+            VideobrushError: what is asked for cannot be loaded, and nothing was before.
         """
         with self._lock:
             style, size_px, detail = self.style, self.size_px, self.detail
@@ -270,7 +270,7 @@ class Visitor:
             else:
                 self._good = style, size_px
                 self._stop_loading()  # of what was asked for in between
-        except FrameshiftError as error:
+        except VideobrushError as error:
             self._fall_back(error)
         if self._translator is not None:
             self._translator.detail = detail
@@ -283,7 +283,7 @@ class Visitor:
             self._loading = None
             try:
                 loaded = future.result()
-            except FrameshiftError as error:
+            except VideobrushError as error:
                 self._refused = key, error
                 if key == wanted:
                     raise
@@ -307,7 +307,7 @@ class Visitor:
         self._key, self._backend = key, backend
         self.send(self.controls())
 
-    def _fall_back(self, error: FrameshiftError) -> None:
+    def _fall_back(self, error: VideobrushError) -> None:
         """Stay with what runs, and say why; where nothing runs, the error is the answer."""
         if self._key is None:
             raise error

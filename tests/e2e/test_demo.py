@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from rt.demo import CLIP, SHOWN
-from tests.support.cli import environment, frameshift, loaded
+from tests.support.cli import environment, loaded, videobrush
 
 
 def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_path: Path) -> None:
-    said = frameshift("demo", "--style", "drawn", "--out-dir", tmp_path, cwd=tmp_path)
+    said = videobrush("demo", "--style", "drawn", "--out-dir", tmp_path, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     video, sheet = tmp_path / "demo.mp4", tmp_path / "demo.png"
     lines = said.stdout.splitlines()
@@ -58,7 +58,7 @@ def test_the_demo_replaces_its_results_only_where_told_to(style: Path, tmp_path:
 
 
 def test_the_demo_refuses_a_folder_that_is_not_there(style: Path, tmp_path: Path) -> None:
-    said = frameshift("demo", "--style", "drawn", "--out-dir", "results", cwd=tmp_path)
+    said = videobrush("demo", "--style", "drawn", "--out-dir", "results", cwd=tmp_path)
     assert (said.returncode, said.stderr) == (
         1,
         "error: cannot write results/demo.mp4: there is no folder results; create it first\n",
@@ -68,7 +68,7 @@ def test_the_demo_refuses_a_folder_that_is_not_there(style: Path, tmp_path: Path
 
 def test_a_folder_in_the_place_of_the_sheet_is_found_first(style: Path, tmp_path: Path) -> None:
     (tmp_path / "demo.png").mkdir()
-    said = frameshift("demo", "--style", "drawn", "--overwrite", cwd=tmp_path)
+    said = videobrush("demo", "--style", "drawn", "--overwrite", cwd=tmp_path)
     message = "error: cannot write demo.png: it is a folder; type --out-dir and another folder\n"
     assert (said.returncode, said.stderr) == (1, message)
     assert list(tmp_path.iterdir()) == [tmp_path / "demo.png"]

@@ -1,4 +1,4 @@
-"""The command `frameshift-engines` as it is typed."""
+"""The command `videobrush-engines` as it is typed."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_missing_extra_is_named_with_the_command(place: Path) -> None:
         check=False,
     )
     assert found.returncode == 1
-    assert found.stderr == "error: frameshift-engines needs onnx: type pip install '.[engines]'\n"
+    assert found.stderr == "error: videobrush-engines needs onnx: type pip install '.[engines]'\n"
 
 
 def test_adopt_says_what_it_guessed_and_names_the_style(place: Path) -> None:
@@ -110,7 +110,7 @@ def test_adopt_says_what_it_guessed_and_names_the_style(place: Path) -> None:
 def test_list_without_engines_says_how_to_build_one(place: Path, tmp_path: Path) -> None:
     said = engines("list", cwd=place)
     assert said.returncode == 1
-    assert said.stderr.rstrip().endswith("; type: frameshift-engines build STYLE")
+    assert said.stderr.rstrip().endswith("; type: videobrush-engines build STYLE")
 
 
 def test_a_size_that_does_not_fit_is_refused(place: Path) -> None:

@@ -72,7 +72,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     model = save_residual(folder / "residual.onnx")
     style = find_style(make_style(folder, model=model))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FRAMESHIFT_ENGINES", str(folder / "engines"))
+        patch.setenv("VIDEOBRUSH_ENGINES", str(folder / "engines"))
         (made,) = build_engines(style, Order("fp16", SIZE), lambda what: nullcontext(lambda *step: None))
         yield Built(read_engine(made.facts.key), Network(onnx.load(model)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import LIMIT_S, frameshift, start, wait_until_it_writes
+from tests.support.cli import LIMIT_S, start, videobrush, wait_until_it_writes
 from tests.support.media import video
 
 SMALL = ("--width", "96", "--height", "64")
@@ -24,7 +24,7 @@ RESULT = (
 def test_a_live_run_tells_its_latency_and_every_frame_is_written_or_counted(
     style: Path, tmp_path: Path
 ) -> None:
-    said = frameshift(
+    said = videobrush(
         *("run", "pattern://", "out.mp4", "--style", "drawn", *SMALL, "--fps", "50", "--duration", "2.5"),
         cwd=tmp_path,
     )
@@ -41,7 +41,7 @@ def test_a_live_run_tells_its_latency_and_every_frame_is_written_or_counted(
 
 
 def test_a_status_line_a_second_says_what_goes_on(style: Path, tmp_path: Path) -> None:
-    said = frameshift(
+    said = videobrush(
         *("run", "pattern://", "null://", "--style", "drawn", *SMALL, "--duration", "3.5"), cwd=tmp_path
     )
     assert said.returncode == 0, said.stderr

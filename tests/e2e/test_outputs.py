@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Screen
-from tests.support.cli import LIMIT_S, environment, frameshift, start
+from tests.support.cli import LIMIT_S, environment, start, videobrush
 from tests.support.keyboard import keyboard
 from tests.support.media import video
 from tests.support.receivers import closed_port, frames_in, tcp_server
@@ -21,7 +21,7 @@ SMALL = ("--width", "96", "--height", "64")
 
 
 def on_a_small_disk(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run `frameshift ARGUMENTS` where `disk` holds 2 MB; return what it said, and what is left there."""
+    """Run `videobrush ARGUMENTS` where `disk` holds 2 MB; return what it said, and what is left there."""
     script = (
         'mount -t tmpfs -o size=2m tmpfs disk && "$@"; status=$?; '
         "ls disk; cp disk/* . 2>/dev/null; exit $status"
@@ -67,7 +67,7 @@ def test_a_full_disk_ends_a_recording_which_is_kept_and_plays(style: Path, tmp_p
 def test_several_outputs_are_written_from_one_run(style: Path, short_clip: Path, tmp_path: Path) -> None:
     with tcp_server("read") as server:
         names = ("out.mp4", "frames/", "small_%03d.jpg", f"tcp://127.0.0.1:{server.port}", "null://")
-        said = frameshift("run", short_clip, *names, "--style", "drawn", cwd=tmp_path)
+        said = videobrush("run", short_clip, *names, "--style", "drawn", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert len(video(tmp_path / "out.mp4").pts) == 40
     assert len(list((tmp_path / "frames").iterdir())) == len(list(tmp_path.glob("small_*.jpg"))) == 40
@@ -79,7 +79,7 @@ def test_a_server_that_is_not_there_is_one_line_before_a_model_is_loaded(
 ) -> None:
     port = closed_port()
     names = ("out.mp4", f"rtmp://127.0.0.1:{port}/live/secret")
-    said = frameshift("run", short_clip, *names, "--style", "drawn", cwd=tmp_path)
+    said = videobrush("run", short_clip, *names, "--style", "drawn", cwd=tmp_path)
     message = f"error: cannot write rtmp://127.0.0.1:{port}: connection refused\n"
     assert (said.returncode, said.stdout, said.stderr) == (1, "", message)
     assert list(tmp_path.iterdir()) == []
@@ -114,7 +114,7 @@ def recorded_by_key(screen: Screen, folder: Path) -> bool:
     assert running.returncode == 0, said
     assert "dropped; latency" in out
     names = sorted(path.name for path in folder.iterdir())
-    assert [re.sub(r"\d{2,}", "N", name) for name in names] == ["frameshift-N-N.mp4", "frameshift-N-N.png"]
+    assert [re.sub(r"\d{2,}", "N", name) for name in names] == ["videobrush-N-N.mp4", "videobrush-N-N.png"]
     assert video(folder / names[0]).size == (64, 96)
     assert len(video(folder / names[0]).pts) >= 1
     return True

@@ -18,7 +18,7 @@ from rt.cli import ENDINGS
 from rt.demo import CLIP
 from rt.styles import list_styles
 from tests.conftest import Screen
-from tests.support.cli import LIMIT_S, frameshift, loaded, start, wait_until_it_writes
+from tests.support.cli import LIMIT_S, loaded, start, videobrush, wait_until_it_writes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ERRORS = json.loads((GOLDEN / "errors.json").read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def picture_at(path: Path, index: int) -> npt.NDArray[np.int16]:
 
 
 def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_path: Path) -> None:
-    said = frameshift("run", CLIP, "out.mp4", "--style", "drawn", cwd=tmp_path)
+    said = videobrush("run", CLIP, "out.mp4", "--style", "drawn", cwd=tmp_path)
     assert said.returncode == 0
     assert re.fullmatch(r"90 frames, \d+\.\d fps, out\.mp4\n", said.stdout)
     assert re.fullmatch(
@@ -72,14 +72,14 @@ def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_pat
 
 def test_identity_and_no_strength_leave_the_picture_alone(style: Path, tmp_path: Path) -> None:
     for name, options in {"identity": ["--backend", "identity"], "weak": ["--strength", "0"]}.items():
-        said = frameshift("run", CLIP, f"{name}.mkv", "--style", "drawn", *options, cwd=tmp_path)
+        said = videobrush("run", CLIP, f"{name}.mkv", "--style", "drawn", *options, cwd=tmp_path)
         assert said.returncode == 0, said.stderr
         difference = np.abs(picture_at(tmp_path / f"{name}.mkv", 45) - picture_at(CLIP, 45))
         assert difference.mean() < 3
 
 
 def test_compare_writes_before_and_after_side_by_side(style: Path, tmp_path: Path) -> None:
-    said = frameshift("run", CLIP, "both.mp4", "--style", "drawn", "--compare", cwd=tmp_path)
+    said = videobrush("run", CLIP, "both.mp4", "--style", "drawn", "--compare", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     both, before = picture_at(tmp_path / "both.mp4", 45), picture_at(CLIP, 45)
     assert both.shape == (360, 960, 3)
@@ -90,7 +90,7 @@ def test_compare_writes_before_and_after_side_by_side(style: Path, tmp_path: Pat
 def test_overwrite_replaces_an_existing_result(style: Path, short_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_text("something else")
-    said = frameshift("run", short_clip, out, "--style", "drawn", "--overwrite", cwd=tmp_path)
+    said = videobrush("run", short_clip, out, "--style", "drawn", "--overwrite", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert len(video_times(out)) == 40
 
@@ -241,7 +241,7 @@ def test_a_source_that_ends_early_is_finished_and_says_how_much(
 ) -> None:
     whole = long_clip.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 50])
-    said = frameshift("run", "cut.mkv", "out.mp4", "--style", "drawn", cwd=tmp_path)
+    said = videobrush("run", "cut.mkv", "out.mp4", "--style", "drawn", cwd=tmp_path)
     assert (said.returncode, said.stdout) == (1, "")
     message = said.stderr.splitlines()[-1]
     found = re.fullmatch(
@@ -278,7 +278,7 @@ def test_a_signal_leaves_a_playable_file_of_the_frames_so_far(
 def test_no_output_shows_a_window_where_there_is_a_display(
     style: Path, short_clip: Path, screen: Screen, tmp_path: Path
 ) -> None:
-    said = frameshift("run", short_clip, "--style", "drawn", cwd=tmp_path, DISPLAY=screen.display)
+    said = videobrush("run", short_clip, "--style", "drawn", cwd=tmp_path, DISPLAY=screen.display)
     assert said.returncode == 0, said.stderr
     assert re.fullmatch(r"40 frames, \d+\.\d fps\n", said.stdout)
     assert len(said.stderr.splitlines()) == 1

@@ -40,8 +40,8 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
         assert [style["id"] for style in listed] == STYLES
         assert (listed[-1]["preview"], listed[-1]["precisions"]) == ("/previews/winter", ["fp32", "int8"])
         counted = client.get("/metrics").text
-        assert "\nframeshift_pictures_total 2\n" in counted
-        assert "\nframeshift_networks_loaded_total 3\n" in counted  # the first at the start, for 720p
+        assert "\nvideobrush_pictures_total 2\n" in counted
+        assert "\nvideobrush_networks_loaded_total 3\n" in counted  # the first at the start, for 720p
     assert httpx.get(f"{studio.base}/api/health").json() == {"status": "ok"}
 
 

@@ -33,7 +33,7 @@ from tests.support.studio import (
         ({"Origin": "null"}, "a sandboxed frame"),
         ({"Origin": None}, "no browser"),
         ({"Cookie": None}, "not signed in"),
-        ({"Cookie": "frameshift_{port}=0"}, "a cookie that is not ours"),
+        ({"Cookie": "videobrush_{port}=0"}, "a cookie that is not ours"),
     ],
 )
 def test_a_handshake_that_is_not_of_our_page_is_refused(

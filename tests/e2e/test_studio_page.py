@@ -198,7 +198,7 @@ def test_the_split_is_dragged_and_moved_by_keys(page: Page, styles: Path, seen: 
 def test_a_snapshot_is_a_png_of_what_is_seen(page: Page, styles: Path, seen: Rgb) -> None:
     with page.expect_download() as saved:
         page.click("#snapshot")
-    assert saved.value.suggested_filename.startswith("frameshift-negative-")
+    assert saved.value.suggested_filename.startswith("videobrush-negative-")
     content = Path(saved.value.path()).read_bytes()
     assert content.startswith(b"\x89PNG")
     assert apart(png(content), halves(seen, exactly(styles / "negative", seen), 0.5)) < CLOSE

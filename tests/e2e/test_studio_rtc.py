@@ -17,7 +17,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from av import VideoFrame
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.frame import Rgb
 from tests.support.onnx_styles import make_style, save_negative
 from tests.support.studio import Page, Running, open_sockets, running
@@ -197,5 +197,5 @@ def test_without_the_option_nothing_is_taken_by_webrtc(own_styles: Path) -> None
 )
 def test_an_address_that_cannot_be_listened_on_is_said(own_styles: Path, address: str, fault: str) -> None:
     make_style(own_styles)
-    with pytest.raises(FrameshiftError, match=fault), running(style="drawn", webrtc=address):
+    with pytest.raises(VideobrushError, match=fault), running(style="drawn", webrtc=address):
         pass

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.translator import Translator
 from tests.support.cli import environment
 from tests.support.studio import (
@@ -53,7 +53,7 @@ def test_a_fault_of_ours_ends_the_studio_with_it_and_nobody_waits(
 
 def test_a_backend_that_cannot_be_had_is_said_before_anybody_comes(styles: Path) -> None:
     (styles / "drawn" / "model.onnx").write_bytes(b"damaged")
-    with pytest.raises(FrameshiftError, match="is damaged: 7 bytes found"), running(style="drawn"):
+    with pytest.raises(VideobrushError, match="is damaged: 7 bytes found"), running(style="drawn"):
         pass
 
 
@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_is_said(styles: Path) -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(
-                FrameshiftError, match=rf"cannot listen on 127.0.0.1 port {port}: .*--port {port + 1}"
+                VideobrushError, match=rf"cannot listen on 127.0.0.1 port {port}: .*--port {port + 1}"
             ),
             running(style="drawn", port=port),
         ):
@@ -112,7 +112,7 @@ def test_a_port_that_is_taken_is_said(styles: Path) -> None:
 
 
 def test_the_command_serves_until_ctrl_c_and_keeps_its_token(styles: Path, own_state: Path) -> None:
-    changes = {"FRAMESHIFT_STYLES": str(styles), "XDG_STATE_HOME": str(own_state)}
+    changes = {"VIDEOBRUSH_STYLES": str(styles), "XDG_STATE_HOME": str(own_state)}
     command = [sys.executable, "-m", "rt", "studio", "--port", "0", "--style", "drawn"]
     tokens = set()
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_a_page_that_reads_nothing_gives_its_place_and_its_socket_back(
         pouring = threading.Thread(target=pour)
         pouring.start()
         until_s = time.monotonic() + 60
-        while "\nframeshift_visitors 0\n" not in metrics() or open_sockets() > sockets:
+        while "\nvideobrush_visitors 0\n" not in metrics() or open_sockets() > sockets:
             assert time.monotonic() < until_s, "the socket of a page that reads nothing is still open"
         over.set()
         pouring.join()
@@ -194,7 +194,7 @@ def test_ten_visitors_and_abrupt_ends_leave_nothing_behind(studio: Running) -> N
         for thread in threads:
             thread.join()
         deadline = 200
-        while "\nframeshift_visitors 0\n" not in (
+        while "\nvideobrush_visitors 0\n" not in (
             httpx.get(f"{studio.base}/metrics", headers=studio.bearer).text
         ):
             deadline -= 1

@@ -1,4 +1,4 @@
-"""The command `frameshift-train`, as a user meets it."""
+"""The command `videobrush-train`, as a user meets it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     trained = run("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 2)
     assert trained.returncode == 0, trained.stderr
     assert "pictures: 6 in trainA, 6 in trainB, short side 36 px" in trained.stderr
-    assert f"next: frameshift-train export {tmp_path / 'run'} --name NAME" in trained.stdout
+    assert f"next: videobrush-train export {tmp_path / 'run'} --name NAME" in trained.stdout
     style = tmp_path / "styles" / "drawn"
     style.parent.mkdir()
     exported = run("export", tmp_path / "run", "--name", "drawn", "--out", style, "--size", 64)
@@ -46,7 +46,7 @@ def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     assert "ONNX Runtime against PyTorch on 6 pictures: largest difference" in exported.stderr
     card = read_card(style)
     assert card.training["command"].startswith("cli.py cyclegan --data")
-    assert f"next: frameshift run INPUT OUTPUT.mp4 --style {style}" in exported.stdout
+    assert f"next: videobrush run INPUT OUTPUT.mp4 --style {style}" in exported.stdout
 
 
 def test_a_video_becomes_a_data_folder_that_can_be_checked(tmp_path: Path) -> None:
@@ -77,13 +77,13 @@ def test_somebody_elses_generator_becomes_a_style(tmp_path: Path) -> None:
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout == (
         "resnet6, norm instance, 4 channels; "
-        f"next: frameshift-train export {tmp_path / 'run'} --name NAME --data DIR\n"
+        f"next: videobrush-train export {tmp_path / 'run'} --name NAME --data DIR\n"
     )
     arguments = ("export", tmp_path / "run", "--name", "theirs", "--data", data / "testA", "--size", 64)
     exported = run(*arguments)
     assert exported.returncode == 0, exported.stderr
     style = tmp_path / "run" / "theirs"
-    assert exported.stdout == f"style {style}; next: frameshift run INPUT OUTPUT.mp4 --style {style}\n"
+    assert exported.stdout == f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}\n"
     assert read_card(style).network["generator"] == "resnet6"
 
 

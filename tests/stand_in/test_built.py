@@ -1,4 +1,4 @@
-"""What `frameshift-engines build` makes, the backend finds and runs, bit for bit."""
+"""What `videobrush-engines build` makes, the backend finds and runs, bit for bit."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rt.errors import BackendError
 from rt.fit import style_size
 from rt.styles import find_style
 from tests.e2e.conftest import draw_clip
-from tests.support.cli import ROOT, frameshift
+from tests.support.cli import ROOT, videobrush
 from tests.support.onnx_styles import make_style
 from tests.support.tensorrt import TYPICAL
 from tests.support.tensorrt.behaviour import store_engine
@@ -50,7 +50,7 @@ def test_a_clip_translated_with_tensorrt_equals_one_translated_with_onnxruntime(
     command = ["run", clip, "--style", "drawn", "--precision", "fp32"]
     said = {}
     for backend in ("tensorrt", "onnxruntime"):
-        said[backend] = frameshift(
+        said[backend] = videobrush(
             *command, f"{backend}.mp4", "--backend", backend, cwd=tmp_path, PYTHONPATH=packages
         )
         assert said[backend].returncode == 0, said[backend].stderr
@@ -80,7 +80,7 @@ def test_frames_fitted_on_the_gpu_are_those_fitted_on_the_cpu_within_a_level(
             assert cv2.imwrite(str(tmp_path / f"in{number}.png"), rgb[:36, :50, ::-1])
     command = ["run", "in%d.png", "--style", "drawn", "--precision", "fp32", "--backend", "tensorrt"]
     for fit in ("cpu", "gpu"):
-        said = frameshift(*command, f"{fit}/", "--fit", fit, cwd=tmp_path, PYTHONPATH=packages)
+        said = videobrush(*command, f"{fit}/", "--fit", fit, cwd=tmp_path, PYTHONPATH=packages)
         assert said.returncode == 0, said.stderr
         assert (", frames fitted there)" in said.stderr) == (fit == "gpu")
     apart = []
@@ -98,13 +98,13 @@ def test_a_missing_engine_ends_the_program_with_the_command_that_builds_it(
 ) -> None:
     make_style(own_styles)
     clip = draw_clip(tmp_path / "clip.mp4", frames=2)
-    said = frameshift(
+    said = videobrush(
         "run", clip, "out.mp4", "--style", "drawn", "--backend", "tensorrt", cwd=tmp_path, PYTHONPATH=packages
     )
     assert said.returncode == 1
     assert said.stderr == (
         "error: there is no engine for style drawn, fp16, 1x32x44, tensorrt 10.13.3.9, sm86 (Stand-in GPU) "
         f"in {own_engines}; type: "
-        "frameshift-engines build drawn --precision fp16 --size 32x44 --runtime tensorrt\n"
+        "videobrush-engines build drawn --precision fp16 --size 32x44 --runtime tensorrt\n"
     )
     assert not (tmp_path / "out.mp4").exists()

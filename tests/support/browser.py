@@ -79,7 +79,7 @@ class Studio:
             "studio",
             *options,
             cwd=self.folder,
-            FRAMESHIFT_STYLES=str(self.styles),
+            VIDEOBRUSH_STYLES=str(self.styles),
             XDG_STATE_HOME=str(self.folder),
         )
         assert self.process.stdout is not None

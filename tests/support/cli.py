@@ -26,8 +26,8 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", **changes}
 
 
-def frameshift(*arguments: object, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run `frameshift ARGUMENTS` to its end and return what it said."""
+def videobrush(*arguments: object, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run `videobrush ARGUMENTS` to its end and return what it said."""
     return subprocess.run(
         [sys.executable, "-m", "rt", *map(str, arguments)],
         cwd=cwd,
@@ -40,7 +40,7 @@ def frameshift(*arguments: object, cwd: Path, **changes: str) -> subprocess.Comp
 
 
 def start(*arguments: object, cwd: Path, **changes: str) -> subprocess.Popen[str]:
-    """Start `frameshift ARGUMENTS` and return the running process."""
+    """Start `videobrush ARGUMENTS` and return the running process."""
     return subprocess.Popen(
         [sys.executable, "-m", "rt", *map(str, arguments)],
         cwd=cwd,
@@ -54,7 +54,7 @@ def start(*arguments: object, cwd: Path, **changes: str) -> subprocess.Popen[str
 def loaded(
     *arguments: object, cwd: Path, **changes: str
 ) -> tuple[subprocess.CompletedProcess[str], set[str]]:
-    """Run `frameshift ARGUMENTS`; return what it said and which heavy packages it had loaded at its end."""
+    """Run `videobrush ARGUMENTS`; return what it said and which heavy packages it had loaded at its end."""
     note = cwd / "loaded.txt"
     said = subprocess.run(
         [sys.executable, "-c", DRIVER, *map(str, arguments)],

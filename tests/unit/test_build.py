@@ -224,7 +224,7 @@ def test_a_size_the_network_cannot_take_is_refused_before_anything_is_loaded(
 
 def test_a_precision_the_style_lacks_is_refused_with_the_command(tmp_path: Path) -> None:
     style = find_style(make_style(tmp_path))
-    with pytest.raises(EngineError, match="type: frameshift-engines quantize drawn --frames CLIP$"):
+    with pytest.raises(EngineError, match="type: videobrush-engines quantize drawn --frames CLIP$"):
         build(style, replace(SMALL, precision="int8"))
 
 

@@ -20,7 +20,7 @@ from rt.sinks import SinkOptions
 from rt.sources import SourceOptions
 from rt.stats import Percentiles, Stats
 from rt.styles import GALLERY
-from tests.support.cli import frameshift
+from tests.support.cli import videobrush
 from tests.support.onnx_styles import make_style
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -64,9 +64,9 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.parametrize("command", ["", "demo", "run", "styles", "bench", "doctor", "studio"])
 def test_the_help_is_the_one_agreed_on(command: str, tmp_path: Path) -> None:
-    said = frameshift(*command.split(), "--help", cwd=tmp_path)
+    said = videobrush(*command.split(), "--help", cwd=tmp_path)
     assert (said.returncode, said.stderr) == (0, "")
-    golden = GOLDEN / f"help_{command or 'frameshift'}.txt"
+    golden = GOLDEN / f"help_{command or 'videobrush'}.txt"
     assert words(said.stdout) == words(golden.read_text(encoding="utf-8")), f"changed? then write {golden}"
 
 
@@ -354,7 +354,7 @@ def test_an_unknown_style_is_named_with_the_nearest_one(
 
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert re.fullmatch(r"frameshift (\d+\.\d+\.\d+\S*|\(not installed\))\n", capsys.readouterr().out)
+    assert re.fullmatch(r"videobrush (\d+\.\d+\.\d+\S*|\(not installed\))\n", capsys.readouterr().out)
 
 
 def test_bench_prints_a_table_and_its_figures_as_json_last(
@@ -376,7 +376,7 @@ def test_bench_prints_a_table_and_its_figures_as_json_last(
     ("typed", "fault"),
     [
         ("bench --seconds 0", "--seconds is 0.0, not above 0"),
-        ("bench steady", "bench steady needs a video file: frameshift bench steady CLIP"),
+        ("bench steady", "bench steady needs a video file: videobrush bench steady CLIP"),
         ("bench speed clip.mp4", "bench speed draws its own frames: leave out clip.mp4"),
         ("bench --steady 0.5", "--steady belongs to bench steady CLIP"),
         ("bench steady clip.mp4 --steady 2", "--steady is 2.0, not within 0..1"),

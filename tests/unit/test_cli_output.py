@@ -13,8 +13,8 @@ from tests.support.onnx_styles import make_style
 
 
 def shell(command: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of shell in which `$FRAMESHIFT` is the command."""
-    changed = environment(FRAMESHIFT=f"{sys.executable} -m rt", **changes)
+    """Run a line of shell in which `$VIDEOBRUSH` is the command."""
+    changed = environment(VIDEOBRUSH=f"{sys.executable} -m rt", **changes)
     return subprocess.run(
         ["sh", "-c", command], cwd=cwd, env=changed, capture_output=True, text=True, check=False
     )
@@ -48,7 +48,7 @@ def test_a_reader_of_the_results_who_leaves_causes_no_traceback(
 @pytest.mark.parametrize("typed", ["styles", "styles meadow", "--version", "run --help"])
 def test_results_that_cannot_be_printed_are_one_line(typed: str, own_styles: Path, tmp_path: Path) -> None:
     make_style(own_styles, "meadow")
-    said = shell(f"$FRAMESHIFT {typed} >/dev/full", tmp_path)
+    said = shell(f"$VIDEOBRUSH {typed} >/dev/full", tmp_path)
     message = "error: the results cannot be printed: No space left on device\n"
     assert (said.returncode, said.stderr) == (1, message)
 
@@ -58,8 +58,8 @@ def test_closed_streams_do_not_stop_a_run_nor_end_up_in_its_file(own_styles: Pat
     make_style(own_styles, "meadow")
     for name, closed in {"out": ">&-", "err": "2>&-", "all": "<&- >&- 2>&-"}.items():
         typed = f"run {CLIP} {name}.mp4 --style meadow --backend identity"
-        assert shell(f"$FRAMESHIFT {typed} {closed}", tmp_path).returncode == 0
-    shell(f"$FRAMESHIFT run {CLIP} open.mp4 --style meadow --backend identity", tmp_path)
+        assert shell(f"$VIDEOBRUSH {typed} {closed}", tmp_path).returncode == 0
+    shell(f"$VIDEOBRUSH run {CLIP} open.mp4 --style meadow --backend identity", tmp_path)
     names = ("open", "out", "err", "all")
     assert len({(tmp_path / f"{name}.mp4").read_bytes() for name in names}) == 1
 
@@ -68,6 +68,6 @@ def test_closed_streams_do_not_stop_a_run_nor_end_up_in_its_file(own_styles: Pat
 def test_a_name_the_terminal_cannot_show_is_printed_in_ascii(own_styles: Path, tmp_path: Path) -> None:
     make_style(own_styles, "meadow")
     typed = f"run {CLIP} schön.mp4 --style meadow --backend identity"
-    said = shell(f"$FRAMESHIFT {typed}", tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    said = shell(f"$VIDEOBRUSH {typed}", tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="1")
     assert said.returncode == 0, said.stderr
     assert said.stdout.endswith(r", sch\xf6n.mp4" "\n")

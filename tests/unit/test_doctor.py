@@ -121,7 +121,7 @@ def test_the_command_fails_where_nothing_can_run(
     assert main(["doctor"]) == 1
     assert capsys.readouterr().err == (
         "error: nothing can be translated here: neither openvino nor onnxruntime works together with "
-        "opencv-python; see the lines above; type: pip install --force-reinstall frameshift\n"
+        "opencv-python; see the lines above; type: pip install --force-reinstall videobrush\n"
     )
 
 
@@ -213,16 +213,16 @@ def test_a_jetson_board_and_its_release_are_named(tmp_path: Path) -> None:
 
 def test_engines_are_counted_and_a_damaged_one_is_named(own_engines: Path) -> None:
     assert rt.doctor._engines() == Finding(
-        "nvidia", "engines", None, f"none in {own_engines}; type: frameshift-engines build STYLE"
+        "nvidia", "engines", None, f"none in {own_engines}; type: videobrush-engines build STYLE"
     )
     paths = [write_engine(replace(KEY, width=width), b"plan", "model.onnx", 1.0, {}) for width in (48, 64)]
     assert rt.doctor._engines() == Finding(
-        "nvidia", "engines", True, f"2 in {own_engines}; see frameshift-engines list"
+        "nvidia", "engines", True, f"2 in {own_engines}; see videobrush-engines list"
     )
     paths[0].write_bytes(b"")
     finding = rt.doctor._engines()
     assert finding.works is False
     assert finding.detail == (
         f"1 of 2 damaged: engine {paths[0]} is damaged: 0 bytes found, its facts say 4; type: "
-        "frameshift-engines build winter --precision fp16 --size 32x48 --runtime tensorrt"
+        "videobrush-engines build winter --precision fp16 --size 32x48 --runtime tensorrt"
     )

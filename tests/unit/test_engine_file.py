@@ -44,7 +44,7 @@ KEY = EngineKey(
     compute_capability="sm87",
     device="Orin",
 )
-COMMAND = "frameshift-engines build winter --precision int8 --size 256x448 --runtime tensorrt"
+COMMAND = "videobrush-engines build winter --precision int8 --size 256x448 --runtime tensorrt"
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_where_nothing_was_built_the_command_is_said(folder: Path) -> None:
 def test_the_command_names_the_target_of_an_engine_built_ahead_and_the_batch(folder: Path) -> None:
     key = replace(KEY, runtime="tensorrt-rtx", device="any", compute_capability="sm120", batch=4)
     assert build_command(key) == (
-        "frameshift-engines build winter --precision int8 --size 256x448 --batch 4 --runtime tensorrt-rtx "
+        "videobrush-engines build winter --precision int8 --size 256x448 --batch 4 --runtime tensorrt-rtx "
         "--target sm120"
     )
 
@@ -200,12 +200,12 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
 
 
 def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("FRAMESHIFT_ENGINES", str(tmp_path / "mine"))
+    monkeypatch.setenv("VIDEOBRUSH_ENGINES", str(tmp_path / "mine"))
     assert engines_folder() == tmp_path / "mine"
-    monkeypatch.delenv("FRAMESHIFT_ENGINES")
+    monkeypatch.delenv("VIDEOBRUSH_ENGINES")
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert engines_folder() == tmp_path / "frameshift" / "engines"
+    assert engines_folder() == tmp_path / "videobrush" / "engines"
     assert find_plans() == []
 
 
@@ -228,5 +228,5 @@ def test_the_source_of_an_engine_is_the_model_of_its_precision_and_fp16_may_come
         source_model(replace(card, models={"fp32": fp32}), "int8")
     assert str(error.value) == (
         "style winter has no int8 model for an engine; it has: fp32; "
-        "type: frameshift-engines quantize winter --frames CLIP"
+        "type: videobrush-engines quantize winter --frames CLIP"
     )

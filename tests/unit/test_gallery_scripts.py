@@ -55,7 +55,7 @@ class Script:
         self.name, self.work = name, folder / "a work folder"
         self._bin, self._calls = folder / "bin", folder / "calls"
         self._bin.mkdir()
-        for command in ("python", "frameshift-train", "frameshift-engines"):
+        for command in ("python", "videobrush-train", "videobrush-engines"):
             (self._bin / command).write_text(FAKE)
             (self._bin / command).chmod(0o755)
         for split in ("trainA", "trainB", "testA", "testB"):
@@ -104,7 +104,7 @@ def test_every_command_of_a_style_exists_with_its_options(
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (script.work / "out").is_dir()
     calls = [words[1:] for words in made]
-    trained = [parsed(train.cli, words, monkeypatch) for words in calls if words[0] == "frameshift-train"]
+    trained = [parsed(train.cli, words, monkeypatch) for words in calls if words[0] == "videobrush-train"]
     *learnt, student, exported = trained
     assert isinstance(student, Distill)
     assert isinstance(exported, Export)
@@ -115,7 +115,7 @@ def test_every_command_of_a_style_exists_with_its_options(
     starts = [run.start_from for run in learnt if isinstance(run, Pix2Pix) and run.start_from]
     assert set(starts) <= {run.run for run in learnt}
     quantized = [
-        parsed(engines.cli, words, monkeypatch) for words in calls if words[0] == "frameshift-engines"
+        parsed(engines.cli, words, monkeypatch) for words in calls if words[0] == "videobrush-engines"
     ]
     assert [command.style for command in quantized] == [str(exported.out)]
     called = [words[1:] for words in calls if words[0] == "python"]
@@ -136,7 +136,7 @@ def test_a_script_interrupted_anywhere_continues_where_it_stopped(name: str, tmp
         calls, ended = script.run(fail="1")
         for failed, *words in calls:
             failures += int(failed)
-            if "--run" in words and words[0] == "frameshift-train":
+            if "--run" in words and words[0] == "videobrush-train":
                 run = words[words.index("--run") + 1]
                 assert ("--resume" in words) == (run in begun)
                 if failed == "0":

@@ -182,7 +182,7 @@ def test_a_translator_that_fails_ends_the_run_with_its_own_error(blocks: bool) -
 def test_a_translator_that_fails_leaves_its_last_frames_unwritten() -> None:
     def wait_for_the_failure(frame: Frame) -> None:
         for thread in threading.enumerate():
-            if thread.name == "frameshift-translate":
+            if thread.name == "videobrush-translate":
                 thread.join(LIMIT_S)
 
     sink = FakeSink(wait_for_the_failure)

@@ -42,13 +42,13 @@ def test_each_recording_is_a_file_of_its_own_that_begins_at_zero(
     recorder.close()
     recorder.close()
     files = sorted(tmp_path.iterdir(), key=lambda path: len(video(path).pts))
-    assert all(path.name.startswith("frameshift-2") and path.suffix == ".mp4" for path in files)
+    assert all(path.name.startswith("videobrush-2") and path.suffix == ".mp4" for path in files)
     assert [video(path).times for path in files] == [
         [0, Fraction(1, 25)],
         [0, Fraction(1, 25), Fraction(2, 25)],
     ]
     notes = controls.take_notes()
-    assert [note.split(" frameshift")[0] for note in notes] == [
+    assert [note.split(" videobrush")[0] for note in notes] == [
         "recording to",
         "recorded 0.1 s to",
         "recording to",

@@ -36,7 +36,7 @@ METRICS = {
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FRAMESHIFT_STYLES", str(tmp_path / "own"))
+    monkeypatch.setenv("VIDEOBRUSH_STYLES", str(tmp_path / "own"))
     monkeypatch.setattr(styles, "GALLERY", tmp_path / "gallery")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "own"
@@ -104,7 +104,7 @@ def test_words_of_a_card_are_no_html(own: Path) -> None:
         title='<b> & "quoted"',
         faults=("<script>alert(1)</script>",),
         data={"terms": "<i>none</i>"},
-        training={"command": "frameshift-train cyclegan --data <here>", "machine": {"<a>": 1}},
+        training={"command": "videobrush-train cyclegan --data <here>", "machine": {"<a>": 1}},
     )
     write_card(card, folder)
     (folder / "previews").mkdir()
@@ -115,7 +115,7 @@ def test_words_of_a_card_are_no_html(own: Path) -> None:
     assert "<li>&lt;script&gt;alert(1)&lt;/script&gt;</li>" in made
     assert "&lt;b&gt; &amp; &quot;quoted&quot;: eight pictures before and after" in made
     assert "<dd>&lt;i&gt;none&lt;/i&gt;</dd>" in made
-    assert "<code>frameshift-train cyclegan --data &lt;here&gt;</code>" in made
+    assert "<code>videobrush-train cyclegan --data &lt;here&gt;</code>" in made
     assert "data:video/mp4;base64,Y2xpcA==" in made
     assert "data:image/jpeg;base64,Z3JpZA==" in made
 

@@ -27,7 +27,7 @@ def test_everything_holds_on_the_stand_in_driver(suite: str, tmp_path: Path) -> 
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": os.pathsep.join([str(DRIVER.parent), os.environ.get("LD_LIBRARY_PATH", "")]),
-        "FRAMESHIFT_STAND_IN_DRIVER": "1",
+        "VIDEOBRUSH_STAND_IN_DRIVER": "1",
     }
     result = subprocess.run(
         [*command, suite, *(["-k", "tensorrt"] if suite == PROMISES else [])],

@@ -14,7 +14,7 @@ from tests.support.onnx_styles import make_style
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FRAMESHIFT_STYLES", str(tmp_path / "own"))
+    monkeypatch.setenv("VIDEOBRUSH_STYLES", str(tmp_path / "own"))
     monkeypatch.setattr(styles, "GALLERY", tmp_path / "gallery")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -64,7 +64,7 @@ def test_an_unknown_style_is_offered_the_nearest_name(own: Path, gallery: Path) 
     with pytest.raises(StyleError) as error:
         find_style("wnter")
     assert str(error.value) == (
-        "no style 'wnter'; did you mean 'winter'?; known: monet, winter; type: frameshift styles"
+        "no style 'wnter'; did you mean 'winter'?; known: monet, winter; type: videobrush styles"
     )
 
 
@@ -101,7 +101,7 @@ def test_a_path_that_is_no_style_says_what_is_there(own: Path) -> None:
 
 @pytest.mark.parametrize("name", ["w" * 5000, "~nobody-of-this-name/style"])
 def test_a_name_no_system_can_look_for_is_one_line(own: Path, name: str) -> None:
-    with pytest.raises(StyleError, match="^style '.*' cannot be looked for: .*; type: frameshift styles$"):
+    with pytest.raises(StyleError, match="^style '.*' cannot be looked for: .*; type: videobrush styles$"):
         find_style(name)
 
 
@@ -141,7 +141,7 @@ def test_a_styles_folder_that_is_a_file_is_an_error_that_names_it(own: Path) -> 
         list_styles()
     assert str(error.value) == (
         f"the folder of styles {own} cannot be read: Not a directory; "
-        "mend it, or set FRAMESHIFT_STYLES to another folder"
+        "mend it, or set VIDEOBRUSH_STYLES to another folder"
     )
 
 
@@ -168,10 +168,10 @@ def test_a_precision_the_style_does_not_have_is_an_error_naming_those_it_has(own
 
 
 def test_the_users_folder_is_the_platforms_place_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FRAMESHIFT_STYLES", raising=False)
+    monkeypatch.delenv("VIDEOBRUSH_STYLES", raising=False)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
-    end = Path("frameshift") / "styles"
+    end = Path("videobrush") / "styles"
     monkeypatch.setattr(sys, "platform", "linux")
     assert styles_folder() == Path("/home/me/.local/share") / end
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
@@ -181,7 +181,7 @@ def test_the_users_folder_is_the_platforms_place_for_data(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     assert styles_folder() == Path("/local") / end
-    monkeypatch.setenv("FRAMESHIFT_STYLES", "/mine")
+    monkeypatch.setenv("VIDEOBRUSH_STYLES", "/mine")
     assert styles_folder() == Path("/mine")
 
 

@@ -57,7 +57,7 @@ def make(controls: Controls, load: Callable[[str], Backend]) -> tuple[Switcher, 
 
 def wait_for_loading() -> None:
     for thread in threading.enumerate():
-        if thread.name == "frameshift-load":
+        if thread.name == "videobrush-load":
             thread.join(LIMIT_S)
 
 
@@ -114,7 +114,7 @@ def test_what_is_loaded_when_the_run_ends_is_closed_too() -> None:
     load.may_finish.set()
     switcher.close()
     assert (first.closed, load.opened["two"].closed) == (True, True)
-    assert not [thread for thread in threading.enumerate() if thread.name == "frameshift-load"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "videobrush-load"]
 
 
 def test_a_fault_of_ours_while_loading_is_raised() -> None:

@@ -180,7 +180,7 @@ def test_auto_says_why_it_takes_none_of_the_engines(style: Style, machine: list[
     assert choice.reason.startswith(
         "auto: there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9"
     )
-    assert "has device NVIDIA A100 instead of NVIDIA H100; type: frameshift-engines build" in choice.reason
+    assert "has device NVIDIA A100 instead of NVIDIA H100; type: videobrush-engines build" in choice.reason
 
 
 def test_auto_without_engines_does_not_ask_for_a_gpu(
@@ -203,7 +203,7 @@ def test_a_missing_engine_is_said_with_what_was_looked_for_and_the_command_that_
     assert str(error.value) == (
         "there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9, sm90 (NVIDIA H100) in "
         f"{own_engines}; type: "
-        "frameshift-engines build drawn --precision fp16 --size 32x48 --runtime tensorrt"
+        "videobrush-engines build drawn --precision fp16 --size 32x48 --runtime tensorrt"
     )
     assert machine == []
 

@@ -27,7 +27,7 @@ LIMIT_S = 60
 
 
 def train(processes: int, batch: int, data: Path, run: Path) -> None:
-    """Run `frameshift-train cyclegan` in so many processes on this machine, to the end."""
+    """Run `videobrush-train cyclegan` in so many processes on this machine, to the end."""
     command = [sys.executable, "-m", "train.cli", "cyclegan", *TINY, "--batch", str(batch)]
     command += ["--data", str(data), "--run", str(run)]
     together = {

@@ -1,4 +1,4 @@
-"""What `frameshift-train frames` takes out of a video."""
+"""What `videobrush-train frames` takes out of a video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `frameshift-train check` finds in a data folder."""
+"""What `videobrush-train check` finds in a data folder."""
 
 from __future__ import annotations
 

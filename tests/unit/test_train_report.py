@@ -86,7 +86,7 @@ def test_a_report_holds_everything_and_asks_for_nothing() -> None:
         sheets=[sheet(100), sheet(200)],
         metrics=METRICS,
         settings={"learning_rate": 2e-4, "amp": True, "steps": None, "policy": ["translation", "cutout"]},
-        environment={"command": "frameshift-train cyclegan --data 'a<b'"},
+        environment={"command": "videobrush-train cyclegan --data 'a<b'"},
         best_step=100,
     )
     page = Page(text := render(report))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.web.guard import Guard, keep_token, page_headers
 
 TOKEN = "t" * 43
@@ -61,15 +61,15 @@ def test_only_the_very_origin_of_the_host_is_taken(origin: str) -> None:
 def test_the_cookie_is_made_of_the_token_and_does_not_give_it_away() -> None:
     header = guard().cookie_header()
     assert TOKEN not in header
-    assert header.startswith("frameshift_8765=")
+    assert header.startswith("videobrush_8765=")
     assert "HttpOnly; SameSite=Strict" in header
     cookie = header.split(";")[0]
     assert guard().has_cookie({"cookie": f"other=1; {cookie}"})
     # Cookies of other servers on this host, at whose values http.cookies gives up.
-    assert guard().has_cookie({"cookie": f'a={{"x": 1}}; ü[1]=2; frameshift_8765=old; {cookie}'})
+    assert guard().has_cookie({"cookie": f'a={{"x": 1}}; ü[1]=2; videobrush_8765=old; {cookie}'})
     assert not Guard("u" * 43, "127.0.0.1", 8765).has_cookie({"cookie": cookie})
-    assert not guard().has_cookie({"cookie": f"frameshift_8765={TOKEN}"})
-    assert not guard().has_cookie({"cookie": "frameshift_8765=ü"})
+    assert not guard().has_cookie({"cookie": f"videobrush_8765={TOKEN}"})
+    assert not guard().has_cookie({"cookie": "videobrush_8765=ü"})
     assert not guard().has_cookie({})
 
 
@@ -107,5 +107,5 @@ def test_a_token_that_was_emptied_is_made_anew(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FrameshiftError, match="token cannot be kept in .*; set XDG_STATE_HOME to another"):
+    with pytest.raises(VideobrushError, match="token cannot be kept in .*; set XDG_STATE_HOME to another"):
         keep_token(tmp_path / "file" / "state")

@@ -236,7 +236,7 @@ def test_a_snapshot_is_the_translated_picture_alone_and_replaces_nothing(
     sink = WindowSink("camera", False, controls, status)
     with caplog.at_level(logging.INFO):
         press(sink, fake, " hss")
-    names = ["frameshift-20260131-120000-2.png", "frameshift-20260131-120000.png"]
+    names = ["videobrush-20260131-120000-2.png", "videobrush-20260131-120000.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for name in names:
         found = cv2.imread(name)

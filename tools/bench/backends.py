@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rich.table import Table
 
 from rt.backends import CPU_ORDER, CPU_PRECISIONS, backend_status, open_backend
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.fit import style_size
 from rt.styles import Style, find_style
 from tools.bench.result import facts, finish, parser, table
@@ -34,7 +34,7 @@ def main() -> int:
     arguments = parse()
     try:
         result = measure(find_style(arguments.style), arguments.size, arguments.seconds)
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"backends: {error}", file=sys.stderr)
         return 1
     finish(result, shown(result), arguments.save, "x".join(map(str, result["size"])))

@@ -34,7 +34,7 @@ from rt.controls import Controls
 from rt.cuda.buffers import make_buffers
 from rt.cuda.device import Device, find_gpu
 from rt.engine_file import Engine
-from rt.errors import EngineError, FrameshiftError
+from rt.errors import EngineError, VideobrushError
 from rt.fit import style_size
 from rt.frame import Frame
 from rt.styles import Style, find_style
@@ -57,7 +57,7 @@ def main() -> int:
         style = find_style(arguments.style)
         size = style_size(style.card, *FRAME_SIZE, arguments.size)
         result = measure(style, size, arguments.precision, arguments.runs)
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"engines: nothing measured: {error}", file=sys.stderr)
         return 1
     finish(result, shown(result), arguments.save, f"{size[0]}x{size[1]}-{arguments.precision}")
@@ -78,7 +78,7 @@ def measure(style: Style, size: tuple[int, int], precision: str, runs: int) -> d
     """Return every figure of one engine.
 
     Raises:
-        FrameshiftError: PyCUDA, the driver, a GPU or TensorRT is missing, or the engine cannot be built.
+        VideobrushError: PyCUDA, the driver, a GPU or TensorRT is missing, or the engine cannot be built.
     """
     gpu = find_gpu()
     engine = engine_of(style, size, precision)

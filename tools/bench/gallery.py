@@ -18,7 +18,7 @@ import torch
 
 from rt.backends import open_backend
 from rt.backends.cpu import cpu_threads
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.styles import GALLERY, Style, find_style
 from tools.bench.backends import Translates, drawn, take_turns
 from tools.bench.result import facts, finish, parser, table
@@ -50,7 +50,7 @@ def main() -> int:
     given = parse()
     try:
         result = measure([find_style(folder) for folder in given.styles], given.seconds)
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"gallery: {error}", file=sys.stderr)
         return 1
     keys = ("style", "precision", "p50_ms", "fps", "times_papers", "reached")

@@ -23,7 +23,7 @@ import numpy as np
 from rich.progress import track
 
 from rt.backends import Backend, open_backend
-from rt.errors import DamagedSource, FrameshiftError
+from rt.errors import DamagedSource, VideobrushError
 from rt.fit import style_size
 from rt.frame import Rgb
 from rt.sources.file import FileSource
@@ -60,7 +60,7 @@ def main() -> int:
             for tremor_px in (0, TREMOR_PX)
             for row in measure(clip, style, tremor_px, given)
         ]
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"steady: {error}", file=sys.stderr)
         return 1
     cells = [[row[key] for key in COLUMNS] for row in rows]

@@ -2,14 +2,14 @@
 
 Each contender translates the same clip from file to file, in turns within one process:
 
-    frameshift           this program, INT8 and FP32
+    videobrush           this program, INT8 and FP32
     identity             this program without a network: reading, fitting and writing
     null sink            this program, INT8, without writing
     plain onnxruntime    what people write: read with OpenCV, resize, the same ONNX file in ONNX Runtime,
                          resize, write with OpenCV, one after the other
     plain torch          the same loop around ResNet-9 (ngf 64) in PyTorch as the CycleGAN repository runs it
 
-The plain loops work at the same network size. `transcode_ratio` is frameshift INT8 over identity. Prints a
+The plain loops work at the same network size. `transcode_ratio` is videobrush INT8 over identity. Prints a
 table, then one JSON object as the last line; `--save` also writes it to tools/bench/results.
 """
 
@@ -71,14 +71,14 @@ def measure(style: Style, clip: Path, folder: Path, turns: int) -> dict[str, Any
     card = style.card
     size = style_size(card, height, width)
     contenders: dict[str, Contender] = {
-        "identity": lambda: frameshift(style, clip, str(out), backend="identity"),
-        "frameshift fp32": lambda: frameshift(style, clip, str(out), precision="fp32"),
+        "identity": lambda: videobrush(style, clip, str(out), backend="identity"),
+        "videobrush fp32": lambda: videobrush(style, clip, str(out), precision="fp32"),
         "plain onnxruntime": lambda: plain(clip, out, size, onnx_loop(style)),
         "plain torch": lambda: plain(clip, out, size, torch_loop(), PLAIN_FRAMES),
     }
     if "int8" in card.models:
-        contenders["frameshift int8"] = lambda: frameshift(style, clip, str(out), precision="int8")
-        contenders["null sink int8"] = lambda: frameshift(style, clip, "null://", precision="int8")
+        contenders["videobrush int8"] = lambda: videobrush(style, clip, str(out), precision="int8")
+        contenders["null sink int8"] = lambda: videobrush(style, clip, "null://", precision="int8")
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(turns):
         for name, contender in contenders.items():
@@ -86,9 +86,9 @@ def measure(style: Style, clip: Path, folder: Path, turns: int) -> dict[str, Any
             rates[name].append(frames / seconds)
     fps = {name: round(statistics.median(found), 2) for name, found in rates.items()}
     ratios = [
-        one / other for one, other in zip(rates.get("frameshift int8", []), rates["identity"], strict=False)
+        one / other for one, other in zip(rates.get("videobrush int8", []), rates["identity"], strict=False)
     ]
-    ours = fps.get("frameshift int8", fps["frameshift fp32"])
+    ours = fps.get("videobrush int8", fps["videobrush fp32"])
     return {
         **facts("transcode"),
         "style": card.name,
@@ -102,7 +102,7 @@ def measure(style: Style, clip: Path, folder: Path, turns: int) -> dict[str, Any
     }
 
 
-def frameshift(
+def videobrush(
     style: Style, clip: Path, output: str, backend: str = "auto", precision: str = "auto"
 ) -> tuple[int, float]:
     """Run this program as its command does, its loading left out."""

@@ -4,7 +4,7 @@
         [--clips CLIP... --teacher RUN]
 
 STYLE is the style's folder. Each option fills its own part of the card and leaves the others as they are:
---facts the data and the known faults (as for `frameshift-train export`), --make the script that made the
+--facts the data and the known faults (as for `videobrush-train export`), --make the script that made the
 style, --speed milliseconds and pictures a second of every CPU backend and precision at 256x256 and at the
 style's own size (on an idle machine only), --clips the warping error on real clips, over the clip's own, of
 the style beside its teacher.
@@ -24,7 +24,7 @@ from typing import Any
 
 from rt.backends import open_backend
 from rt.card import Card, read_card, write_card
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.fit import network_size, style_size
 from rt.frame import Rgb
 from rt.sources import open_source
@@ -50,7 +50,7 @@ def main() -> int:
     try:
         style = find_style(Path(given.style))
         write_card(describe(style, given), style.folder)
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"describe: {error}", file=sys.stderr)
         return 1
     print(style.folder / "card.json")
@@ -96,7 +96,7 @@ def within_repository(path: Path) -> str:
     try:
         return path.resolve(strict=True).relative_to(ROOT).as_posix()
     except (OSError, ValueError):
-        raise FrameshiftError(f"--make {path}: needed is a script within {ROOT}") from None
+        raise VideobrushError(f"--make {path}: needed is a script within {ROOT}") from None
 
 
 def measure_speed(style: Style, seconds: float) -> dict[str, Any]:

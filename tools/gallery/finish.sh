@@ -9,8 +9,8 @@ name="$1" student="$2" teacher="$3" direction="$4" previews="$5" clip="$6" out="
 shift 9
 part="$out.part"
 rm -rf "$part"
-frameshift-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$part" "$@"
-frameshift-engines quantize "$part" --gate 45 --frames "$calibrate" --held-back "$held_back"
+videobrush-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$part" "$@"
+videobrush-engines quantize "$part" --gate 45 --frames "$calibrate" --held-back "$held_back"
 export PYTHONPATH="$here/../.."
 python -m tools.gallery.previews "$part" --pictures "$previews" --clip "$clip"
 shopt -s nullglob

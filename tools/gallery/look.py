@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rt.errors import FrameshiftError
+from rt.errors import VideobrushError
 from rt.frame import Rgb
 from rt.sinks.picture import write_picture
 from rt.styles import Style, find_style
@@ -41,7 +41,7 @@ def main() -> int:
         for clip in given.clips:
             for path in look(style, clip, given.out):
                 print(path)
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"look: {error}", file=sys.stderr)
         return 1
     return 0
@@ -60,7 +60,7 @@ def look(style: Style, clip: str, out: Path) -> list[Path]:
     """Write the pictures of one clip and return their paths."""
     count = count_frames(clip)
     if count < CONSECUTIVE:
-        raise FrameshiftError(f"{clip} has {count} frames, {CONSECUTIVE} are needed")
+        raise VideobrushError(f"{clip} has {count} frames, {CONSECUTIVE} are needed")
     numbers = sorted({round(share * (count - 1)) for share in SHARES})
     spread = read_frames(clip, numbers)
     middle = (count - CONSECUTIVE) // 2

@@ -19,7 +19,7 @@ import av
 import cv2
 import numpy as np
 
-from rt.errors import FrameshiftError, SinkError
+from rt.errors import SinkError, VideobrushError
 from rt.fit import shrink, side_by_side
 from rt.frame import Rgb
 from rt.sources import SourceOptions
@@ -53,7 +53,7 @@ def main() -> int:
         write_jpeg(folder / "grid.jpg", tile(cells, 2), GRID_BYTES)
         write_jpeg(folder / "pair.jpg", side_by_side(*pairs[0]), PAIR_BYTES)
         write_clip(folder / "clip.mp4", translated_clip(style, given.clip, given.start))
-    except FrameshiftError as error:
+    except VideobrushError as error:
         print(f"previews: {error}", file=sys.stderr)
         return 1
     for path in (folder / "grid.jpg", folder / "pair.jpg", folder / "clip.mp4"):
@@ -77,15 +77,15 @@ def chosen(paths: list[Path]) -> list[Rgb]:
     """Return the first eight pictures of files and folders, in their order.
 
     Raises:
-        FrameshiftError: there are fewer, or one is damaged.
+        VideobrushError: there are fewer, or one is damaged.
     """
     files = [found for path in paths for found in (picture_paths(path) if path.is_dir() else [path])]
     if len(files) < PICTURES:
-        raise FrameshiftError(f"--pictures: {len(files)} found, {PICTURES} needed")
+        raise VideobrushError(f"--pictures: {len(files)} found, {PICTURES} needed")
     pictures = []
     for path in files[:PICTURES]:
         if (rgb := read_picture(path)) is None:
-            raise FrameshiftError(f"--pictures: {path} is no picture that can be read")
+            raise VideobrushError(f"--pictures: {path} is no picture that can be read")
         pictures.append(rgb)
     return pictures
 
@@ -125,13 +125,13 @@ def translated_clip(style: Style, clip: str, start_s: float) -> list[Rgb]:
     """Return the frames of three seconds, before|after, at their small size.
 
     Raises:
-        FrameshiftError: the clip cannot be read, or is shorter.
+        VideobrushError: the clip cannot be read, or is shorter.
     """
     part = SourceOptions(start_s=start_s, duration_s=CLIP_S)
     count = count_frames(clip, part)
     wanted = round(CLIP_S * CLIP_FPS)
     if count < wanted:
-        raise FrameshiftError(
+        raise VideobrushError(
             f"{clip} has {count} frames in {CLIP_S:g} s from {start_s:g} s, {wanted} are needed"
         )
     picked = read_frames(clip, np.linspace(0, count - 1, wanted).round().astype(int).tolist(), part)

@@ -36,5 +36,5 @@ train() {
     local recipe="$1" run="$2"
     shift 2
     if [ -e "$run/checkpoint.safetensors" ]; then set -- "$@" --resume; fi
-    frameshift-train "$recipe" --run "$run" "$@"
+    videobrush-train "$recipe" --run "$run" "$@"
 }

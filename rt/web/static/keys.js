@@ -1,4 +1,4 @@
-// The keyboard: the keys of the window that `frameshift run` opens, and a few of the page's own.
+// The keyboard: the keys of the window that `videobrush run` opens, and a few of the page's own.
 
 const OWN = ["ArrowLeft", "ArrowRight", "Home", "End"]; // what a slider does with keys itself
 

@@ -49,7 +49,7 @@ export class Recorder {
 function download(blob, style, suffix) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `frameshift-${style}-${stamp(new Date())}.${suffix}`;
+  link.download = `videobrush-${style}-${stamp(new Date())}.${suffix}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
   return link.download;

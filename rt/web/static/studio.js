@@ -92,7 +92,7 @@ function state(name, detail) {
     fault("The server closed the connection", detail, "Connect again", () => link.connect());
   } else {
     pill("away", "signed out");
-    fault("You are signed out", "Open the address that frameshift studio printed when it started.", "Connect again", () => link.connect());
+    fault("You are signed out", "Open the address that videobrush studio printed when it started.", "Connect again", () => link.connect());
   }
 }
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ON_STAND_IN = "FRAMESHIFT_STAND_IN_DRIVER" in os.environ
+ON_STAND_IN = "VIDEOBRUSH_STAND_IN_DRIVER" in os.environ
 """Whether the CUDA driver of this process is the stand-in."""
 SCHEDULES = ("late", "copies early", "kernels early", "at once")
 """When queued work runs that nobody waits for: at the last moment, or its copies or kernels at the first."""
