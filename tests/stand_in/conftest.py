@@ -1,6 +1,6 @@
 """Tests of the GPU's side on the stand-in driver.
 
-They need a process of their own, whose libcuda is the stand-in: tests/unit/test_stand_in.py starts one for
+They need a process of their own, whose libcuda is the stand-in: tests/rt/test_stand_in.py starts one for
 each file here. A run of all tests passes this folder over.
 """
 
