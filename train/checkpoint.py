@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from train.data.pool import Pool
 from train.errors import RunError
-from train.pool import Pool
 
 CHECKPOINT = "checkpoint.safetensors"
 """The newest checkpoint of a run."""

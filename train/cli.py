@@ -12,8 +12,8 @@ from rt.errors import VideobrushError
 
 if TYPE_CHECKING:
     from train.config import Training
-    from train.frames import Frames
-    from train.inspection import Check
+    from train.data.frames import Frames
+    from train.data.inspection import Check
 
 
 def main() -> None:
@@ -33,9 +33,9 @@ def _main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(f"error: videobrush-train needs {error.name}: type pip install '.[train]'")
     from train.config import RECIPES
+    from train.data.frames import Frames
+    from train.data.inspection import Check
     from train.export import Export
-    from train.frames import Frames
-    from train.inspection import Check
     from train.reference import Import
     from train.sample import Sample
 
@@ -51,10 +51,10 @@ def _main() -> None:
 
 def _run(config: Any) -> None:
     from train.config import Training
+    from train.data.frames import Frames
+    from train.data.inspection import Check
     from train.export import Export, export_style
-    from train.frames import Frames
     from train.imported import import_generator
-    from train.inspection import Check
     from train.reference import Import
     from train.sample import Sample, write_samples
 
@@ -77,7 +77,7 @@ def _run(config: Any) -> None:
 
 
 def _check(config: Check) -> None:
-    from train.inspection import inspect_data
+    from train.data.inspection import inspect_data
 
     found = inspect_data(config)
     print(found.text)
@@ -86,7 +86,7 @@ def _check(config: Check) -> None:
 
 def _extract(config: Frames) -> None:
     from rt.log import progress
-    from train.frames import extract_frames
+    from train.data.frames import extract_frames
 
     with progress("reading", None) as show:
         extracted = extract_frames(config, show)
@@ -144,7 +144,7 @@ def _train(config: Training) -> None:
 
 def _next(config: Training) -> str:
     """Return what to type after a run."""
-    from train.trained import FROM_NOISE
+    from train.load import FROM_NOISE
 
     if config.recipe in FROM_NOISE:
         return f"videobrush-train sample {config.run}"

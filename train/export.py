@@ -16,18 +16,18 @@ from torch import nn
 from rt.card import NAME_PATTERN, Card, Detail, View, describe_model, write_card
 from rt.view import look_at
 from train.checkpoint import CHECKPOINT, read_facts
-from train.data import picture_paths, read_picture, scale_short_side, write_picture
+from train.data.images import picture_paths, read_picture, scale_short_side, write_picture
 from train.errors import DataError, ExportError
 from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
-from train.judgement import FidReals, Learned, Material, gather_material, learnt_view, measure_style
-from train.nets import count_parameters
-from train.trained import (
+from train.load import (
     best_checkpoint,
     generator_name,
     is_teacher_unchanged,
     load_generator,
     teacher_checkpoint,
 )
+from train.metrics.evaluate import FidReals, Learned, Material, gather_material, learnt_view, measure_style
+from train.nets import count_parameters
 
 PARITY_PICTURES = 12
 

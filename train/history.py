@@ -14,10 +14,10 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from train import report
-from train.data import read_picture, write_picture
+from train.data.images import read_picture, write_picture
 from train.recipes.base import Sheet
-from train.report import Report, write_report
+from train.report import page
+from train.report.page import Report, write_report
 
 HISTORY = "history.jsonl"
 REPORT = "report.html"
@@ -63,7 +63,7 @@ class History:
         """
         losses: dict[str, list[tuple[int, float]]] = {}
         metrics, best = list[tuple[int, Mapping[str, Any]]](), None
-        sheets = list[report.Sheet]()
+        sheets = list[page.Sheet]()
         for entry in read_history(self.run):
             for name, loss in entry.get("losses", {}).items():
                 losses.setdefault(name, []).append((entry["step"], loss))
@@ -72,7 +72,7 @@ class History:
                 best = entry["step"] if entry["best"] else best
             # A sheet may have been tidied away.
             if "sheet" in entry and (picture := read_picture(self.run / entry["sheet"])) is not None:
-                sheets.append(report.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], picture))
+                sheets.append(page.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], picture))
         title = f"{settings['recipe']}, {self.run.name}"
         write_report(
             Report(title, state, losses, sheets, metrics, settings, environment, best), self.run / REPORT

@@ -24,10 +24,10 @@ from train.checkpoint import (
     training_state,
 )
 from train.config import Training, check_same_settings, settings_json
+from train.data.feed import Batch, Batches, seeded
 from train.device import World, computes_bfloat16, describe_precision, describe_world, open_world
 from train.environment import describe_environment
 from train.errors import RunError
-from train.feed import Batch, Batches, seeded
 from train.history import History
 from train.recipes import Recipe, make_recipe
 

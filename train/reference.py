@@ -17,8 +17,8 @@ import tyro
 from torch import Tensor
 
 from train.errors import RunError
-from train.layers import Generator
 from train.nets import make_generator
+from train.nets.layers import Generator
 
 ARCHITECTURES = {
     "resnet_9blocks": "resnet9",

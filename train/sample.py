@@ -13,11 +13,11 @@ import tyro
 from rt.errors import nearest
 from rt.frame import Rgb
 from train.checkpoint import CHECKPOINT
-from train.data import write_picture
+from train.data.feed import seeded
+from train.data.images import write_picture
 from train.errors import RunError
-from train.feed import seeded
+from train.load import best_checkpoint, load_noise_generator
 from train.recipes.noise import draw_samples
-from train.trained import best_checkpoint, load_noise_generator
 
 
 @dataclass(frozen=True)

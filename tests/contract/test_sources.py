@@ -21,7 +21,7 @@ from rt.sources.live import LiveSource
 from tests.support.captures import FakeCapture, make_devices
 from tests.support.media import Clip, cut_short, drawn, write_clip
 from tests.support.servers import Peer, PipeWriter
-from train.data import write_picture
+from train.data.images import write_picture
 
 LIMIT_S = 20  # only reached where something hangs
 

@@ -32,7 +32,7 @@ from tests.support.media import (
     write_changing_size,
     write_clip,
 )
-from train.data import write_picture
+from train.data.images import write_picture
 
 
 def read(path: Path) -> list[Frame]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rt.frame import Rgb
-from train.data import write_picture
+from train.data.images import write_picture
 
 COLOURS = {"A": (70, 120, 50), "B": (190, 200, 225)}
 

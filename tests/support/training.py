@@ -14,7 +14,7 @@ from rt.frame import Rgb
 from tests.support.pictures import draw_picture
 from train.checkpoint import CHECKPOINT
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
-from train.data import write_picture
+from train.data.images import write_picture
 from train.device import World
 from train.loop import train
 

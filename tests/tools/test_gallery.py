@@ -27,7 +27,7 @@ from rt.translator import Translator
 from rt.view import look_at
 from tools.bench.result import ROOT
 from tools.gallery.table import BEGIN, END, README, make_table
-from train.data import read_picture
+from train.data.images import read_picture
 
 NAMES = sorted(folder.name for folder in GALLERY.iterdir() if folder.is_dir())
 SHIPPED = [(name, precision) for name in NAMES for precision in find_style(name).card.models]

@@ -16,7 +16,7 @@ from tools.gallery import draw_facades, paint_pairs, select_snow
 from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import BEST
 from train.config import Pix2Pix
-from train.data import read_picture, write_picture
+from train.data.images import read_picture, write_picture
 from train.nets import make_generator
 
 Run = Callable[..., None]

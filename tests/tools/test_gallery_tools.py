@@ -17,7 +17,7 @@ from rt.sinks.picture import write_picture
 from tests.support.onnx_styles import drawn_picture, make_style, save_negative
 from tools.bench.result import ROOT
 from tools.gallery import describe, look, previews
-from train.data import read_picture
+from train.data.images import read_picture
 
 Run = Callable[..., int]
 

@@ -13,7 +13,7 @@ from tests.support.training import CPU, tiny
 from tools.bench.plain_cyclegan import PlainCycleGan
 from tools.bench.train import COMPARED_STEPS, TOLERANCE, compare_losses, ours
 from train.config import CycleGan
-from train.feed import Batches, seeded
+from train.data.feed import Batches, seeded
 from train.recipes.cyclegan import CycleGanRecipe
 
 

@@ -16,19 +16,19 @@ from safetensors.torch import load_file
 from rt.card import check_model, read_card
 from tests.support.pictures import make_domains
 from train import export as export_module
-from train import judgement
 from train.checkpoint import CHECKPOINT, read_facts
 from train.config import CycleGan
+from train.data.feed import Batch
 from train.device import World
 from train.errors import ExportError, RunError
 from train.export import Export, export_style
-from train.feed import Batch
 from train.graph import check_parity, translate_pictures, write_onnx
+from train.load import load_generator
 from train.loop import train as run_training
-from train.metrics import train_domain_classifier
+from train.metrics import evaluate
+from train.metrics.translation import train_domain_classifier
 from train.nets import make_generator
 from train.recipes.cyclegan import CycleGanRecipe
-from train.trained import load_generator
 
 CPU = World(torch.device("cpu"))
 
@@ -181,7 +181,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = partial(train_domain_classifier, steps=3)
-    monkeypatch.setattr(judgement, "train_domain_classifier", quick)
+    monkeypatch.setattr(evaluate, "train_domain_classifier", quick)
     notes = tmp_path / "facts.json"
     notes.write_text(json.dumps({"data": {"name": "drawn", "terms": "free"}, "faults": ["Tiny."]}))
     previews = run.parent.parent / "previews"
@@ -258,7 +258,7 @@ def test_a_card_says_where_its_figures_come_from_training_pictures(
     for domain in "AB":
         shutil.rmtree(data / f"test{domain}")
     train(settings(data, tmp_path / "run", steps=1))
-    monkeypatch.setattr(judgement, "train_domain_classifier", partial(train_domain_classifier, steps=1))
+    monkeypatch.setattr(evaluate, "train_domain_classifier", partial(train_domain_classifier, steps=1))
     said: list[str] = []
     style = export_style(Export(run=tmp_path / "run", name="snow", size=64), said.append)
     told = "training pictures: there are no testA and testB"

@@ -17,7 +17,9 @@ import torch
 from tests.support.pictures import COLOURS, draw_picture, make_domains
 from tests.support.training import CPU, make_classes, make_pairs, tiny
 from train.config import Cgan, CycleGan, Gan, Pix2Pix
-from train.data import (
+from train.data.feed import Batches, Order
+from train.data.folders import open_classes, open_pairs, open_unpaired, read_pairs
+from train.data.images import (
     load_pictures,
     picture_paths,
     read_picture,
@@ -28,8 +30,6 @@ from train.data import (
 )
 from train.device import World
 from train.errors import DataError, RunError
-from train.feed import Batches, Order
-from train.folders import open_classes, open_pairs, open_unpaired, read_pairs
 
 
 def test_a_picture_survives_the_way_to_a_tensor_and_back_exactly() -> None:

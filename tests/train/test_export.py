@@ -18,26 +18,26 @@ from tests.support.backends import opened
 from tests.support.pictures import draw_picture, make_domains
 from tests.support.reference_weights import Shapes, draw, resnet_shapes, unet_shapes
 from tests.support.training import CPU, make_pairs, tiny, train_tiny
-from train import judgement
 from train.checkpoint import BEST
 from train.config import CycleGan, Distill, Pix2Pix
-from train.data import read_picture
+from train.data.images import read_picture
 from train.errors import ExportError, RunError
 from train.export import Export, export_style
 from train.graph import fold_batch_norm, translate_pictures
 from train.imported import import_generator
-from train.metrics import train_domain_classifier
+from train.load import best_checkpoint, load_generator
+from train.metrics import evaluate
+from train.metrics.translation import train_domain_classifier
 from train.nets import GENERATORS, make_generator
 from train.recipes import make_recipe
 from train.reference import Import
-from train.trained import best_checkpoint, load_generator
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that wait for each other on a busy machine cost a test more than they give it."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(judgement, "train_domain_classifier", partial(train_domain_classifier, steps=2))
+    monkeypatch.setattr(evaluate, "train_domain_classifier", partial(train_domain_classifier, steps=2))
 
 
 @pytest.fixture(scope="module")

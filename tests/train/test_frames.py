@@ -11,9 +11,9 @@ import pytest
 from rt.errors import DamagedSource, SourceError
 from rt.frame import Rgb
 from tests.support.media import Clip, drawn, write_clip
-from train.data import read_picture
+from train.data.frames import Extracted, Frames, extract_frames
+from train.data.images import read_picture
 from train.errors import DataError
-from train.frames import Extracted, Frames, extract_frames
 
 
 def take(video: Path, out: Path, **settings: object) -> Extracted:

@@ -11,10 +11,10 @@ import pytest
 from rt.frame import Rgb
 from tests.support.pictures import COLOURS, draw_picture, make_domains
 from tests.support.training import make_classes
-from train.data import write_picture
+from train.data.fingerprint import are_near, find_near, take_fingerprint
+from train.data.images import write_picture
+from train.data.inspection import Check, Inspection, inspect_data
 from train.errors import DataError
-from train.fingerprint import are_near, find_near, take_fingerprint
-from train.inspection import Check, Inspection, inspect_data
 
 
 def draw(seed: int, size: tuple[int, int] = (64, 64), domain: str = "A") -> Rgb:

@@ -18,13 +18,13 @@ from rt.frame import Rgb
 from tests.support.training import SHAPES, draw_shape, make_classes, train_tiny
 from train.checkpoint import CHECKPOINT
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
-from train.data import to_tensor, write_picture
-from train.feed import seeded
-from train.folders import read_pairs
+from train.data.feed import seeded
+from train.data.folders import read_pairs
+from train.data.images import to_tensor, write_picture
 from train.graph import translate_pictures
-from train.metrics import measure_drawn, measure_pairs
+from train.load import load_generator, load_noise_generator
+from train.metrics.translation import measure_drawn, measure_pairs
 from train.recipes.noise import draw_samples
-from train.trained import load_generator, load_noise_generator
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.losses import (
+from train.metrics.similarity import EQUAL_DB, ms_ssim, psnr, ssim
+from train.recipes.losses import (
     GAN_LOSSES,
     feature_matching,
     gradient_penalty,
@@ -16,7 +17,6 @@ from train.losses import (
     laplacian_l1,
     ssim_loss,
 )
-from train.similarity import EQUAL_DB, ms_ssim, psnr, ssim
 
 REAL, FAKE = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.0])
 

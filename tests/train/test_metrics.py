@@ -11,10 +11,10 @@ from torch import Tensor
 
 from rt.frame import Rgb
 from tests.support.pictures import COLOURS, draw_picture, make_domains
-from train import metrics
-from train.data import load_pictures
-from train.distances import lab_distance, random_kid, sliced_wasserstein
+from train.data.images import load_pictures
 from train.errors import DataError
+from train.metrics import translation as metrics
+from train.metrics.distances import lab_distance, random_kid, sliced_wasserstein
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ import torch
 
 from tests.support.pictures import draw_picture
 from tools.gallery.kuwahara import kuwahara
-from train.discriminators import PatchDiscriminator
 from train.errors import RunError
-from train.latent import DcganDiscriminator, DcganGenerator, MlpDiscriminator, MlpGenerator
-from train.layers import BinomialBlur, SoftKuwahara, start_icnr
 from train.nets import GENERATORS, count_parameters, make_generator
+from train.nets.discriminators import PatchDiscriminator
+from train.nets.layers import BinomialBlur, SoftKuwahara, start_icnr
+from train.nets.noise import DcganDiscriminator, DcganGenerator, MlpDiscriminator, MlpGenerator
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.losses import grid, l1, lsgan_discriminator, lsgan_generator
-from train.pool import Pool
+from train.data.pool import Pool
+from train.recipes.losses import grid, l1, lsgan_discriminator, lsgan_generator
 
 
 @pytest.fixture(autouse=True)

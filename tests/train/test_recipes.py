@@ -14,14 +14,14 @@ from tests.support.pictures import make_domains
 from tests.support.training import CPU, differing, make_classes, make_pairs, tiny, train_tiny
 from train.checkpoint import BEST, CHECKPOINT, read_facts
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
-from train.data import read_picture
+from train.data.feed import Batch, Batches, seeded
+from train.data.images import read_picture
 from train.device import World
 from train.errors import RunError
-from train.feed import Batch, Batches, seeded
 from train.history import read_history
-from train.losses import grid
 from train.recipes import Recipe, make_recipe
 from train.recipes.cyclegan import CycleGanRecipe
+from train.recipes.losses import grid
 from train.recipes.pix2pix import Pix2PixRecipe
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from rt.frame import Rgb
-from train.chart import average, draw_chart, short
 from train.errors import DataError, RunError
-from train.report import CELL_PX, SHOWN_SHEETS, Report, Sheet, render, write_report
+from train.report.chart import average, draw_chart, short
+from train.report.page import CELL_PX, SHOWN_SHEETS, Report, Sheet, render, write_report
 
 VOID = {"meta", "img", "path", "circle"}
 OPTIONAL_END = {"tr", "th", "td", "dt", "dd"}

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tests.support.pictures import COLOURS, draw_picture
-from train.augment import diff_augment
-from train.data import to_tensor
+from train.data.augment import diff_augment
+from train.data.images import to_tensor
+from train.data.warp import disturb, draw_flow, equivariance, inside, warp
 from train.errors import RunError
-from train.warp import disturb, draw_flow, equivariance, inside, warp
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from train.pool import Pool
+from train.data.pool import Pool
 
 CYCLE_WEIGHT = 10.0
 IDENTITY_WEIGHT = 0.5

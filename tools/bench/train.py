@@ -29,9 +29,9 @@ from tools.bench.backends import drawn
 from tools.bench.plain_cyclegan import PlainCycleGan
 from tools.bench.result import facts, finish, parser, table
 from train.config import CycleGan
-from train.data import write_picture
+from train.data.feed import Batch, Batches, seeded
+from train.data.images import write_picture
 from train.device import World, computes_bfloat16, open_world
-from train.feed import Batch, Batches, seeded
 from train.recipes.cyclegan import CycleGanRecipe
 
 COMPARED_STEPS = 2

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from rt.frame import Rgb
-from train.data import picture_paths, read_picture
+from train.data.images import picture_paths, read_picture
 
 SMALLEST = 0.4
 """Smallest square, as a share of the photo's short side."""

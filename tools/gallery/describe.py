@@ -35,7 +35,7 @@ from tools.bench.backends import measure_at
 from tools.bench.result import ROOT, facts
 from train.export import read_notes
 from train.graph import translate_pictures
-from train.trained import best_checkpoint, load_generator
+from train.load import best_checkpoint, load_generator
 
 Translate = Callable[[Rgb], Rgb]
 RATIOS = ("style", "teacher", "seen", "seen_steadied")

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from rt.frame import Rgb
-from train.data import write_picture
+from train.data.images import write_picture
 
 SIZE = (360, 480)
 """(height, width) of a plan."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from rt.view import look_at
-from train.data import write_picture
-from train.folders import read_pairs
+from train.data.folders import read_pairs
+from train.data.images import write_picture
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ from torch import nn
 from rt.frame import Rgb
 from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import CHECKPOINT
-from train.data import load_pictures, write_picture
+from train.data.images import load_pictures, write_picture
 from train.graph import crop_to_multiple, translate_pictures
-from train.trained import load_generator
+from train.load import load_generator
 
 SIDE = 256
 """Short side of the pictures: brushwork of the paintings is a few pixels wide at it."""

@@ -25,7 +25,7 @@ from rt.frame import Rgb
 from rt.sources import SourceOptions
 from rt.styles import Style, find_style
 from tools.gallery.viewing import count_frames, read_frames, resized, tile, viewing
-from train.data import picture_paths, read_picture
+from train.data.images import picture_paths, read_picture
 
 PICTURES = 8
 GRID_BYTES = 90_000

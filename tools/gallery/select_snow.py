@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 
 from rt.frame import Rgb
-from train.data import picture_paths, read_picture
+from train.data.images import picture_paths, read_picture
 from train.errors import DataError
 
 SNOW_SHARE = 0.14

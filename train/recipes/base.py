@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
-from train.augment import diff_augment
 from train.config import Training
-from train.data import to_rgb, to_tensor
+from train.data.augment import diff_augment
+from train.data.feed import Batch, Feed
+from train.data.images import to_rgb, to_tensor
+from train.data.pool import Pool
 from train.device import World, computes_bfloat16
 from train.errors import RunError
-from train.feed import Batch, Feed
-from train.metrics import measure_steadiness
-from train.pool import Pool
+from train.metrics.translation import measure_steadiness
 
 Losses = dict[str, Tensor]
 SHOWN = 6

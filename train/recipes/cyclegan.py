@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from rt.frame import Rgb
 from train.config import CycleGan, settings_json
+from train.data.feed import Batch, Feed
+from train.data.folders import open_unpaired
+from train.data.warp import equivariance
 from train.device import World
-from train.discriminators import PatchDiscriminator
-from train.distances import sliced_wasserstein
-from train.feed import Batch, Feed
-from train.folders import open_unpaired
-from train.losses import GAN_LOSSES, gradient_penalty, grid, l1
+from train.load import generator_from
+from train.metrics.distances import sliced_wasserstein
+from train.nets.discriminators import PatchDiscriminator
 from train.recipes.base import (
     SHOWN,
     Aim,
@@ -27,8 +28,7 @@ from train.recipes.base import (
     set_trainable,
     stack_rows,
 )
-from train.trained import generator_from
-from train.warp import equivariance
+from train.recipes.losses import GAN_LOSSES, gradient_penalty, grid, l1
 
 
 class CycleGanRecipe(Base):

@@ -11,14 +11,12 @@ from torch import Tensor, nn
 
 from rt.card import file_sha256
 from train.config import Distill, settings_json
+from train.data.feed import Batch, Feed
+from train.data.folders import open_inputs
+from train.data.warp import disturb, draw_flow, warp
 from train.device import World
 from train.errors import RunError
-from train.feed import Batch, Feed
-from train.folders import open_inputs
-from train.losses import feature_matching, haar_high_l1, laplacian_l1, lsgan_generator, ssim_loss
-from train.metrics import measure_pairs
-from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
-from train.trained import (
+from train.load import (
     best_checkpoint,
     first_teacher,
     generator_from,
@@ -26,7 +24,9 @@ from train.trained import (
     load_discriminator,
     load_generator,
 )
-from train.warp import disturb, draw_flow, warp
+from train.metrics.translation import measure_pairs
+from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
+from train.recipes.losses import feature_matching, haar_high_l1, laplacian_l1, lsgan_generator, ssim_loss
 
 
 class DistillRecipe(Base):

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from rt.frame import Rgb
 from train.config import Cgan, Dcgan, Gan, settings_json
-from train.data import to_rgb
+from train.data.feed import Batch, Feed, NoiseFeed, seeded
+from train.data.folders import class_names, open_classes, open_pictures
+from train.data.images import to_rgb
 from train.device import World
-from train.feed import Batch, Feed, NoiseFeed, seeded
-from train.folders import class_names, open_classes, open_pictures
-from train.losses import GAN_LOSSES, gradient_penalty
-from train.metrics import measure_drawn
+from train.load import noise_nets
+from train.metrics.translation import measure_drawn
 from train.recipes.base import Aim, Base, Losses, Sheet, set_trainable, stack_rows
-from train.trained import noise_nets
+from train.recipes.losses import GAN_LOSSES, gradient_penalty
 
 COLUMNS = 8
 ROWS = 4

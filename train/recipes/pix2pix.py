@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from train.config import Pix2Pix, settings_json
+from train.data.feed import Batch, Feed
+from train.data.folders import open_pairs
 from train.device import World
-from train.discriminators import PatchDiscriminator
-from train.feed import Batch, Feed
-from train.folders import open_pairs
-from train.losses import GAN_LOSSES, feature_matching, gradient_penalty, grid, l1
-from train.metrics import measure_pairs
+from train.load import AtRest, generator_from
+from train.metrics.translation import measure_pairs
+from train.nets.discriminators import PatchDiscriminator
 from train.recipes.base import (
     SHOWN,
     Aim,
@@ -26,7 +26,7 @@ from train.recipes.base import (
     set_trainable,
     stack_rows,
 )
-from train.trained import AtRest, generator_from
+from train.recipes.losses import GAN_LOSSES, feature_matching, gradient_penalty, grid, l1
 
 
 class Pix2PixRecipe(Base):

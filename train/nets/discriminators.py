@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from train.errors import RunError
-from train.layers import make_norm, start_weights
+from train.nets.layers import make_norm, start_weights
 
 PATCHES = {"pixel": 0, "16": 1, "70": 3, "286": 5}
 """Layers, as the authors count them, by the side of a patch in pixels."""

@@ -12,13 +12,18 @@ from torch import nn
 
 from rt.card import View
 from rt.frame import Rgb
-from train.data import load_pictures
+from train.data.folders import first_folder, held_split, makes_inputs, read_pairs
+from train.data.images import load_pictures
 from train.errors import DataError
-from train.folders import first_folder, held_split, makes_inputs, read_pairs
 from train.graph import crop_to_multiple, translate_pictures
-from train.learned import find_fid, find_lpips, measure_fid, measure_lpips
-from train.metrics import measure_pairs, measure_steadiness, measure_translation, train_domain_classifier
-from train.trained import first_teacher, is_teacher_unchanged, load_generator, teacher_checkpoint
+from train.load import first_teacher, is_teacher_unchanged, load_generator, teacher_checkpoint
+from train.metrics.perceptual import find_fid, find_lpips, measure_fid, measure_lpips
+from train.metrics.translation import (
+    measure_pairs,
+    measure_steadiness,
+    measure_translation,
+    train_domain_classifier,
+)
 
 HELD_BACK = "held-back pictures"
 CLASSIFIER_PX = 72

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rt.frame import Rgb
 from train.config import Training
-from train.data import PictureSet
+from train.data.images import PictureSet
 from train.device import World
 
 Sample = dict[str, npt.NDArray[Any]]

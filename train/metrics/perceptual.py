@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from rt.frame import Rgb
-from train.distances import Pictures
 from train.errors import DataError, RunError
-from train.metrics import Measured, rounded
+from train.metrics.distances import Pictures
+from train.metrics.translation import Measured, rounded
 
 INCEPTION = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"

@@ -15,9 +15,9 @@ import tyro
 from rt.errors import DamagedSource
 from rt.frame import Frame
 from rt.sources import Source, SourceOptions, open_source
-from train.data import scale_short_side, write_picture
+from train.data.fingerprint import Fingerprint, are_near, take_fingerprint
+from train.data.images import scale_short_side, write_picture
 from train.errors import DataError
-from train.fingerprint import Fingerprint, are_near, take_fingerprint
 
 
 @dataclass(frozen=True)

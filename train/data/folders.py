@@ -12,7 +12,9 @@ from rt.card import View
 from rt.frame import Rgb
 from rt.view import look_at
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
-from train.data import (
+from train.data.cache import PictureStore
+from train.data.feed import InputFeed, NoiseFeed, PairedFeed, UnpairedFeed
+from train.data.images import (
     PictureSet,
     load_pictures,
     name_damaged,
@@ -22,8 +24,6 @@ from train.data import (
     scale_short_side,
 )
 from train.errors import DataError
-from train.feed import InputFeed, NoiseFeed, PairedFeed, UnpairedFeed
-from train.store import PictureStore
 
 HELD = 64
 """Most pictures of a kind that are held ready for sheets and validation."""

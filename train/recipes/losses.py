@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, softplus
 
-from train.similarity import ssim
+from train.metrics.similarity import ssim
 
 
 def lsgan_generator(fake_logits: Tensor) -> Tensor:

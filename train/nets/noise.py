@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from train.errors import RunError
-from train.layers import start_weights
+from train.nets.layers import start_weights
 
 
 class MlpGenerator(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from train.layers import (
+from train.nets.layers import (
     BinomialBlur,
     Generator,
     ResidualBlock,

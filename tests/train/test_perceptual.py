@@ -18,8 +18,8 @@ from tests.support.training import tiny, train_tiny
 from train.config import CycleGan
 from train.errors import DataError, RunError
 from train.export import Export, export_style
-from train.judgement import HELD_BACK, PROTOCOLS, Learned, Material, measure_style
-from train.learned import measure_fid, measure_lpips
+from train.metrics.evaluate import HELD_BACK, PROTOCOLS, Learned, Material, measure_style
+from train.metrics.perceptual import measure_fid, measure_lpips
 
 
 def flat(*levels: int) -> list[Rgb]:

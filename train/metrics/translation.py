@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
-from train.data import PictureSet, to_tensor
-from train.distances import Pictures, lab_distance, random_kid, sliced_wasserstein, squash
+from train.data.images import PictureSet, to_tensor
+from train.data.warp import disturb, draw_flow, inside, warp
 from train.errors import DataError
-from train.similarity import ms_ssim, psnr, ssim
-from train.warp import disturb, draw_flow, inside, warp
+from train.metrics.distances import Pictures, lab_distance, random_kid, sliced_wasserstein, squash
+from train.metrics.similarity import ms_ssim, psnr, ssim
 
 DISTANCES: dict[str, Callable[[Pictures, Pictures], float]] = {
     "swd": sliced_wasserstein,

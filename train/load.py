@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from rt.card import file_sha256
 from train.checkpoint import BEST, CHECKPOINT, load_net, read_facts
-from train.discriminators import PatchDiscriminator
 from train.errors import RunError
-from train.latent import DcganDiscriminator, DcganGenerator, MlpDiscriminator, MlpGenerator
 from train.nets import make_generator
+from train.nets.discriminators import PatchDiscriminator
+from train.nets.noise import DcganDiscriminator, DcganGenerator, MlpDiscriminator, MlpGenerator
 
 FROM_NOISE = ("gan", "cgan", "dcgan")
 """Recipes whose generators take noise, not a picture."""

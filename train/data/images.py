@@ -18,8 +18,8 @@ from torch import Tensor
 from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
 from rt.sources.picture import is_whole_jpeg
+from train.data.cache import PictureStore
 from train.errors import DataError
-from train.store import PictureStore
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 log = logging.getLogger(__name__)

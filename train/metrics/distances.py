@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
-from train.data import to_tensor
+from train.data.images import to_tensor
 from train.errors import DataError
 
 Pictures = Sequence[Rgb]

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import cv2
 
 from rt.frame import Rgb
-from train.chart import Points, draw_chart, short
 from train.errors import DataError, RunError
+from train.report.chart import Points, draw_chart, short
 
 SHOWN_SHEETS = 10
 """Sample sheets in a report: evenly thinned, the first and the last kept."""
@@ -90,7 +90,7 @@ def render(report: Report) -> str:
     )
     title, style = (
         escape(report.title),
-        files("train").joinpath("report.css").read_text(encoding="utf-8"),
+        files("train.report").joinpath("report.css").read_text(encoding="utf-8"),
     )
     return "\n".join(
         [

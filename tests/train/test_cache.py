@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from tests.support.pictures import COLOURS, draw_picture
-from train import store
-from train.data import write_picture
+from train.data import cache
+from train.data.cache import PictureStore, free_memory_bytes
+from train.data.folders import read_pairs
+from train.data.images import write_picture
 from train.errors import DataError
-from train.folders import read_pairs
-from train.store import PictureStore, free_memory_bytes
 
 
 def test_what_memory_has_no_room_for_is_mapped_from_a_file_that_has_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(cache, "PIECE_BYTES", 1000)
     pictures = [np.full((10, 10, 3), level, np.uint8) for level in range(8)]  # 300 bytes each
     kept_in = PictureStore(room_bytes=700, folder=tmp_path / "cache")
     with caplog.at_level(logging.WARNING):
@@ -36,7 +36,7 @@ def test_what_memory_has_no_room_for_is_mapped_from_a_file_that_has_no_name(
 
 
 def test_inputs_made_from_photos_lie_in_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "free_memory_bytes", lambda: 0)
+    monkeypatch.setattr(cache, "free_memory_bytes", lambda: 0)
     (tmp_path / "train").mkdir()
     write_picture(tmp_path / "train" / "a.png", draw_picture(40, 40, 0, COLOURS["A"]))
     for pictures in read_pairs(tmp_path, "train", "gray", "AtoB", 36):

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rt.frame import Rgb
-from train.data import SUFFIXES, read_picture
+from train.data.fingerprint import Fingerprint, find_near, take_fingerprint
+from train.data.images import SUFFIXES, read_picture
 from train.errors import DataError
-from train.fingerprint import Fingerprint, find_near, take_fingerprint
 
 SHOWN_NAMES = 5
 """Files named per finding; the others are counted."""

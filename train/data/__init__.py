@@ -1,0 +1,1 @@
+"""Images: read, augmented, checked, and fed to training as batches."""

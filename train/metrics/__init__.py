@@ -1,0 +1,1 @@
+"""Metrics: distances, similarity, translation quality, and the evaluation of a style."""
