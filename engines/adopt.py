@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from engines.quality import Network
 from rt.card import NAME_PATTERN, Card, describe_model, file_sha256, write_card
 from rt.errors import VideobrushError
 from rt.frame import Rgb
+from rt.replacing import replacing
 from rt.styles import GALLERY, styles_folder
 
 _OPSET = 13
@@ -188,17 +188,13 @@ def _convention(adoption: Adoption, model: Any, say: Callable[[str], None]) -> C
 def _write(
     adoption: Adoption, name: str, out: Path, framed: Any, convention: Convention, sizes: Sizes
 ) -> None:
-    part = out.with_name(out.name + ".part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        onnx.save(framed, part / "model.onnx")
-        write_card(_card(adoption, name, part, framed, convention, sizes), part)
-        part.rename(out)
+        with replacing(out) as part:
+            part.mkdir(parents=True)
+            onnx.save(framed, part / "model.onnx")
+            write_card(_card(adoption, name, part, framed, convention, sizes), part)
     except OSError as error:
         raise AdoptError(f"style {out} cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _card(

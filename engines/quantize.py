@@ -17,6 +17,7 @@ from engines.sensitivity import Quantized, measure_layers, quantize_within_gate,
 from rt.card import describe_model, write_card
 from rt.frame import Rgb
 from rt.log import LOG
+from rt.replacing import replacing
 from rt.styles import Style
 
 SENSITIVITY_PICTURES = 8
@@ -132,10 +133,9 @@ def _put_on_card(
     style: Style, precision: str, model: Any, comparison: Comparison, facts: dict[str, Any]
 ) -> None:
     path = style.folder / f"model.{precision}.onnx"
-    part = path.with_name(path.name + ".part")
     try:
-        onnx.save(model, part)
-        part.replace(path)
+        with replacing(path) as part:
+            onnx.save(model, part)
         measured = {
             "psnr_db": comparison.psnr_db,
             "worst_frame_db": comparison.worst_db,
@@ -150,7 +150,6 @@ def _put_on_card(
         )
         write_card(card, style.folder)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise PrecisionError(f"{style.folder} cannot be written: {error.strerror}") from None
 
 

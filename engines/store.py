@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rt.engine_file import EngineFacts, EngineKey, engine_path, engines_folder, facts_path, find_plans
 from rt.errors import EngineError
+from rt.replacing import replacing
 
 _OWNER_ONLY = 0o700
 _OPEN_TO_OTHERS = 0o022
@@ -112,14 +113,7 @@ def plans_of(style: str, folder: Path | None = None) -> list[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    try:
+    with replacing(path) as part:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

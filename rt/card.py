@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rt.errors import StyleError
+from rt.replacing import replacing
 
 CARD_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -101,9 +102,9 @@ def read_card(folder: Path) -> Card:
 def write_card(card: Card, folder: Path) -> None:
     """Write `folder`/card.json under a temporary name, then rename it."""
     path = folder / "card.json"
-    temporary = path.with_suffix(".json.part")
-    temporary.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def file_sha256(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from rt.errors import StyleError
+from rt.replacing import replacing
 from rt.styles import Listed, Style
 
 PAIRS = 8
@@ -42,12 +43,10 @@ def write_page(listed: Sequence[Listed], path: Path, overwrite: bool) -> None:
     """
     if path.exists() and not overwrite:
         raise StyleError(f"{path} exists: add --overwrite to replace it, or name another file with --out")
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(make_page(listed), encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(make_page(listed), encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise StyleError(f"{path} cannot be written: {error.strerror}") from None
 
 

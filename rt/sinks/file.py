@@ -17,12 +17,12 @@ import av.error
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.media import Colour, FrameStream, VideoFacts, VideoFile, known_matrix, rational, reason
+from rt.mp4 import cut_to_whole_fragments
 from rt.scheduling import scheduling_kept
 from rt.sinks import USUAL, SinkOptions
 from rt.sinks.companions import CompanionCopy
 from rt.sinks.encoder import CODECS, choose_encoder
 from rt.sinks.part import PartFile
-from rt.sinks.salvage import cut_to_whole_fragments
 from rt.sinks.track import VideoTrack
 
 _log = logging.getLogger(__name__)

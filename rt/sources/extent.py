@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from rt.mp4 import boxes
+
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 
@@ -16,7 +18,7 @@ def missing_bytes(path: Path) -> int:
         head = file.read(8)
         file.seek(0)
         if head[4:] in _MP4_BOXES:
-            end = _mp4_end(file, length)
+            end = max((at + size for _, at, size in boxes(file)), default=0)
         elif head[:4] == b"RIFF":
             end = _riff_end(file, length)
         elif int.from_bytes(head[:4], "big") == _EBML:
@@ -24,21 +26,6 @@ def missing_bytes(path: Path) -> int:
         else:
             return 0
     return max(0, end - length)
-
-
-def _mp4_end(file: BinaryIO, length: int) -> int:
-    """Walk the boxes: 32 bits of size and a name; 1 means a size of 64 bits follows, 0 up to the end."""
-    at = 0
-    while at + 8 <= length:
-        file.seek(at)
-        head = file.read(16)
-        size, smallest = int.from_bytes(head[:4], "big"), 8
-        if size == 1:
-            size, smallest = int.from_bytes(head[8:16], "big"), 16
-        if size < smallest or not head[4:8].isalnum():
-            break  # up to the end, or something behind the boxes
-        at += size
-    return at
 
 
 def _riff_end(file: BinaryIO, length: int) -> int:

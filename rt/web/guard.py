@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rt.errors import VideobrushError
 from rt.folders import user_folder
+from rt.replacing import replacing
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 EVERYWHERE = ("0.0.0.0", "::")
@@ -132,16 +133,18 @@ def keep_token(folder: Path, new: bool = False) -> str:
                 return token
         folder.mkdir(parents=True, exist_ok=True)
         token = secrets.token_urlsafe(32)
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        with replacing(path) as part, os.fdopen(_open_private(part), "w") as stream:
             stream.write(token + "\n")
-        part.replace(path)
     except (OSError, UnicodeDecodeError) as error:
         raise VideobrushError(
             f"the studio's token cannot be kept in {path}: {error}; set XDG_STATE_HOME to another folder"
         ) from None
     return token
+
+
+def _open_private(path: Path) -> int:
+    """Create a file that its owner alone can read."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _bracketed(host: str) -> str:
