@@ -194,8 +194,6 @@ class Studio:
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     allow_host: Annotated[tuple[str, ...], arg(metavar="NAME:PORT")] = ()
     """Further names the server answers to, exactly as a browser sends them: behind a proxy, say."""
-    webrtc: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: off)")] = None
-    """Also take pictures by WebRTC from pages that ask for it, on UDP ports of this own address alone."""
     new_token: bool = False
     """Make a new token: pages opened before have to sign in again."""
 

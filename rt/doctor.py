@@ -31,8 +31,7 @@ NEEDED = {
 }
 """Packages of the base install and the module each is imported as."""
 FOR_TRAINING = ("torch", "onnxscript", "safetensors", "tensorboard")
-FOR_STUDIO = {"starlette": "studio", "uvicorn": "studio", "websockets": "studio", "aiortc": "webrtc"}
-"""Packages of the page in the browser and the extra that brings each."""
+FOR_STUDIO = ("starlette", "uvicorn", "websockets")
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def _packages() -> Iterator[Finding]:
     for package in FOR_TRAINING:
         missing = "not installed; only training needs it: pip install '.[train]'"
         yield Finding("package", package, None, version_of(package) or missing)
-    for package, extra in FOR_STUDIO.items():
-        missing = f"not installed; only the studio needs it: pip install '.[{extra}]'"
+    for package in FOR_STUDIO:
+        missing = "not installed; only the studio needs it: pip install '.[studio]'"
         yield Finding("package", package, None, version_of(package) or missing)
 
 

@@ -3,7 +3,6 @@
     server.py    the studio as it is started: port, event loop, end
     app.py       the application: page, sign-in, who is kept out
     talk.py      the talk with one page over its WebSocket
-    rtc.py       a page's camera over WebRTC (extra)
     api.py       the HTTP interface for programs
     guard.py     who may talk to it: host, origin, token, cookie, headers
     protocol.py  what is said over the WebSocket, and its limits
@@ -14,5 +13,5 @@
     listing.py   what is told of the styles
     jpeg.py      pictures to bytes and back; their size before they are decoded
 
-asyncio lives here alone, and only in the first five; everything else is threads.
+asyncio lives here alone, and only in the first four; everything else is threads.
 """

@@ -26,12 +26,12 @@ STATIC = Path(__file__).parent / "static"
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def make_app(studio: Studio, guard: Guard, camera: Camera | None = None, webrtc: bool = False) -> Starlette:
+def make_app(studio: Studio, guard: Guard, camera: Camera | None = None) -> Starlette:
     """Return the application for a studio; with `camera` every page sees the server's source.
 
     Its `state.farewell` is awaited before the server ends.
     """
-    pages, talk = _Pages(studio, guard), Talk(studio, guard, camera, webrtc)
+    pages, talk = _Pages(studio, guard), Talk(studio, guard, camera)
     api = Api(studio, guard)
     app = Starlette(
         routes=[
@@ -102,10 +102,9 @@ class _Pages:
         if (offered := request.query_params.get("token")) is not None:
             if not self._guard.is_token(offered):
                 return _notice("This address is not valid any more.", 403)
-            home = "/?transport=webrtc" if request.query_params.get("transport") == "webrtc" else "/"
             # Not a redirect: with one from another site SameSite=Strict would keep the cookie back.
             answer = HTMLResponse(
-                f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={home}">'
+                '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
                 '<title>videobrush</title><link rel="icon" href="/static/icon.svg">'
             )
             answer.headers["Set-Cookie"] = self._guard.cookie_header()

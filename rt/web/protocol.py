@@ -21,8 +21,8 @@ from typing import Any
 HEADER = struct.Struct("<IId")
 MESSAGE_BYTES = 4 * 2**20
 """Most bytes of one message: a JPEG of 1080p at the best quality has less."""
-TEXT_BYTES = 16384
-"""Most bytes of a text message: what a browser offers by WebRTC has half of it."""
+TEXT_BYTES = 4096
+"""Most bytes of a text message."""
 PIXELS = 1920 * 1088
 """Most pixels of a frame."""
 SIDE_PX = 16
@@ -83,18 +83,11 @@ class Wish:
     detail: str | None = None
 
 
-@dataclass(frozen=True)
-class Offer:
-    """A page offers its camera by WebRTC."""
-
-    sdp: str
-
-
-def read_text(text: str) -> Wish | Offer:
-    """Return what a text message says: `{"type": "controls", ...}` or `{"type": "offer", "sdp": ...}`.
+def read_text(text: str) -> Wish:
+    """Return what a text message asks for: `{"type": "controls", ...}`.
 
     Raises:
-        Refused: the text is too long or neither of them, or a value is out of its range.
+        Refused: the text is too long or something else, or a value is out of its range.
     """
     if len(text.encode()) > TEXT_BYTES:
         raise Refused(f"text of more than {TEXT_BYTES} bytes")
@@ -102,12 +95,9 @@ def read_text(text: str) -> Wish | Offer:
         said = json.loads(text)
     except (ValueError, RecursionError):
         raise Refused("text that is no JSON") from None
-    kind = said.get("type") if isinstance(said, dict) else None
-    if kind == "controls":
-        return _wish(said)
-    if kind == "offer" and isinstance(said.get("sdp"), str):
-        return Offer(said["sdp"])
-    raise Refused('text that is no object with "type": "controls", or "offer" and its "sdp"')
+    if not isinstance(said, dict) or said.get("type") != "controls":
+        raise Refused('text that is no object with "type": "controls"')
+    return _wish(said)
 
 
 def _wish(asked: dict[str, Any]) -> Wish:

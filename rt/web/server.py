@@ -47,7 +47,6 @@ class StudioJob:
     precision: str = "auto"
     visitors: int = 10
     allow_host: tuple[str, ...] = ()
-    webrtc: str | None = None
     new_token: bool = False
     open: bool = False
 
@@ -59,8 +58,6 @@ def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
         VideobrushError: style, source, port or token cannot be had.
     """
     styles = _styles(job.style)
-    if job.webrtc is not None:
-        _allow_webrtc(job.webrtc)
     with ExitStack() as opened:
         bound = opened.enter_context(_bind(job.host, job.port))
         ours, port = bound.getsockname()[:2]
@@ -89,35 +86,9 @@ def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
         _warn(ours)
         if job.open and not webbrowser.open(address):
             LOG.warning("no browser could be started here: open the address above")
-        _serve(make_app(studio, guard, camera, job.webrtc is not None), bound, stop)
+        _serve(make_app(studio, guard, camera), bound, stop)
         if studio.fault is not None:
             raise studio.fault
-
-
-def _allow_webrtc(address: str) -> None:
-    """Let pages send their camera by WebRTC, on UDP ports of this address alone."""
-    try:
-        with socket.socket(_family(address), socket.SOCK_DGRAM) as tried:
-            tried.bind((address, 0))
-            ours = tried.getsockname()[0]
-    except OSError as error:
-        raise VideobrushError(
-            f"the studio cannot take pictures by WebRTC on {address}: {error.strerror}; "
-            "type an address of this machine: --webrtc 127.0.0.1"
-        ) from None
-    if ours in EVERYWHERE:
-        raise VideobrushError(
-            f"--webrtc {address} is every address of this machine; type the one pages reach"
-        )
-    try:
-        from rt.web.rtc import listen_on
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("rt"):
-            raise
-        raise VideobrushError(
-            f'WebRTC needs the package {error.name}; type: pip install ".[webrtc]"'
-        ) from None
-    listen_on(ours)
 
 
 def _styles(first: str) -> dict[str, Style]:

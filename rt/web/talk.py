@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -21,16 +21,12 @@ from rt.web.protocol import (
     MESSAGE_BYTES,
     MESSAGES_PER_S,
     PIXELS,
-    Offer,
     Refused,
     read_message,
     read_text,
 )
 from rt.web.studio import Full, Studio
 from rt.web.visitor import JpegFrame, Visitor
-
-if TYPE_CHECKING:
-    from rt.web.rtc import Peer
 
 SEND_S = 10.0
 """Seconds that a page may take to receive a message before it counts as gone."""
@@ -41,9 +37,8 @@ FAREWELL_S = 1.0
 class Talk:
     """Talks to pages."""
 
-    def __init__(self, studio: Studio, guard: Guard, camera: Camera | None, webrtc: bool) -> None:
-        """With `webrtc` pages may send their camera by it."""
-        self._studio, self._guard, self._camera, self._webrtc = studio, guard, camera, webrtc
+    def __init__(self, studio: Studio, guard: Guard, camera: Camera | None) -> None:
+        self._studio, self._guard, self._camera = studio, guard, camera
         self._open: set[WebSocket] = set()
 
     async def talk(self, websocket: WebSocket) -> None:
@@ -59,10 +54,9 @@ class Talk:
         except Full as error:
             await websocket.close(FULL, str(error))
             return
-        peers = _Peers(visitor, self._studio.wake)
         talk = [
             asyncio.create_task(outbox.deliver(lambda: self._status(visitor))),
-            asyncio.create_task(self._listen(websocket, visitor, outbox, peers)),
+            asyncio.create_task(self._listen(websocket, visitor, outbox)),
         ]
         self._open.add(websocket)
         try:
@@ -77,7 +71,6 @@ class Talk:
             for task in talk:
                 task.cancel()
             found = await asyncio.gather(*talk, return_exceptions=True)
-            await peers.close()
         for end in found:
             if isinstance(end, Refused):
                 with contextlib.suppress(Exception):
@@ -91,7 +84,7 @@ class Talk:
         with contextlib.suppress(asyncio.TimeoutError):  # of those who read nothing
             await asyncio.wait_for(asyncio.gather(*leaving, return_exceptions=True), FAREWELL_S)
 
-    async def _listen(self, websocket: WebSocket, visitor: Visitor, outbox: _Outbox, peers: _Peers) -> None:
+    async def _listen(self, websocket: WebSocket, visitor: Visitor, outbox: _Outbox) -> None:
         """Take what the page sends.
 
         Raises:
@@ -116,24 +109,10 @@ class Talk:
                 self._studio.wake()
                 continue
             try:
-                outbox.put(await self._said(message.get("text") or "", visitor, peers))
+                visitor.change(read_text(message.get("text") or ""))
             except Refused as error:
                 outbox.put({"type": "error", "message": str(error)})
-                outbox.put(visitor.controls())
-
-    async def _said(self, text: str, visitor: Visitor, peers: _Peers) -> dict[str, Any]:
-        """Return the answer to a text.
-
-        Raises:
-            Refused: it is none of ours, or asks for what cannot be.
-        """
-        said = read_text(text)
-        if isinstance(said, Offer):
-            if not self._webrtc or self._camera is not None:
-                raise Refused("this studio takes no pictures by WebRTC; it is started with --webrtc ADDRESS")
-            return {"type": "answer", "sdp": await peers.answer(said.sdp)}
-        visitor.change(said)
-        return visitor.controls()
+            outbox.put(visitor.controls())
 
     def _welcome(self, visitor: Visitor) -> dict[str, Any]:
         return {
@@ -141,39 +120,12 @@ class Talk:
             "source": "browser" if self._camera is None else "server",
             "styles": describe_styles(self._studio.styles),
             "controls": visitor.controls(),
-            "webrtc": self._webrtc and self._camera is None,
             "limits": {"message_bytes": MESSAGE_BYTES, "pixels": PIXELS, "messages_per_s": MESSAGES_PER_S},
         }
 
     def _status(self, visitor: Visitor) -> dict[str, Any]:
         stale = self._camera is not None and self._camera.stale
         return {**visitor.status(), "visitors": self._studio.visitors, "stale": stale}
-
-
-class _Peers:
-    """The WebRTC connection of one page; a new offer ends the one before."""
-
-    def __init__(self, visitor: Visitor, wake: Callable[[], None]) -> None:
-        self._visitor, self._wake = visitor, wake
-        self._peer: Peer | None = None
-
-    async def answer(self, sdp: str) -> str:
-        """Return the answer to an offer.
-
-        Raises:
-            Refused: it cannot be used.
-        """
-        from rt.web.rtc import Peer
-
-        await self.close()
-        self._peer = Peer(self._visitor, self._wake)
-        return await self._peer.answer(sdp)
-
-    async def close(self) -> None:
-        """End the connection; works twice."""
-        peer, self._peer = self._peer, None
-        if peer is not None:
-            await peer.close()
 
 
 _GONE = (WebSocketDisconnect, asyncio.TimeoutError, asyncio.CancelledError, ConnectionError, RuntimeError)

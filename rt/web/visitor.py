@@ -36,36 +36,24 @@ class Send(Protocol):
         ...
 
 
-class Offered(Protocol):
-    """A frame that a page sent, and the way on which its translation goes back."""
-
-    def frame(self) -> Frame:
-        """Return the frame.
-
-        Raises:
-            Refused: it is damaged, or larger or smaller than frames may be.
-        """
-        ...
-
-    def answer(self, rgb: Rgb) -> None:
-        """Send uint8[H, W, 3] RGB back."""
-        ...
-
-
 @dataclass(frozen=True)
 class JpegFrame:
-    """A frame that came as a message, and is answered by one."""
+    """A frame that a page sent as a message; it is answered by one."""
 
     header: Header
     content: bytes
     send: Send
 
     def frame(self) -> Frame:
-        """Decode it."""
+        """Decode it.
+
+        Raises:
+            Refused: it is damaged, or larger or smaller than frames may be.
+        """
         return Frame(decode(self.content), round(self.header.captured_ms), _MS, self.header.sequence)
 
     def answer(self, rgb: Rgb) -> None:
-        """Send it under the number it came with."""
+        """Send uint8[H, W, 3] RGB under the number that the frame came with."""
         self.send(self.header.pack() + encode_jpeg(rgb))
 
 
@@ -98,7 +86,7 @@ class Visitor:
         self.send, self._styles, self._shelf, self._fetch = send, styles, shelf, fetch
         self._encode_before = encode_before
         self._lock = threading.Lock()
-        self._newest: Offered | None = None
+        self._newest: JpegFrame | None = None
         self._asked: Header | None = None
         self._shown: Frame | None = None
         self._translator: Translator | None = None
@@ -110,7 +98,7 @@ class Visitor:
         self._refused: tuple[Key, VideobrushError] | None = None
         self._spans: deque[tuple[float, float]] = deque()
 
-    def accept(self, offered: Offered) -> None:
+    def accept(self, offered: JpegFrame) -> None:
         """Take a frame of the page; one that still waits is dropped."""
         with self._lock:
             self.dropped += self._newest is not None
@@ -217,7 +205,7 @@ class Visitor:
             self._loading[1].add_done_callback(_give_back)
             self._loading = None
 
-    def _answer_page(self, offered: Offered) -> None:
+    def _answer_page(self, offered: JpegFrame) -> None:
         began_s = time.perf_counter()
         frame = offered.frame()
         translator = self._translator_for(frame)

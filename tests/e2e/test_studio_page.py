@@ -15,7 +15,6 @@ import pytest
 from rt.frame import Rgb
 from tests.support.browser import (
     ALLOWED,
-    LOOPBACK,
     NO_CAMERA,
     WAIT_MS,
     Studio,
@@ -435,21 +434,3 @@ def test_the_servers_own_source_is_shown_before_and_after(fresh: Page, styles: P
         )
         assert apart(before, after) > FAR
         assert apart(after, exactly(styles / "negative", before)) < CLOSE
-
-
-def test_the_picture_comes_back_translated_over_webrtc(
-    playwright: Playwright, tmp_path: Path, styles: Path, camera: tuple[Path, Rgb]
-) -> None:
-    pytest.importorskip("aiortc", reason="needs aiortc; type: pip install aiortc")
-    browser = launch(playwright, ALLOWED, *LOOPBACK, *camera_flags(camera[0]))
-    with studio(tmp_path, styles, "--style", "negative", "--webrtc", "127.0.0.1") as found:
-        for page in unharmed(browser):
-            visit(page, found)
-            page.goto(f"http://127.0.0.1:{found.port}/?transport=webrtc")
-            wait_for_picture(page)
-            page.keyboard.press("Space")
-            wait_until_shown(page, exactly(styles / "negative", camera[1])[:, ::-1], CODED)
-            # Pictures by WebRTC have no round trip that the page could tell.
-            wait_until(page, "document.getElementById('fps').textContent !== '–'")
-            assert page.inner_text("#latency") == "–"
-    browser.close()

@@ -27,8 +27,6 @@ CAMERA = ("--use-fake-device-for-media-stream=fps=30", "--use-file-for-fake-vide
 ALLOWED = "--use-fake-ui-for-media-stream"
 NO_CAMERA = "--use-fake-device-for-media-stream=device-count=0"
 """No camera, and none looked for: without it Chromium asks the machine, which may take it minutes."""
-LOOPBACK = ("--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns")
-"""Lets WebRTC reach this very machine, and tell its address."""
 
 
 def chromium_path() -> str:

@@ -82,11 +82,6 @@ export class Link {
     this.socket.send(jpeg ? new Blob([header.buffer, jpeg]) : header.buffer);
   }
 
-  /** Offer the camera by WebRTC. */
-  sendOffer(sdp) {
-    if (this.open) this.socket.send(JSON.stringify({ type: "offer", sdp }));
-  }
-
   /** Send what is wished for; wishes that come quickly go together. */
   sendControls(wish) {
     const first = this.wishes === null;

@@ -5,7 +5,6 @@ import { listenToKeys } from "./keys.js";
 import { Link } from "./link.js";
 import { Meter, Panel } from "./panel.js";
 import { Recorder, snapshot } from "./record.js";
-import { Rtc, wanted as rtcWanted } from "./rtc.js";
 import { fault, hideNotice, hideToast, pill, toast, toastStays, wait } from "./say.js";
 import { Stage } from "./stage.js";
 
@@ -27,14 +26,8 @@ let wished = {}; // what the visitor has changed of them
 let cameraFailed = null; // {title, text}, what was said about it
 let flight = null; // the frame that is on its way: {sequence, picture, timer}
 let sequence = 0;
-let overRtc = false; // pictures go by WebRTC, not by the WebSocket
 
 const link = new Link({ text, picture: land, state });
-const rtc = new Rtc({
-  offer: (sdp) => link.sendOffer(sdp),
-  picture: showTrack,
-  lost: () => overRtc && fault("The WebRTC connection is gone", "The server may be out of reach of this way.", "Connect again", pump),
-});
 
 // ---- the server ----
 
@@ -42,7 +35,6 @@ function text(message) {
   if (message.type === "welcome") welcome(message);
   else if (message.type === "controls") showControls(message);
   else if (message.type === "status") showStatus(message);
-  else if (message.type === "answer") rtc.take(message.sdp);
   else if (message.type === "error") toast(message.message, source === "server");
 }
 
@@ -58,8 +50,6 @@ function welcome(message) {
   } else {
     mirror(source === "browser"); // as in a mirror; others' pictures as they are
   }
-  overRtc = rtcWanted && message.webrtc;
-  if (rtcWanted && !overRtc) toast("this studio takes no pictures by WebRTC: they go over the WebSocket");
   $("panel").inert = false;
   pill("live", "live");
   $("camera-label").hidden = source !== "browser";
@@ -79,7 +69,6 @@ function welcome(message) {
 
 function state(name, detail) {
   abandon();
-  rtc.close();
   $("panel").inert = true;
   if (name === "away") {
     pill("away", "server away");
@@ -117,7 +106,6 @@ function showStatus(message) {
 async function pump() {
   if (flight || !link.open || (document.hidden && !recorder.on)) return;
   if (source === "browser" && !camera.ready) return;
-  if (overRtc) return rtc.begin(camera);
   sequence = (sequence + 1) >>> 0;
   const own = (flight = { sequence, picture: null, timer: null });
   let taken = null;
@@ -169,15 +157,6 @@ async function land({ sequence: number, captured, before, after }) {
   pump();
 }
 
-/** Show a picture of the track that came back, beside what the camera sees now. */
-async function showTrack(video) {
-  const [translated, original] = await Promise.all([createImageBitmap(video), createImageBitmap(camera.video)]).catch(() => []);
-  if (!translated) return; // the camera or the track has just ended
-  stage.show(original, translated);
-  meter.count(null);
-  hideNotice();
-}
-
 function waitForPicture() {
   if (stage.empty) wait(`Loading ${controls.style}`, "The first picture takes a moment.");
 }
@@ -202,7 +181,6 @@ async function openCamera(deviceId) {
 function cameraFault({ title, text }) {
   cameraFailed = { title, text };
   abandon();
-  rtc.close();
   pill("away", "no camera");
   fault(title, text, "Try again", () => openCamera());
   if (navigator.mediaDevices) listCameras();
