@@ -34,11 +34,11 @@ from rt.errors import BackendError
 from rt.fit import lay_back, shrink
 from rt.styles import find_style
 from tests.support.cli import ROOT, environment
+from tests.support.cuda.build import build_twin
 from tests.support.cuda.twin import Twin
 from tests.support.networks import save_residual
 from tests.support.onnx_styles import drawn_picture, make_style
 from tests.support.rtx import load_rtx
-from tools.cuda.stand_in import build_twin
 
 SIZE = (128, 192)
 GATE_DB = 50

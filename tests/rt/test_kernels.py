@@ -18,8 +18,8 @@ from rt.cuda.kernels import SOURCE
 from rt.cuda.nvrtc import compile_source, load_compiler
 from rt.errors import BackendError
 from rt.fit import lay_back, shrink
+from tests.support.cuda.build import build_twin
 from tests.support.cuda.twin import Rgb, Twin
-from tools.cuda.stand_in import build_twin
 
 KINDS = ("sm75", "sm80", "sm86", "sm87", "sm89", "sm90", "sm100", "sm120")
 KERNELS = ("shrink", "lay_back")

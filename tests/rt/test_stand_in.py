@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.cuda.stand_in import DRIVER, ROOT, missing
+from tests.support.cuda.build import DRIVER, ROOT, missing
 
 FOLDER = ROOT / "tests" / "stand_in"
 

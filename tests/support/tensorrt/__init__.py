@@ -1,9 +1,9 @@
 """A stand-in for TensorRT's Python module, one for each version: `load("10.3.0")`.
 
 Its surface is what NVIDIA's bindings of that version have, of the names this project uses (VERSION.json,
-written by tools/cuda/tensorrt_api.py): an attribute that does not exist there fails, and so does a call with
-other arguments. Its networks are ONNX files run by ONNX Runtime, as kernels of the stand-in CUDA driver, on
-the addresses and at the time a GPU would.
+written by tests/support/tensorrt/api.py): an attribute that does not exist there fails, and so does a call
+with other arguments. Its networks are ONNX files run by ONNX Runtime, as kernels of the stand-in CUDA driver,
+on the addresses and at the time a GPU would.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Build the CUDA driver of the tests, which lives in host memory: `python tools/cuda/stand_in.py`.
+"""Build the CUDA driver of the tests, which lives in host memory: `python tests/support/cuda/build.py`.
 
 It becomes build/cuda/libcuda.so.1. The functions that PyCUDA asks for and the stand-in does not have are
 added as ones that answer "not supported".
@@ -14,14 +14,14 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KERNELS = ROOT / "rt" / "cuda" / "fit.cu"
-SOURCE = ROOT / "tests" / "support" / "cuda" / "driver.cpp"
+SOURCE = Path(__file__).with_name("driver.cpp")
 TWIN = SOURCE.with_name("twin.cpp")
 """The kernels compiled for the CPU, which the driver runs in the place of the GPU's."""
 BUILD = ROOT / "build" / "cuda"
 DRIVER = BUILD / "libcuda.so.1"
-INSTALL = "python tools/cuda/install_pycuda.py"
+INSTALL = "python tests/support/cuda/install_pycuda.py"
 NOT_SUPPORTED = 801
 # Sums and products are rounded one by one, as they are on the GPU (see rt/cuda/nvrtc.py).
 TWIN_OPTIONS = (

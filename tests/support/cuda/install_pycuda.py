@@ -1,6 +1,6 @@
 """Install PyCUDA for tests on a machine without an NVIDIA driver, and build the stand-in for the driver.
 
-    python tools/cuda/install_pycuda.py
+    python tests/support/cuda/install_pycuda.py
 
 Needs g++ and PyPI. Installs the real PyCUDA into the Python that runs this, compiled against NVIDIA's headers
 (from their wheels) and a library that only has the driver's name; then builds the stand-in driver of the
@@ -16,10 +16,11 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tools.cuda.stand_in import BUILD, build_driver, compile_library
+from tests.support.cuda.build import BUILD, build_driver, compile_library, missing
 
 PYCUDA = "2026.1"
 HEADERS = ("nvidia-cuda-runtime==13.0.96", "nvidia-cuda-profiler-api==13.0.85")
@@ -28,6 +29,9 @@ HEADERS = ("nvidia-cuda-runtime==13.0.96", "nvidia-cuda-profiler-api==13.0.85")
 
 def main() -> int:
     """Install what is missing; one line for each step."""
+    if installed_version() == PYCUDA and missing() is None:
+        print(f"PyCUDA {PYCUDA} and the stand-in for the CUDA driver are there")
+        return 0
     fetch_headers(BUILD / "toolkit")
     if installed_version() != PYCUDA:
         print(f"compiling PyCUDA {PYCUDA} (about a minute and a half)", flush=True)
@@ -57,7 +61,9 @@ def install_pycuda(folder: Path, headers: Path) -> None:
     """Compile PyCUDA's source in `folder` and install it."""
     pip("download", "--no-deps", "--no-binary", "pycuda", "--dest", str(folder), f"pycuda=={PYCUDA}")
     with tarfile.open(folder / f"pycuda-{PYCUDA}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        # Python 3.11.2 of Debian 12 does not know the filter.
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safely)
     # The linker leaves out a library that defines nothing that is used.
     compile_library(folder / "libcuda.so", {"cuInit": 100})
     source = folder / f"pycuda-{PYCUDA}"

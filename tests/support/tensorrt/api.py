@@ -1,6 +1,6 @@
 """Write down which names of TensorRT's Python API exist in which version, for the tests.
 
-    python tools/cuda/tensorrt_api.py
+    python tests/support/tensorrt/api.py
 
 Needs gcc and PyPI. Takes NVIDIA's own bindings of each version, imports them beside empty libraries instead
 of TensorRT's (which makes signatures readable and nothing runnable) and writes what a version has of the
@@ -19,8 +19,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "tests" / "support" / "tensorrt"
+ROOT = Path(__file__).resolve().parents[3]
+OUT = Path(__file__).parent
 WHEELS = {
     "10.3.0": ("tensorrt-cu12-bindings", "10"),
     "10.9.0.34": ("tensorrt-cu12-bindings", "10"),
