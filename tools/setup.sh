@@ -57,7 +57,7 @@ install_packages() {
     [ ${#known[@]} -gt 0 ] || return 0
     bytes="$(apt-get install -qq --no-install-recommends --print-uris "${known[@]}" | awk '{ sum += $3 } END { print sum + 0 }')"
     say "Installing ${known[*]} and what they need: $((bytes / 1000000)) MB to download"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${known[@]}" >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -qq -y --no-install-recommends "${known[@]}" >/dev/null
 }
 
 # make_venv: .venv with pip, of the python3 on PATH.
