@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rt.backends.tensorrt import load_runtime
+from rt.backends.tensorrt_runtime import load_runtime
 from rt.cuda.device import Gpu, find_gpu
 from rt.engine_file import ANY_DEVICE, RUNTIMES
 from rt.errors import BackendError, EngineError, nearest

@@ -13,7 +13,8 @@ from engines.quantize import flat
 from engines.sensitivity import translate_all
 from engines.store import plans_of
 from engines.typed import typed_model
-from rt.backends.tensorrt import TensorRtBackend, load_runtime
+from rt.backends.tensorrt import TensorRtBackend
+from rt.backends.tensorrt_runtime import load_runtime
 from rt.cuda.device import find_gpu
 from rt.engine_file import ANY_DEVICE, EngineKey, build_command, read_facts, read_stored, source_model
 from rt.errors import BackendError, EngineError
@@ -101,7 +102,7 @@ def _verify_engine(
     finally:
         backend.close()
     wanted = translate_all(read_onnx(style.model("fp32")), pictures)
-    return Verdict(f"{path.name} on {backend.device}", compare(wanted, found), gate_db)
+    return Verdict(f"{path.name} on {backend.info.device}", compare(wanted, found), gate_db)
 
 
 def _open(key: EngineKey, plan: bytes) -> TensorRtBackend:

@@ -81,7 +81,9 @@ def measure_speed(
     try:
         picture = _network_picture(frame_size, size)
         _translate_alone(backend, picture, _WARM_PICTURES)
-        count = max(2 * backend.slots, round(_TURN_S * _translate_alone(backend, picture, _WARM_PICTURES)))
+        count = max(
+            2 * backend.info.slots, round(_TURN_S * _translate_alone(backend, picture, _WARM_PICTURES))
+        )
         _carry(translator, frame_size, count)
         alone_fps: list[float] = []
         pipeline_fps: list[float] = []
@@ -94,12 +96,12 @@ def measure_speed(
     ratios = [carried / alone for carried, alone in zip(pipeline_fps, alone_fps, strict=True)]
     return Speed(
         style=card.name,
-        backend=backend.name,
-        device=backend.device,
-        precision=backend.precision,
+        backend=backend.info.name,
+        device=backend.info.device,
+        precision=backend.info.precision,
         network_size=size,
         frame_size=frame_size,
-        in_flight=backend.slots,
+        in_flight=backend.info.slots,
         turns=len(ratios),
         frames=count * len(ratios),
         network_fps=round(statistics.median(alone_fps), 1),
@@ -131,7 +133,7 @@ def measure_steady(
         try:
             frames = (frame.rgb for frame in source)
             viewer, _ = compare(
-                frames, lambda rgb: backend.translate(rgb[None])[0], size, amount, detail=backend.detail
+                frames, lambda rgb: backend.translate(rgb[None])[0], size, amount, detail=backend.info.detail
             )
         except Unmeasurable as error:
             raise SourceError(f"{clip} cannot be measured: {error}") from None
@@ -156,7 +158,7 @@ def _translate_alone(backend: Backend, picture: npt.NDArray[np.uint8], count: in
     started = time.perf_counter()
     for _ in range(count):
         flying.append(backend.start(picture))
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             flying.popleft().result()
     while flying:
         flying.popleft().result()

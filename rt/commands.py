@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-Backend = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
-Precision = Literal["auto", "fp32", "fp16", "int8"]
+from rt.backends import BACKEND_HELP, BackendName, PrecisionName
+
+Backend = Annotated[BackendName, arg(help=BACKEND_HELP)]
 Codec = Literal["h264", "hevc", "av1"]
 Detail = Literal["auto", "keep", "network"]
 View = Literal["auto", "picture", "gray", "edges"]
@@ -26,7 +27,6 @@ class Demo:
     style: Annotated[str, arg(metavar="NAME")] = "winter"
     """Name or folder of a style; `videobrush styles` lists them."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels."""
     overwrite: bool = False
@@ -50,8 +50,7 @@ class Run:
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Beside a live view, write what is shown to this video file."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
-    precision: Precision = "auto"
+    precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels; more is finer and slower."""
@@ -139,8 +138,7 @@ class Bench:
     style: Annotated[str, arg(metavar="NAME")] = "winter"
     """Name or folder of a style; `videobrush styles` lists them."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
-    precision: Precision = "auto"
+    precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels."""
@@ -189,8 +187,7 @@ class Studio:
     visitors: Annotated[int, arg(metavar="N")] = 10
     """Pages served at once; further ones are told to come back."""
     backend: Backend = "auto"
-    """What computes the pictures; auto takes an engine built here, else OpenVINO, else ONNX Runtime."""
-    precision: Precision = "auto"
+    precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     allow_host: Annotated[tuple[str, ...], arg(metavar="NAME:PORT")] = ()
     """Further names the server answers to, exactly as a browser sends them: behind a proxy, say."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rt.backends import backend_status
-from rt.backends.tensorrt import load_runtime
+from rt.backends.tensorrt_runtime import load_runtime
 from rt.cuda.nvrtc import compiler_version
 from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_stored
 from rt.errors import BackendError, EngineError

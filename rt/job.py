@@ -133,7 +133,7 @@ class _Styles:
         """Return what the run looks like now."""
         if self._switcher is None:
             return meter.status()
-        backend = self._switcher.backend
+        backend = self._switcher.backend.info
         return replace(
             meter.status(), style=self._switcher.style, backend=backend.name, precision=backend.precision
         )
@@ -146,13 +146,13 @@ class _Styles:
         mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
         frame_size = (info.height, info.width) if job.fit == "gpu" else None
         choice = open_backend(job.backend, style, size, job.precision, mode, job.view, frame_size)
-        backend = choice.backend
+        backend = choice.backend.info
         LOG.info(
             "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
             *(card.name, backend.name, backend.device, backend.precision),
             *(size[1], size[0], info.width, info.height, choice.reason),
         )
-        return backend
+        return choice.backend
 
 
 def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:

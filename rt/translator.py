@@ -65,7 +65,7 @@ class Translator:
                     yield from self._land(flying)
                     self._take_next()
                 flying.append(self._start(frame))
-                if len(flying) == self._backend.slots:
+                if len(flying) == self._backend.info.slots:
                     yield self._finish(flying.popleft())
         except SourceError as error:
             failure = error
@@ -93,7 +93,7 @@ class Translator:
     def _start(self, frame: Frame) -> _Flight:
         if fitting := self._fitting(frame):
             return _Flight(frame, None, fitting.start_frame(frame.rgb[None], self._controls.strength))
-        small_in = _shrunk(frame.picture, self._backend.size)
+        small_in = _shrunk(frame.picture, self._backend.info.size)
         return _Flight(frame, small_in, self._backend.start(small_in[None]))
 
     def _finish(self, flight: _Flight) -> Frame:
@@ -101,7 +101,7 @@ class Translator:
         if small_in is None:
             return replace(frame, picture=flight.pending.result()[0], origin=frame)
         self._steady.amount = self._controls.steady
-        detail = self.detail or self._backend.detail
+        detail = self.detail or self._backend.info.detail
         small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
         strength, picture = self._controls.strength, frame.picture
         if isinstance(picture, Planes) and detail == "keep":
@@ -113,8 +113,8 @@ class Translator:
     def _fitting(self, frame: Frame) -> FrameBackend | None:
         """Return the backend where it fits this frame itself: steadying and the network's own picture need
         what the network saw and made, on the CPU."""
-        backend, detail = self._backend, self.detail or self._backend.detail
-        if not isinstance(backend, FrameBackend) or backend.frame_size != frame.size:
+        backend, detail = self._backend, self.detail or self._backend.info.detail
+        if not isinstance(backend, FrameBackend) or backend.info.frame_size != frame.size:
             return None
         return backend if self._controls.steady == 0 and detail == "keep" else None
 

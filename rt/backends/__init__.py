@@ -1,118 +1,85 @@
-"""What computes a picture: the protocol, the choice of a backend and what works on this machine."""
+"""Backends: the table of kinds, the choice of one, and what works here."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import get_args
 
-import numpy as np
-import numpy.typing as npt
-
+from rt.backends.base import (
+    Backend,
+    BackendInfo,
+    BackendName,
+    FrameBackend,
+    LoadableStyle,
+    Mode,
+    Pending,
+    PrecisionName,
+)
 from rt.card import Card, Detail, View
 from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
 
+__all__ = [
+    "BACKENDS",
+    "BACKEND_HELP",
+    "CPU_ORDER",
+    "CPU_PRECISIONS",
+    "KINDS",
+    "PRECISIONS",
+    "Backend",
+    "BackendInfo",
+    "BackendName",
+    "BackendStatus",
+    "Choice",
+    "FrameBackend",
+    "Kind",
+    "LoadableStyle",
+    "Mode",
+    "Pending",
+    "PrecisionName",
+    "backend_status",
+    "open_backend",
+]
+
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 """Importing OpenVINO would report its use over the network; where this package is missing it does not."""
 
-BACKENDS = ("auto", "openvino", "onnxruntime", "tensorrt", "identity")
-"""What `--backend` takes."""
-CPU_ORDER = ("openvino", "onnxruntime")
-"""What `auto` tries, in this order: the one that was faster where both were measured comes first."""
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
-"""What `--precision` takes."""
-CPU_PRECISIONS = {"openvino": ("int8", "fp32"), "onnxruntime": ("fp32", "int8"), "identity": ("fp32", "int8")}
-"""What `--precision auto` takes: the first that the style has, the quickest on this backend first."""
-Mode = Literal["latency", "throughput"]
-"""latency: one picture as soon as possible. throughput: as many pictures as possible, several in flight."""
 
-
-class Pending(Protocol):
-    """A picture in flight."""
-
-    def result(self) -> npt.NDArray[np.uint8]:
-        """Wait for the translation and return it, as `Backend.translate` does. Called once.
-
-        Raises:
-            BackendError: as `Backend.translate`.
-        """
-        ...
-
-
-class Backend(Protocol):
-    """A style's network, loaded on one device, for pictures of one size."""
+@dataclass(frozen=True)
+class Kind:
+    """One kind of backend, as it is known in help, messages and documents."""
 
     name: str
-    """`openvino`, `onnxruntime`, `tensorrt`, `identity`."""
-    device: str
-    """The device in words: `CPU (Intel Xeon ..., 2 threads)`."""
-    precision: str
-    """What is really computed: `fp32`, `fp16`, `int8`."""
-    size: tuple[int, int]
-    """(height, width) in pixels of the pictures it takes."""
-    slots: int
-    """How many pictures it can hold in flight, at least 1."""
-    detail: Detail
-    """How its change is laid over the frame where nobody asks otherwise."""
-
-    def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Translate uint8[N, H, W, 3] RGB to the same shape.
-
-        The input is neither kept nor changed; the result is the caller's and no later call writes to it.
-
-        Raises:
-            BackendError: the network failed, or returned something that is not uint8[N, H, W, 3].
-        """
-        ...
-
-    def start(self, rgb: npt.NDArray[np.uint8]) -> Pending:
-        """Begin to translate uint8[1, H, W, 3] RGB, and return at once where the device can work by itself.
-
-        Results are taken in the order of the starts, and at most `slots` are started and not yet taken. The
-        picture must not be written to before its result is taken.
-
-        Raises:
-            BackendError: as `translate`.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release the device; pictures in flight are given up. Works twice."""
-        ...
+    summary: str
+    """What it computes on, for the help."""
+    precisions: tuple[str, ...]
+    """What `--precision auto` takes: the first that the style has, the quickest on this backend first."""
+    automatic: bool = True
+    """Whether `auto` may take it."""
 
 
-@runtime_checkable
-class FrameBackend(Backend, Protocol):
-    """A backend that can also take whole frames and fit them itself, where it was opened for them."""
-
-    frame_size: tuple[int, int] | None
-    """(height, width) in pixels of the frames it takes; None where it was opened for none."""
-
-    def start_frame(self, rgb: npt.NDArray[np.uint8], strength: float) -> Pending:
-        """Begin to translate a frame uint8[1, H, W, 3] RGB of `frame_size`; otherwise as `start`.
-
-        The result is the frame with the network's change laid over it with `strength` in [0, 1]: what
-        `rt.fit.shrink`, the network and `rt.fit.lay_back` with detail `keep` give, within one level.
-
-        Raises:
-            BackendError: as `translate`, or it was not opened for frames.
-        """
-        ...
-
-
-class LoadableStyle(Protocol):
-    """What a backend needs of a style."""
-
-    @property
-    def card(self) -> Card:
-        """The style's facts."""
-        ...
-
-    def model(self, precision: str = "fp32") -> Path:
-        """Return the ONNX file of this precision, compared with its card."""
-        ...
+KINDS = (
+    Kind("openvino", "CPU", ("int8", "fp32")),
+    Kind("onnxruntime", "CPU", ("fp32", "int8")),
+    Kind("tensorrt", "NVIDIA GPU, with an engine built here", ("fp16", "int8", "fp32")),
+    Kind("identity", "nothing is computed", ("fp32", "int8"), automatic=False),
+)
+"""Every backend; the CPU's in the order in which `auto` tries them: the quicker one of measurements first."""
+BACKENDS: tuple[str, ...] = ("auto", *(kind.name for kind in KINDS))
+"""What `--backend` takes."""
+PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
+"""What `--precision` takes."""
+CPU_ORDER = tuple(kind.name for kind in KINDS if kind.summary == "CPU")
+"""What `auto` tries on a CPU, in this order."""
+CPU_PRECISIONS = {kind.name: kind.precisions for kind in KINDS if kind.name != "tensorrt"}
+"""What `--precision auto` takes on a CPU."""
+BACKEND_HELP = (
+    f"What computes the images: {', '.join(f'{kind.name} ({kind.summary})' for kind in KINDS)}; "
+    f"auto: an engine built here, else {', else '.join(CPU_ORDER)}."
+)
+"""The help of `--backend`."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +93,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """Whether a backend works on this machine, found by translating a tiny picture with it.
+    """Whether a backend works on this machine, found by translating a tiny image with it.
 
-    For TensorRT the picture only goes to the GPU and back: an engine takes minutes to build.
+    For TensorRT the image only goes to the GPU and back: an engine takes minutes to build.
     """
 
     name: str
@@ -148,10 +115,10 @@ def open_backend(
     view: View | None = None,
     frame_size: tuple[int, int] | None = None,
 ) -> Choice:
-    """Load a style for pictures of `size` = (height, width) on the backend asked for.
+    """Load a style for images of `size` = (height, width) on the backend asked for.
 
-    What of each picture the network looks at is `view`, None for the style's own. The identity looks at the
-    picture itself: it changes nothing. Where `frame_size` = (height, width) is given, the backend is a
+    What the network sees of each image is `view`, None for the style's own. The identity gets the image
+    itself: it changes nothing. Where `frame_size` = (height, width) is given, the backend is a
     `FrameBackend` that takes frames of that size.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
@@ -174,16 +141,19 @@ def open_backend(
     if frame_size is not None and not isinstance(choice.backend, FrameBackend):
         choice.backend.close()
         raise BackendError(
-            f"backend {choice.backend.name} computes on the CPU and cannot fit frames on a GPU ("
+            f"backend {choice.backend.info.name} computes on the CPU and cannot fit frames on a GPU ("
             f"{choice.reason}); type --fit cpu, or --backend tensorrt"
         )
-    if choice.backend.name == "identity" or (view, style.card.detail) == ("picture", choice.backend.detail):
+    if choice.backend.info.name == "identity" or (view, style.card.detail) == (
+        "picture",
+        choice.backend.info.detail,
+    ):
         return choice
-    from rt.backends.looking import Looking
+    from rt.backends.input_transform import InputTransform
 
-    # Edges share no detail with the frame, whatever a style that learnt from pictures keeps of it.
+    # Edges share no detail with the frame, whatever a style trained on images keeps of it.
     detail: Detail = "network" if view == "edges" != style.card.view else style.card.detail
-    return replace(choice, backend=Looking(choice.backend, view, detail))
+    return Choice(InputTransform(choice.backend, view, detail), choice.reason)
 
 
 def _open(
@@ -223,7 +193,7 @@ def _open(
 
 
 def backend_status() -> list[BackendStatus]:
-    """Try every backend by translating a tiny picture with it; the order is that of `BACKENDS`."""
+    """Try every backend by translating a tiny image with it; the order is that of `BACKENDS`."""
     return [_try(name) for name in BACKENDS if name != "auto"]
 
 
@@ -264,7 +234,7 @@ def _open_engine(
     frame_size: tuple[int, int] | None,
     why: str,
 ) -> Choice:
-    from rt.backends.tensorrt import find_engine, load_engine
+    from rt.backends.tensorrt_engine import find_engine, load_engine
 
     engine = find_engine(card, size, precision)
     facts = engine.facts
@@ -285,7 +255,7 @@ def _choose(passed_over: list[str]) -> tuple[str, str]:
 
 
 def _try(name: str) -> BackendStatus:
-    """Open a backend on a tiny network and translate a tiny picture with it."""
+    """Open a backend on a tiny network and translate a tiny image with it."""
     try:
         if name == "tensorrt":
             from rt.backends.tensorrt import try_gpu

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
+from rt.backends.base import BackendInfo, Computed
+from rt.backends.checks import check_fixed_size, check_input, check_ports, check_result, one_line
 from rt.backends.cpu import cpu_device, cpu_name, cpu_threads
-from rt.backends.guard import Computed, check_fixed_size, check_input, check_ports, check_result, one_line
-from rt.card import Detail
 from rt.errors import BackendError
 
 _ERRORS: tuple[type[Exception], ...] = (
@@ -26,10 +26,6 @@ _FATAL = 4
 class OnnxRuntimeBackend:
     """A network run by ONNX Runtime's own CPU kernels."""
 
-    name = "onnxruntime"
-    detail: Detail = "keep"
-    slots = 1
-
     def __init__(self, model: Path, size: tuple[int, int], precision: str) -> None:
         """Load `model` for pictures of `size` = (height, width).
 
@@ -37,7 +33,6 @@ class OnnxRuntimeBackend:
             BackendError: the file is no network of uint8[N, H, W, 3], or ONNX Runtime refuses it.
         """
         threads = cpu_threads()
-        self.size = size
         try:
             session = ort.InferenceSession(str(model), _settings(threads), providers=["CPUExecutionProvider"])
         except _ERRORS as error:
@@ -50,19 +45,18 @@ class OnnxRuntimeBackend:
         self._session: Any = session
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
-        self.precision = precision
-        self.device = cpu_device(cpu_name(), threads)
+        self.info = BackendInfo("onnxruntime", cpu_device(cpu_name(), threads), precision, size)
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB; memory of any layout is taken."""
         if self._session is None:
             raise BackendError("backend onnxruntime is closed and cannot translate")
-        check_input(self.name, rgb, self.size)
+        check_input("onnxruntime", rgb, self.info.size)
         try:
             found = self._session.run([self._output], {self._input: np.ascontiguousarray(rgb)})[0]
         except _ERRORS as error:
             raise BackendError(f"backend onnxruntime failed to translate: {one_line(error)}") from None
-        check_result(self.name, found, rgb.shape)
+        check_result("onnxruntime", found, rgb.shape)
         result: npt.NDArray[np.uint8] = found
         return result
 

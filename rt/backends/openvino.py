@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 from openvino import frontend
 
-from rt.backends.cpu import cpu_device, cpu_threads
-from rt.backends.guard import (
+from rt.backends.base import BackendInfo, Mode, translate_each
+from rt.backends.checks import (
     check_fixed_size,
     check_input,
     check_ports,
     check_result,
     describe,
     one_line,
-    translate_each,
 )
-from rt.card import Detail
+from rt.backends.cpu import cpu_device, cpu_threads
 from rt.errors import BackendError
-
-if TYPE_CHECKING:
-    from rt.backends import Mode
 
 _READ_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
@@ -42,9 +38,6 @@ class OpenVinoBackend:
     which wastes less than sharing each picture between them.
     """
 
-    name = "openvino"
-    detail: Detail = "keep"
-
     def __init__(self, model: Path, size: tuple[int, int], precision: str, mode: Mode = "latency") -> None:
         """Load `model` for pictures of `size` = (height, width).
 
@@ -52,7 +45,6 @@ class OpenVinoBackend:
             BackendError: the file is no network of uint8[N, H, W, 3], or the CPU plugin refuses it.
         """
         threads = cpu_threads()
-        self.size = size
         core = ov.Core()
         network = _read(model)
         _fix_shape(network, model, size)
@@ -60,15 +52,14 @@ class OpenVinoBackend:
             compiled = core.compile_model(network, "CPU", _settings(threads, mode))
             processor = core.get_property("CPU", "FULL_DEVICE_NAME")
             # One more than work at a time: a core that has finished finds the next picture waiting.
-            self.slots = 1 if mode == "latency" else compiled.get_property("NUM_STREAMS") + 1
-            self._free = deque(compiled.create_infer_request() for _ in range(self.slots))
+            slots = 1 if mode == "latency" else compiled.get_property("NUM_STREAMS") + 1
+            self._free = deque(compiled.create_infer_request() for _ in range(slots))
         except RuntimeError as error:
             raise BackendError(f"backend openvino cannot load {model}: {one_line(error)}") from None
         if compiled.get_property("INFERENCE_PRECISION_HINT") != ov.Type.f32:
             raise BackendError("backend openvino does not compute in fp32 here; type --backend onnxruntime")
         self._open = True
-        self.precision = precision
-        self.device = cpu_device(processor, threads)
+        self.info = BackendInfo("openvino", cpu_device(processor, threads), precision, size, slots)
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB; memory of any layout is taken."""
@@ -88,7 +79,7 @@ class OpenVinoBackend:
     def _check(self, rgb: npt.NDArray[np.uint8]) -> None:
         if not self._open:
             raise BackendError("backend openvino is closed and cannot translate")
-        check_input(self.name, rgb, self.size)
+        check_input("openvino", rgb, self.info.size)
 
 
 class _InFlight:
@@ -109,7 +100,7 @@ class _InFlight:
         try:
             self._request.wait()
             found = self._request.get_output_tensor(0).data
-            check_result(OpenVinoBackend.name, found, self._picture.shape)
+            check_result("openvino", found, self._picture.shape)
             return np.array(found)
         except RuntimeError as error:
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None

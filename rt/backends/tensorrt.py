@@ -1,106 +1,28 @@
-"""TensorRT engines on an NVIDIA GPU: those of TensorRT and those of TensorRT for RTX."""
+"""TensorRT engines on an NVIDIA GPU: those of TensorRT and of TensorRT for RTX."""
 
 from __future__ import annotations
 
-import ctypes
-import importlib
-import importlib.util
 import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rt.backends.engine import diagnosis, make_logger, ports, runtime_name
-from rt.backends.guard import check_input, translate_each
-from rt.card import Card, Detail
-from rt.cuda.device import Device, Gpu, find_gpu
+from rt.backends.base import BackendInfo, Mode, translate_each
+from rt.backends.checks import check_input
+from rt.backends.tensorrt_runtime import diagnosis, installed_runtimes, make_logger, ports, runtime_name
+from rt.cuda.device import Device, Gpu
 from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
 from rt.cuda.slot import Enqueue, Slot, Streams
-from rt.engine_file import (
-    ANY_DEVICE,
-    RUNTIMES,
-    Engine,
-    EngineKey,
-    build_command,
-    engine_path,
-    read_engine,
-    source_model,
-)
 from rt.errors import BackendError
 
-if TYPE_CHECKING:
-    from rt.backends import Mode
-
-PRECISIONS = ("fp16", "int8", "fp32")
-"""What `auto` takes: the first of these that there is an engine of.
-
-FP16 gives the pictures of FP32 at half the memory traffic; whether INT8 is quicker depends on the GPU.
-"""
 THROUGHPUT_SLOTS = 3
-"""One picture for each step: copied in, computed, copied out."""
-_RTX_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
-_INSTALL = {
-    "tensorrt": "pip install '.[tensorrt]'",
-    "tensorrt-rtx": "pip install '.[rtx]', or '.[rtx-build]' to build engines alone",
-}
-
-
-def find_engine(card: Card, size: tuple[int, int], precision: str = "auto") -> Engine:
-    """Read the engine that was built for a style, a size = (height, width), a precision and this machine.
-
-    For `auto` the first of `PRECISIONS` is taken that there is an engine of; of the runtimes installed, the
-    first that has one.
-
-    Raises:
-        BackendError: PyCUDA, the driver, the GPU or TensorRT is missing.
-        EngineError: there is no such engine, or it is damaged; the message has the command that builds it.
-    """
-    gpu = find_gpu()
-    runtimes = _installed_runtimes()
-    keys = [
-        _key(card, size, found, runtime, trt.__version__, gpu)
-        for found in (_possible(card) if precision == "auto" else (precision,))
-        for runtime, trt in runtimes.items()
-    ]
-    return read_engine(next((key for key in keys if engine_path(key).is_file()), keys[0]))
-
-
-def load_engine(
-    engine: Engine, mode: Mode = "latency", frame_size: tuple[int, int] | None = None
-) -> TensorRtBackend:
-    """Load an engine onto the GPU, and what fits frames of `frame_size` = (height, width) there.
-
-    Raises:
-        BackendError: the GPU refuses it or is out of memory.
-    """
-    key = engine.facts.key
-    trt = load_runtime(key.runtime)
-    size = (key.height, key.width)
-    return TensorRtBackend(trt, engine.plan, size, key.precision, mode, build_command(key), frame_size)
-
-
-def load_runtime(name: str) -> Any:
-    """Import TensorRT (`tensorrt`) or TensorRT for RTX (`tensorrt-rtx`) and return the module.
-
-    Raises:
-        BackendError: it is not installed, or does not load.
-    """
-    try:
-        return _import_rtx() if name == "tensorrt-rtx" else importlib.import_module("tensorrt")
-    except ModuleNotFoundError as error:
-        raise BackendError(
-            f"backend tensorrt cannot be used: package {error.name} is not installed; type: {_INSTALL[name]}"
-        ) from None
-    except (ImportError, OSError) as error:
-        raise BackendError(
-            f"backend tensorrt cannot be used: {name} does not load ({' '.join(str(error).split())})"
-        ) from None
+"""One image for each step: copied in, computed, copied out."""
 
 
 def try_gpu() -> tuple[str, str]:
@@ -111,7 +33,7 @@ def try_gpu() -> tuple[str, str]:
     Raises:
         BackendError: PyCUDA, the driver, the GPU or TensorRT is missing, or another picture comes back.
     """
-    runtimes = _installed_runtimes()
+    runtimes = installed_runtimes()
     device = Device()
     try:
         with device.current():
@@ -144,9 +66,6 @@ class TensorRtBackend:
     takes them too, and fits them on the GPU.
     """
 
-    name = "tensorrt"
-    detail: Detail = "keep"
-
     def __init__(
         self,
         trt: Any,
@@ -166,10 +85,8 @@ class TensorRtBackend:
             BackendError: PyCUDA, the driver or the GPU is missing, the engine is one for another GPU or
                 version, it does not fit into the GPU's memory, or frames cannot be fitted there.
         """
-        self.size = size
-        self.frame_size = frame_size
-        self.precision = precision
-        self.slots = 1 if mode == "latency" else THROUGHPUT_SLOTS
+        slots = 1 if mode == "latency" else THROUGHPUT_SLOTS
+        self.info = BackendInfo("tensorrt", "GPU", precision, size, slots, frame_size=frame_size)
         self._rebuild = rebuild
         self._all: list[Slot] = []
         self._for_frames: dict[Slot, FrameSlot] = {}
@@ -189,7 +106,8 @@ class TensorRtBackend:
             self.close()
             raise
         self._free = deque(self._all)
-        self.device = _in_words(trt, self._device.gpu, self._all, list(self._for_frames.values()))
+        device = _in_words(trt, self._device.gpu, self._all, list(self._for_frames.values()))
+        self.info = replace(self.info, device=device)
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB, as many at once as there are slots; any memory layout is taken."""
@@ -209,9 +127,9 @@ class TensorRtBackend:
         The result is the frame with the network's change laid over it, as `rt.fit.lay_back` does that with
         detail `keep`, within one level.
         """
-        if self.frame_size is None:
+        if self.info.frame_size is None:
             raise BackendError("backend tensorrt was not opened for frames and cannot fit them")
-        device = self._check(rgb, self.frame_size)
+        device = self._check(rgb, self.info.frame_size)
         slot = self._free.popleft()
         self._begin(slot, lambda: self._for_frames[slot].begin(rgb, strength), device)
         return _InFlight(self, slot, self._for_frames[slot])
@@ -264,20 +182,20 @@ class TensorRtBackend:
                 f"backend tensorrt cannot load the engine with {runtime_name(trt)} on {gpu.name} "
                 f"({gpu.compute_capability}): {why}; type: {self._rebuild}"
             )
-        self._input, self._output = ports(trt, self._engine, (1, *self.size, 3), self._rebuild)
+        self._input, self._output = ports(trt, self._engine, (1, *self.info.size, 3), self._rebuild)
 
     def _open_slots(self, device: Device, mode: Mode) -> None:
-        if self.frame_size is not None:
-            _check_frame_size(self.frame_size, self.size)
+        if self.info.frame_size is not None:
+            _check_frame_size(self.info.frame_size, self.info.size)
             self._kernels = FitKernels(device)
         self._streams = streams = Streams.one(device) if mode == "latency" else Streams.three(device)
-        for _ in range(self.slots):
-            slot = Slot(device, (1, *self.size, 3), streams)
+        for _ in range(self.info.slots):
+            slot = Slot(device, (1, *self.info.size, 3), streams)
             self._all.append(slot)
             enqueue, graph_fault = self._bind(slot, streams, device)
             slot.prepare(enqueue, graph_fault)
-            if self._kernels is not None and self.frame_size is not None:
-                around = FrameSlot(device, self.frame_size, streams, slot, self._kernels)
+            if self._kernels is not None and self.info.frame_size is not None:
+                around = FrameSlot(device, self.info.frame_size, streams, slot, self._kernels)
                 self._for_frames[slot] = around
                 around.prepare(enqueue, graph_fault)
 
@@ -287,7 +205,7 @@ class TensorRtBackend:
         if context is None:
             raise BackendError(
                 f"backend tensorrt cannot use the engine: {self._logger.last()}; it needs "
-                f"{self._engine.device_memory_size_v2 >> 20} MiB on the GPU for each of {self.slots} "
+                f"{self._engine.device_memory_size_v2 >> 20} MiB on the GPU for each of {self.info.slots} "
                 f"pictures in flight, {device.free_bytes() >> 20} MiB are free; type a smaller --size"
             )
         context.set_tensor_address(self._input, slot.buffers.device_in)
@@ -306,7 +224,7 @@ class TensorRtBackend:
     def _check(self, rgb: npt.NDArray[np.uint8], size: tuple[int, int] | None = None) -> Device:
         if self._device is None:
             raise BackendError("backend tensorrt is closed and cannot translate")
-        check_input(self.name, rgb, size or self.size)
+        check_input("tensorrt", rgb, size or self.info.size)
         return self._device
 
 
@@ -334,59 +252,6 @@ def _check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> Non
             f"frames of {frame_size[0]}x{frame_size[1]} cannot be fitted on the GPU: they are smaller than "
             f"the network's picture of {size[0]}x{size[1]}; type --fit cpu"
         )
-
-
-def _possible(card: Card) -> list[str]:
-    """Return the `PRECISIONS` that a style can have an engine of; FP16 is cast from FP32 at the build."""
-    return [
-        precision
-        for precision in PRECISIONS
-        if precision in card.models or (precision == "fp16" and "fp32" in card.models)
-    ]
-
-
-def _installed_runtimes() -> dict[str, Any]:
-    """Return the modules of the runtimes that load here, by name; at least one."""
-    found: dict[str, Any] = {}
-    faults = []
-    for name in RUNTIMES:
-        try:
-            found[name] = load_runtime(name)
-        except BackendError as error:
-            faults.append(str(error))
-    if not found:
-        raise BackendError("; or ".join(faults))
-    return found
-
-
-def _import_rtx() -> Any:
-    """Import NVIDIA's package, or PyPI's bindings with the libraries of ONNX Runtime's plug-in."""
-    with suppress(ModuleNotFoundError):
-        return importlib.import_module("tensorrt_rtx")
-    spec = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
-    if spec is not None and spec.origin is not None:
-        for pattern in _RTX_LIBRARIES:
-            for path in sorted(Path(spec.origin).parent.glob(pattern)):
-                ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)  # the bindings find them by name
-    return importlib.import_module("tensorrt_rtx_bindings")
-
-
-def _key(
-    card: Card, size: tuple[int, int], precision: str, runtime: str, version: str, gpu: Gpu
-) -> EngineKey:
-    return EngineKey(
-        style=card.name,
-        onnx_sha256=source_model(card, precision).sha256,
-        precision=precision,
-        batch=1,
-        height=size[0],
-        width=size[1],
-        runtime=runtime,
-        runtime_version=version,
-        compute_capability=gpu.compute_capability,
-        # TensorRT measures on one GPU what is quickest there; TensorRT for RTX decides when it loads.
-        device=gpu.name if runtime == "tensorrt" else ANY_DEVICE,
-    )
 
 
 def _copying(device: Device, slot: Slot) -> Enqueue:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rt.backends import Backend, Pending
-from rt.card import Detail
+from rt.backends import Backend, BackendInfo, Pending
 from rt.errors import BackendError
 
 Key = tuple[str, tuple[int, int]]
@@ -115,17 +114,10 @@ class _Loan:
 
     backend: Backend
     give_back: Callable[[], None]
-    name: str = field(init=False)
-    device: str = field(init=False)
-    precision: str = field(init=False)
-    size: tuple[int, int] = field(init=False)
-    slots: int = field(init=False)
-    detail: Detail = field(init=False)
+    info: BackendInfo = field(init=False)
 
     def __post_init__(self) -> None:
-        backend = self.backend
-        self.name, self.device, self.precision = backend.name, backend.device, backend.precision
-        self.size, self.slots, self.detail = backend.size, backend.slots, backend.detail
+        self.info = self.backend.info
         self._lent = True
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -233,7 +233,8 @@ class Studio:
         self.counts.loads += 1
         LOG.info(
             "style %s: %s on %s, %s, network picture %dx%d (%s)",
-            *(name, backend.name, backend.device, backend.precision, size[1], size[0], choice.reason),
+            *(name, backend.info.name, backend.info.device, backend.info.precision),
+            *(size[1], size[0], choice.reason),
         )
         return backend
 

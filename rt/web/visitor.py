@@ -159,10 +159,10 @@ class Visitor:
             "fps": round(len(times) / RATE_S, 1),
             "translate_ms": round(1000 * times[len(times) // 2], 2) if times else None,
             "dropped": self.dropped,
-            "backend": backend.name if backend else None,
-            "device": backend.device if backend else None,
-            "precision": backend.precision if backend else None,
-            "size": list(backend.size) if backend else None,
+            "backend": backend.info.name if backend else None,
+            "device": backend.info.device if backend else None,
+            "precision": backend.info.precision if backend else None,
+            "size": list(backend.info.size) if backend else None,
             "loading": loading[0][0] if loading else None,
         }
 

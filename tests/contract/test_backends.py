@@ -50,16 +50,16 @@ def around(tmp_path: Path, model: Path) -> Style:
 
 
 def test_a_backend_says_its_name_its_device_and_its_precision(backend: Backend, name: str) -> None:
-    assert backend.name == name
+    assert backend.info.name == name
     if name == "identity":
-        assert (backend.device, backend.precision) == ("none (pictures are copied)", "exact")
+        assert (backend.info.device, backend.info.precision) == ("none (images are copied)", "exact")
     elif name == "tensorrt":
-        assert backend.device.startswith("GPU (Stand-in GPU, TensorRT 10.13.3.9, ")
-        assert backend.precision == "fp32"
+        assert backend.info.device.startswith("GPU (Stand-in GPU, TensorRT 10.13.3.9, ")
+        assert backend.info.precision == "fp32"
     else:
-        assert backend.device.startswith("CPU (")
-        assert backend.device.endswith((" thread)", " threads)"))
-        assert backend.precision == "fp32"
+        assert backend.info.device.startswith("CPU (")
+        assert backend.info.device.endswith((" thread)", " threads)"))
+        assert backend.info.precision == "fp32"
 
 
 def test_the_input_is_not_changed_and_the_result_does_not_follow_it(backend: Backend) -> None:
@@ -74,19 +74,19 @@ def test_the_input_is_not_changed_and_the_result_does_not_follow_it(backend: Bac
 
 
 def test_as_many_pictures_as_it_says_are_in_flight_and_come_back_in_order(backend: Backend) -> None:
-    given = pictures(3 * backend.slots)
+    given = pictures(3 * backend.info.slots)
     expected = [backend.translate(picture[None]) for picture in given]
     assert len({picture.tobytes() for picture in expected}) == len(given)
-    for first in range(0, len(given), backend.slots):
-        flying = [backend.start(picture[None]) for picture in given[first : first + backend.slots]]
+    for first in range(0, len(given), backend.info.slots):
+        flying = [backend.start(picture[None]) for picture in given[first : first + backend.info.slots]]
         found = [pending.result() for pending in flying]
-        assert np.array_equal(found, expected[first : first + backend.slots])
+        assert np.array_equal(found, expected[first : first + backend.info.slots])
 
 
 def test_openvino_holds_several_pictures_for_throughput_and_one_for_latency(style: Style) -> None:
     installed("openvino")
     slots = {
-        mode: open_backend("openvino", style, SIZE, mode=mode).backend.slots
+        mode: open_backend("openvino", style, SIZE, mode=mode).backend.info.slots
         for mode in ("latency", "throughput")
     }
     assert slots["latency"] == 1

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rt.backends.guard import Computed
+from rt.backends.base import Computed
 from rt.backends.identity import IdentityBackend
 from rt.errors import BackendError
 from rt.frame import Frame

@@ -23,7 +23,8 @@ from engines.compile import Order, build_engines
 from engines.quality import Network, compare
 from engines.target import choose_runtime
 from rt.backends import Mode
-from rt.backends.tensorrt import TensorRtBackend, load_engine
+from rt.backends.tensorrt import TensorRtBackend
+from rt.backends.tensorrt_engine import load_engine
 from rt.cuda.buffers import MappedBuffers
 from rt.cuda.device import Device, find_gpu
 from rt.cuda.frame_slot import FrameSlot
@@ -91,7 +92,7 @@ def fly(backend: TensorRtBackend, rgb: npt.NDArray[np.uint8]) -> Iterator[npt.ND
     """Translate one picture after the other, with as many in flight as there are slots."""
     flying: deque[Any] = deque()
     for picture in rgb:
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             yield flying.popleft().result()[0]
         flying.append(backend.start(picture[None]))
     for pending in flying:
@@ -104,8 +105,8 @@ def test_an_engine_gives_the_pictures_of_onnxruntime(built: Built, mode: Mode) -
     comparison = compare(map(built.network.translate, rgb), backend.translate(rgb))
     backend.close()
     assert comparison.psnr_db >= GATE_DB
-    assert "CUDA graph)" in backend.device
-    assert "no CUDA graph" not in backend.device
+    assert "CUDA graph)" in backend.info.device
+    assert "no CUDA graph" not in backend.info.device
 
 
 def test_pictures_in_flight_are_not_mixed_up(built: Built, mode: Mode) -> None:
@@ -142,11 +143,11 @@ def test_frames_are_fitted_as_on_the_cpu_within_a_level(built: Built, mode: Mode
     found: list[npt.NDArray[np.uint8]] = []
     strengths = (1.0, 0.5, 0.0, 0.25, 1.0, 0.75)
     for frame, strength in zip(frames, strengths, strict=True):
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             found.append(flying.popleft().result()[0])
         flying.append(backend.start_frame(frame[None], strength))
     found += [pending.result()[0] for pending in flying]
-    assert "no CUDA graph" not in backend.device
+    assert "no CUDA graph" not in backend.info.device
     backend.close()
     for frame, before, after, strength, fitted in zip(frames, small, changed, strengths, found, strict=True):
         # A level more or less of the shrunk picture may be some more in the network's.

@@ -5,11 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from rt.backends import BACKENDS, backend_status, open_backend
+from rt.backends import (
+    BACKEND_HELP,
+    BACKENDS,
+    CPU_ORDER,
+    CPU_PRECISIONS,
+    KINDS,
+    PRECISIONS,
+    BackendName,
+    backend_status,
+    open_backend,
+)
 from rt.backends.probe import PROBE_MODEL
+from rt.backends.tensorrt_engine import PRECISIONS as ENGINE_PRECISIONS
 from rt.errors import BackendError, StyleError
 from rt.styles import Style, find_style
 from tests.support.backends import NETWORKED, installed
@@ -40,6 +52,15 @@ def test_an_unknown_backend_is_offered_its_nearest_name(style: Style) -> None:
     )
 
 
+def test_the_table_of_kinds_is_what_can_be_typed_and_opened() -> None:
+    assert get_args(BackendName) == BACKENDS == ("auto", *(kind.name for kind in KINDS))
+    assert set(CPU_ORDER) < set(CPU_PRECISIONS) < set(BACKENDS)
+    for kind in KINDS:
+        assert f"{kind.name} ({kind.summary})" in BACKEND_HELP
+        assert set(kind.precisions) < set(PRECISIONS)
+    assert next(kind for kind in KINDS if kind.name == "tensorrt").precisions == ENGINE_PRECISIONS
+
+
 @pytest.mark.parametrize("size", [(30, 48), (32, 50), (12, 48)])
 def test_a_size_the_network_does_not_take_is_refused(name: str, style: Style, size: tuple[int, int]) -> None:
     with pytest.raises(BackendError, match="must be multiples of 4 and at least 16$"):
@@ -49,12 +70,15 @@ def test_a_size_the_network_does_not_take_is_refused(name: str, style: Style, si
 def test_auto_takes_openvino_and_says_why(style: Style) -> None:
     installed("openvino")
     choice = open_backend("auto", style, SIZE)
-    assert (choice.backend.name, choice.reason) == ("openvino", f"auto: first choice on a CPU; {ONLY_FP32}")
+    assert (choice.backend.info.name, choice.reason) == (
+        "openvino",
+        f"auto: first choice on a CPU; {ONLY_FP32}",
+    )
 
 
 def test_a_backend_asked_for_is_taken(name: str, style: Style) -> None:
     choice = open_backend(name, style, SIZE)
-    assert (choice.backend.name, choice.reason) == (
+    assert (choice.backend.info.name, choice.reason) == (
         name,
         {
             "identity": "asked for",
@@ -99,7 +123,7 @@ def test_auto_takes_the_precision_that_is_quickest_on_its_backend(
 ) -> None:
     style = find_style(make_style(tmp_path / "both", precisions=("fp32", "int8")))
     choice = open_backend(installed(backend), style, SIZE, asked)
-    assert (choice.backend.precision, choice.reason) == (opened, reason)
+    assert (choice.backend.info.precision, choice.reason) == (opened, reason)
 
 
 def test_a_precision_that_is_unknown_or_that_the_style_lacks_is_refused(style: Style) -> None:
@@ -128,7 +152,7 @@ def test_auto_without_openvino_takes_onnxruntime_and_says_why(
 ) -> None:
     hide(monkeypatch, "openvino")
     choice = open_backend("auto", style, SIZE)
-    assert choice.backend.name == "onnxruntime"
+    assert choice.backend.info.name == "onnxruntime"
     assert choice.reason == (
         "auto: backend openvino cannot be used: package openvino is not installed; "
         f"type: pip install openvino; {ON_ONNXRUNTIME}"
@@ -146,7 +170,7 @@ def test_auto_passes_over_an_openvino_whose_cpu_plugin_fails(
 
     monkeypatch.setattr(openvino.Core, "compile_model", fail)
     choice = open_backend("auto", style, SIZE)
-    assert choice.backend.name == "onnxruntime"
+    assert choice.backend.info.name == "onnxruntime"
     assert (
         choice.reason == f"auto: backend openvino cannot load {PROBE_MODEL}: no CPU plugin; {ON_ONNXRUNTIME}"
     )

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-import rt.backends.tensorrt
-from rt.backends import Mode, backend_status, open_backend
-from rt.backends.tensorrt import load_runtime
+import rt.backends.tensorrt_engine
+from rt.backends import BackendInfo, Mode, backend_status, open_backend
+from rt.backends.tensorrt_runtime import load_runtime
 from rt.card import file_sha256
 from rt.cuda.device import Gpu, find_gpu
 from rt.engine_file import EngineKey, engine_path
@@ -114,10 +114,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         frame_size: tuple[int, int] | None,
     ) -> Any:
         opened.append((trt.__version__, plan, size, precision, mode))
-        return SimpleNamespace(name="tensorrt", detail="keep")
+        return SimpleNamespace(info=BackendInfo("tensorrt", "GPU", precision, size))
 
-    monkeypatch.setattr(rt.backends.tensorrt, "find_gpu", lambda: NVIDIA)
-    monkeypatch.setattr(rt.backends.tensorrt, "TensorRtBackend", note)
+    monkeypatch.setattr(rt.backends.tensorrt_engine, "find_gpu", lambda: NVIDIA)
+    monkeypatch.setattr(rt.backends.tensorrt_engine, "TensorRtBackend", note)
     hide(monkeypatch, *RUNTIME_MODULES)
     for version in ("10.13.3.9", VERSIONS[-1]):
         module = load(version)
@@ -176,7 +176,7 @@ def test_auto_says_why_it_takes_none_of_the_engines(style: Style, machine: list[
     installed("openvino")
     write(replace(key(style), device="NVIDIA A100"), b"plan")
     choice = open_backend("auto", style, SIZE)
-    assert (choice.backend.name, machine) == ("openvino", [])
+    assert (choice.backend.info.name, machine) == ("openvino", [])
     assert choice.reason.startswith(
         "auto: there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9"
     )
@@ -191,7 +191,7 @@ def test_auto_without_engines_does_not_ask_for_a_gpu(
     def fail() -> Gpu:
         raise AssertionError("nobody needs a GPU")
 
-    monkeypatch.setattr(rt.backends.tensorrt, "find_gpu", fail)
+    monkeypatch.setattr(rt.backends.tensorrt_engine, "find_gpu", fail)
     assert open_backend("auto", style, SIZE).reason == "auto: first choice on a CPU; fp32: there is no int8"
 
 
@@ -223,7 +223,7 @@ def test_importing_the_backend_imports_neither_pycuda_nor_tensorrt() -> None:
     import subprocess
 
     code = (
-        "import sys, rt.backends.tensorrt; "
+        "import sys, rt.backends.tensorrt_engine; "
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'pycuda', 'tensorrt', 'tensorrt_rtx'}))"
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rt.backends import Pending, open_backend
+from rt.backends import BackendInfo, Pending, open_backend
 from rt.backends.identity import IdentityBackend
 from rt.card import DETAILS, Detail
 from rt.controls import Controls
@@ -26,14 +26,8 @@ SIZE = (32, 56)
 class Brighter:
     """A backend that adds 30 to every level and remembers what it was given."""
 
-    name = "brighter"
-    device = "none"
-    precision = "exact"
-    detail: Detail = "keep"
-    size = SIZE
-
     def __init__(self, slots: int = 1) -> None:
-        self.slots = slots
+        self.info = BackendInfo("brighter", "none", "exact", SIZE, slots)
         self.flying = 0
         self.most_flying = 0
         self.shapes: list[tuple[int, ...]] = []

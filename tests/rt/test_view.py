@@ -134,7 +134,7 @@ def test_pictures_at_once_are_each_seen_for_themselves(tmp_path: Path) -> None:
 def test_the_frame_may_be_given_as_another_view_than_the_styles(tmp_path: Path) -> None:
     rgb, sketch = drawn_picture(*SIZE), style(tmp_path, "edges")
     assert np.array_equal(opened(sketch, "picture").translate(rgb[None])[0], 255 - rgb)
-    assert opened(sketch, "picture").detail == "network"
+    assert opened(sketch, "picture").info.detail == "network"
     assert np.array_equal(opened(sketch, "gray").translate(rgb[None])[0], 255 - look_at(rgb, "gray"))
 
 
@@ -144,10 +144,10 @@ def test_a_style_of_edges_may_keep_the_frames_detail_and_without_a_word_shows_it
     folder = make_style(tmp_path, model=save_negative(tmp_path / "negative.onnx"))
     text = (folder / "card.json").read_text().replace('"view": "picture"', '"view": "edges"')
     (folder / "card.json").write_text(text)
-    assert opened(Style(folder, read_card(folder))).detail == "keep"
+    assert opened(Style(folder, read_card(folder))).info.detail == "keep"
     (folder / "card.json").write_text(text.replace('  "detail": "keep",\n', ""))
-    assert opened(Style(folder, read_card(folder))).detail == "network"
-    assert opened(style(tmp_path / "photo", "picture"), "edges").detail == "network"
+    assert opened(Style(folder, read_card(folder))).info.detail == "network"
+    assert opened(style(tmp_path / "photo", "picture"), "edges").info.detail == "network"
 
 
 def test_the_identity_changes_nothing_whatever_the_style_looks_at(tmp_path: Path) -> None:

@@ -55,12 +55,12 @@ def test_as_many_pictures_fly_as_there_are_slots(
     one: Any, mode: Mode, opened: Opened, network: Network
 ) -> None:
     backend = opened(one, mode)
-    assert backend.slots == {"latency": 1, "throughput": 3}[mode]
+    assert backend.info.slots == {"latency": 1, "throughput": 3}[mode]
     rgb = noise(11)
     flying: list[Any] = []
     found = []
     for picture in rgb:
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             found.append(flying.pop(0).result())
         given = picture[None].copy()
         flying.append(backend.start(given))
@@ -100,8 +100,8 @@ def test_what_is_held_while_open_and_nothing_afterwards(
 def test_the_device_is_said_in_words(trt: Any, opened: Opened) -> None:
     product = "TensorRT for RTX" if hasattr(trt, "ComputeCapability") else "TensorRT"
     said = f"GPU (Stand-in GPU, {product} {trt.__version__}"
-    assert opened(trt, "latency").device == f"{said}, 1 picture in flight, CUDA graph)"
-    assert opened(trt, "throughput").device == f"{said}, 3 pictures in flight, CUDA graph)"
+    assert opened(trt, "latency").info.device == f"{said}, 1 picture in flight, CUDA graph)"
+    assert opened(trt, "throughput").info.device == f"{said}, 3 pictures in flight, CUDA graph)"
 
 
 def test_a_network_that_cannot_be_recorded_is_launched_and_that_is_said(
@@ -118,7 +118,7 @@ def test_a_network_that_cannot_be_recorded_is_launched_and_that_is_said(
 
     monkeypatch.setattr(one.IExecutionContext, "execute_async_v3", allocates)
     backend = opened(one, mode)
-    assert "no CUDA graph: the GPU failed to record a graph: cuMemAlloc failed" in backend.device
+    assert "no CUDA graph: the GPU failed to record a graph: cuMemAlloc failed" in backend.info.device
     assert np.array_equal(backend.translate(noise(5)), network.expected(noise(5)))
 
 
@@ -128,7 +128,7 @@ def test_an_engine_that_rtx_cannot_record_is_launched_and_that_is_said(
 ) -> None:
     monkeypatch.setattr(trt.IExecutionContext, "is_stream_capturable", lambda context, stream: False)
     backend = opened(trt, mode)
-    assert backend.device.endswith("no CUDA graph: TensorRT for RTX cannot record this engine)")
+    assert backend.info.device.endswith("no CUDA graph: TensorRT for RTX cannot record this engine)")
     assert np.array_equal(backend.translate(noise(5)), network.expected(noise(5)))
 
 
@@ -175,7 +175,7 @@ def test_two_backends_work_at_once_in_two_threads(
 
 def test_closing_gives_up_what_is_in_flight(one: Any, mode: Mode, opened: Opened, gpu: StandIn) -> None:
     backend = opened(one, mode)
-    flying = [backend.start(noise(1)) for _ in range(backend.slots)]
+    flying = [backend.start(noise(1)) for _ in range(backend.info.slots)]
     backend.close()
     assert gpu.held() == {}
     with pytest.raises(

@@ -137,7 +137,7 @@ def run(backend: TensorRtBackend, rgb: npt.NDArray[np.uint8]) -> list[npt.NDArra
     flying: deque[Any] = deque()
     found: list[npt.NDArray[np.uint8]] = []
     for picture in rgb:
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             found.append(flying.popleft().result())
         flying.append(backend.start(picture[None]))
     return [*found, *(pending.result() for pending in flying)]

@@ -67,7 +67,7 @@ def fly(backend: TensorRtBackend, frames: npt.NDArray[np.uint8]) -> npt.NDArray[
     flying: deque[Any] = deque()
     found = []
     for frame, strength in zip(frames, STRENGTHS, strict=True):
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             found.append(flying.popleft().result()[0])
         given = frame[None].copy()
         flying.append(backend.start_frame(given, strength))
@@ -131,7 +131,7 @@ def test_what_is_held_while_open_and_nothing_afterwards(
             "modules": 1,
             "contexts": 1,
         }
-        assert backend.device.endswith(", CUDA graph, frames fitted there)")
+        assert backend.info.device.endswith(", CUDA graph, frames fitted there)")
         backend.close()
         assert gpu.held() == {}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rt.backends.tensorrt import load_runtime
+from rt.backends.tensorrt_runtime import load_runtime
 
 PACKAGES = ("onnxruntime_ep_nv_tensorrt_rtx", "tensorrt_rtx_bindings")
 

@@ -29,7 +29,8 @@ from rich.table import Table
 
 from engines.compile import Order, build_engines
 from rt.backends import Mode, Pending
-from rt.backends.tensorrt import TensorRtBackend, find_engine, load_engine
+from rt.backends.tensorrt import TensorRtBackend
+from rt.backends.tensorrt_engine import find_engine, load_engine
 from rt.controls import Controls
 from rt.cuda.buffers import make_buffers
 from rt.cuda.device import Device, find_gpu
@@ -122,7 +123,7 @@ def in_network(engine: Engine, mode: Mode, pictures: Pictures, runs: int) -> tup
     try:
         return paced(
             backend, lambda number: backend.start(pictures[number : number + 1]), runs
-        ), backend.device
+        ), backend.info.device
     finally:
         backend.close()
 
@@ -138,7 +139,7 @@ def in_frames(engine: Engine, mode: Mode, fit: str, frames: Pictures, runs: int)
             now = time.perf_counter()
             times.append((now - before) * 1000)
             before = now
-        return times[WARM_UP:], backend.device
+        return times[WARM_UP:], backend.info.device
     finally:
         translator.close()
 
@@ -149,7 +150,7 @@ def paced(backend: TensorRtBackend, start: Callable[[int], Pending], runs: int) 
     times, before = [], time.perf_counter()
     for number in range(WARM_UP + runs):
         flying.append(start(number % PICTURES))
-        if len(flying) == backend.slots:
+        if len(flying) == backend.info.slots:
             flying.popleft().result()
             now = time.perf_counter()
             times.append((now - before) * 1000)

@@ -92,7 +92,7 @@ def run(options: SourceOptions, steady: float, styles: list[Style], switch_s: fl
         switcher.close()
     gaps_ms = [1000 * (later - earlier) for earlier, later in itertools.pairwise(sink.times_s)]
     return {
-        "backend": f"{first.name} {first.precision}",
+        "backend": f"{first.info.name} {first.info.precision}",
         "frames": stats.frames,
         "dropped": stats.dropped,
         "fps": round(stats.fps, 2),

@@ -90,7 +90,11 @@ def measure(clip: Path, style: Style, tremor_px: int, given: argparse.Namespace)
     try:
         frames = track(read(source, given.frames), f"{clip.name}, tremor {tremor_px} px")
         found = compare_amounts(
-            frames, shaken(backend, tremor_px, margin_px), (height, width), AMOUNTS, detail=backend.detail
+            frames,
+            shaken(backend, tremor_px, margin_px),
+            (height, width),
+            AMOUNTS,
+            detail=backend.info.detail,
         )
     finally:
         backend.close()
@@ -102,7 +106,7 @@ def measure(clip: Path, style: Style, tremor_px: int, given: argparse.Namespace)
             "tremor": tremor_px,
             "amount": amount,
             "size": [height, width],
-            "precision": backend.precision,
+            "precision": backend.info.precision,
             **figures(viewer),
             **{f"network_{name}": value for name, value in figures(network).items()},
         }

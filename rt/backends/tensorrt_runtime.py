@@ -1,12 +1,56 @@
-"""What TensorRT says of an engine: its ports, why it is refused, what went wrong."""
+"""TensorRT and TensorRT for RTX: importing them, and what they say of an engine."""
 
 from __future__ import annotations
 
+import ctypes
+import importlib
+import importlib.util
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from rt.backends.guard import describe
+from rt.backends.checks import describe
+from rt.engine_file import RUNTIMES
 from rt.errors import BackendError
+
+_RTX_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
+_INSTALL = {
+    "tensorrt": "pip install '.[tensorrt]'",
+    "tensorrt-rtx": "pip install '.[rtx]', or '.[rtx-build]' to build engines alone",
+}
+
+
+def load_runtime(name: str) -> Any:
+    """Import TensorRT (`tensorrt`) or TensorRT for RTX (`tensorrt-rtx`) and return the module.
+
+    Raises:
+        BackendError: it is not installed, or does not load.
+    """
+    try:
+        return _import_rtx() if name == "tensorrt-rtx" else importlib.import_module("tensorrt")
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"backend tensorrt cannot be used: package {error.name} is not installed; type: {_INSTALL[name]}"
+        ) from None
+    except (ImportError, OSError) as error:
+        raise BackendError(
+            f"backend tensorrt cannot be used: {name} does not load ({' '.join(str(error).split())})"
+        ) from None
+
+
+def installed_runtimes() -> dict[str, Any]:
+    """Return the modules of the runtimes that load here, by name; at least one."""
+    found: dict[str, Any] = {}
+    faults = []
+    for name in RUNTIMES:
+        try:
+            found[name] = load_runtime(name)
+        except BackendError as error:
+            faults.append(str(error))
+    if not found:
+        raise BackendError("; or ".join(faults))
+    return found
 
 
 def runtime_name(trt: Any) -> str:
@@ -64,3 +108,15 @@ def make_logger(trt: Any) -> Any:
             return self._errors.pop() if self._errors else "TensorRT gives no reason"
 
     return Logger()
+
+
+def _import_rtx() -> Any:
+    """Import NVIDIA's package, or PyPI's bindings with the libraries of ONNX Runtime's plug-in."""
+    with suppress(ModuleNotFoundError):
+        return importlib.import_module("tensorrt_rtx")
+    spec = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
+    if spec is not None and spec.origin is not None:
+        for pattern in _RTX_LIBRARIES:
+            for path in sorted(Path(spec.origin).parent.glob(pattern)):
+                ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)  # the bindings find them by name
+    return importlib.import_module("tensorrt_rtx_bindings")

@@ -1,42 +1,15 @@
-"""What backends have in common: what they check, in the same words, and a result that waits for nothing."""
+"""Checks of networks, inputs and results, in the same words for every backend."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rt.errors import BackendError
-
-if TYPE_CHECKING:
-    from rt.backends import Backend, Pending
-
-
-class Computed:
-    """A picture in flight that has arrived: of backends that compute while the caller waits."""
-
-    def __init__(self, rgb: npt.NDArray[np.uint8]) -> None:
-        self._rgb = rgb
-
-    def result(self) -> npt.NDArray[np.uint8]:
-        """Return the translation, uint8[1, H, W, 3] RGB."""
-        return self._rgb
-
-
-def translate_each(backend: Backend, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Translate uint8[N, H, W, 3] one by one, as many in flight as the backend can hold."""
-    result = np.empty(rgb.shape, np.uint8)
-    flying: deque[Pending] = deque()
-    for begun in range(len(rgb) + backend.slots):
-        if begun >= backend.slots:
-            result[begun - backend.slots] = flying.popleft().result()[0]
-        if begun < len(rgb):
-            flying.append(backend.start(rgb[begun : begun + 1]))
-    return result
 
 
 def check_input(name: str, rgb: npt.NDArray[np.uint8], size: tuple[int, int]) -> None:
@@ -61,7 +34,7 @@ def check_result(name: str, result: npt.NDArray[Any], wanted: tuple[int, ...]) -
     """
     if result.dtype != np.uint8 or result.shape != wanted:
         raise BackendError(
-            f"backend {name} got a wrong picture from the network: {describe(result.dtype, result.shape)} "
+            f"backend {name} got a wrong image from the network: {describe(result.dtype, result.shape)} "
             f"found, {describe('uint8', wanted)} needed; export the style again"
         )
 
@@ -99,7 +72,7 @@ def check_fixed_size(model: Path, shape: Sequence[object], size: tuple[int, int]
 
 
 def describe(dtype: object, shape: Sequence[object]) -> str:
-    """Return a type and a shape as people write them: `uint8[1, 256, 456, 3]`."""
+    """Return a type and a shape in NumPy's notation: `uint8[1, 256, 456, 3]`."""
     return f"{dtype}[{', '.join(str(length) for length in shape)}]"
 
 

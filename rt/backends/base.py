@@ -1,0 +1,137 @@
+"""The backend protocol, what is said of a backend, and pictures in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from rt.card import Card, Detail
+
+if TYPE_CHECKING:  # help reads the table of kinds: nothing heavy is loaded for it
+    import numpy as np
+    import numpy.typing as npt
+
+BackendName = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
+"""What `--backend` takes."""
+PrecisionName = Literal["auto", "fp32", "fp16", "int8"]
+"""What `--precision` takes."""
+Mode = Literal["latency", "throughput"]
+"""latency: one image as soon as possible. throughput: as many images as possible, several in flight."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What is said of an open backend."""
+
+    name: str
+    """`openvino`, `onnxruntime`, `tensorrt`, `identity`."""
+    device: str
+    """The device in words: `CPU (Intel Xeon ..., 2 threads)`."""
+    precision: str
+    """What is really computed: `fp32`, `fp16`, `int8`."""
+    size: tuple[int, int]
+    """(height, width) in pixels of the images it takes."""
+    slots: int = 1
+    """How many images it can hold in flight, at least 1."""
+    detail: Detail = "keep"
+    """How its result is applied to the frame by default."""
+    frame_size: tuple[int, int] | None = None
+    """(height, width) in pixels of the whole frames it takes; None where it takes none."""
+
+
+class Pending(Protocol):
+    """An image in flight."""
+
+    def result(self) -> npt.NDArray[np.uint8]:
+        """Wait for the translation and return it, as `Backend.translate` does. Called once.
+
+        Raises:
+            BackendError: as `Backend.translate`.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """A style's network, loaded on one device, for images of one size."""
+
+    info: BackendInfo
+
+    def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Translate uint8[N, H, W, 3] RGB to the same shape.
+
+        The input is neither kept nor changed; the result is the caller's and no later call writes to it.
+
+        Raises:
+            BackendError: the network failed, or returned something that is not uint8[N, H, W, 3].
+        """
+        ...
+
+    def start(self, rgb: npt.NDArray[np.uint8]) -> Pending:
+        """Begin to translate uint8[1, H, W, 3] RGB, and return at once where the device can work by itself.
+
+        Results are taken in the order of the starts, and at most `info.slots` are started and not yet taken.
+        The image must not be written to before its result is taken.
+
+        Raises:
+            BackendError: as `translate`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device; images in flight are given up. Works twice."""
+        ...
+
+
+@runtime_checkable
+class FrameBackend(Backend, Protocol):
+    """A backend that can also take whole frames of `info.frame_size` and fit them itself."""
+
+    def start_frame(self, rgb: npt.NDArray[np.uint8], strength: float) -> Pending:
+        """Begin to translate a frame uint8[1, H, W, 3] RGB of `info.frame_size`; otherwise as `start`.
+
+        The result is the frame with the network's residual applied with `strength` in [0, 1]: what
+        `rt.fit.shrink`, the network and `rt.fit.lay_back` with detail `keep` give, within one level.
+
+        Raises:
+            BackendError: as `translate`, or it was not opened for frames.
+        """
+        ...
+
+
+class LoadableStyle(Protocol):
+    """What a backend needs of a style."""
+
+    @property
+    def card(self) -> Card:
+        """The style's facts."""
+        ...
+
+    def model(self, precision: str = "fp32") -> Path:
+        """Return the ONNX file of this precision, compared with its card."""
+        ...
+
+
+class Computed:
+    """An image in flight that has arrived: of backends that compute while the caller waits."""
+
+    def __init__(self, rgb: npt.NDArray[np.uint8]) -> None:
+        self._rgb = rgb
+
+    def result(self) -> npt.NDArray[np.uint8]:
+        """Return the translation, uint8[1, H, W, 3] RGB."""
+        return self._rgb
+
+
+def translate_each(backend: Backend, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Translate uint8[N, H, W, 3] one by one, as many in flight as the backend can hold."""
+    slots = backend.info.slots
+    result: npt.NDArray[np.uint8] = rgb.copy()
+    in_flight: deque[Pending] = deque()
+    for begun in range(len(rgb) + slots):
+        if begun >= slots:
+            result[begun - slots] = in_flight.popleft().result()[0]
+        if begun < len(rgb):
+            in_flight.append(backend.start(rgb[begun : begun + 1]))
+    return result
