@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from rt.backends import BACKEND_HELP, BackendName, PrecisionName
+from rt.sources import help_text
 
 Backend = Annotated[BackendName, arg(help=BACKEND_HELP)]
 Codec = Literal["h264", "hevc", "av1"]
@@ -37,9 +38,7 @@ class Demo:
 class Run:
     """Translate a video file, a camera, a stream or pictures into files, a window or streams."""
 
-    input: Positional[Annotated[str, arg(metavar="INPUT")]]
-    """Video file, picture, folder of pictures, img_%04d.png; 0 or /dev/video0 (camera), csi://0, rtsp://...,
-    http://..., tcp://..., screen://, pattern://."""
+    input: Positional[Annotated[str, arg(metavar="INPUT", help=help_text())]]
     style: Annotated[str, arg(metavar="NAME")]
     """Name or folder of a style; `videobrush styles` lists them."""
     output: Positional[

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class VideobrushError(Exception):
@@ -47,3 +48,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the known name closest to `name`, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def nearest_file(path: Path) -> str:
+    """Return what a path that does not exist may have meant, as the end of a message."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except FileNotFoundError:
+        return f" (there is no folder {path.parent})"
+    except OSError:  # a folder that may not be listed
+        return ""
+    return nearest(path.name, names)

@@ -1,4 +1,4 @@
-"""The frame: one picture with its exact time."""
+"""One image with its exact time, and what is known of a stream."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+DEFAULT_RATE = Fraction(30)
+"""Frames per second where neither the source nor the user states it."""
 
 Rgb = npt.NDArray[np.uint8]
 """uint8[H, W, 3] RGB, C-contiguous unless said otherwise."""
@@ -70,3 +73,19 @@ class Frame:
     def time_s(self) -> float:
         """Presentation time in seconds."""
         return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known of a stream before its first frame."""
+
+    name: str
+    """What the user calls it: a path or an address."""
+    height: int
+    """Height in pixels of the upright frames."""
+    width: int
+    """Width in pixels of the upright frames."""
+    frame_rate: Fraction | None
+    """Mean frames per second, where the source states it."""
+    frame_count: int | None
+    """Expected number of frames, where known; an estimate, for progress bars."""

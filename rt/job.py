@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from rt.address import without_secrets
 from rt.backends import Backend, open_backend
 from rt.card import Detail, View
 from rt.controls import Controls
@@ -20,7 +21,6 @@ from rt.sinks import WINDOW, Sink, SinkOptions
 from rt.sinks.display import display_fault
 from rt.sinks.several import open_outputs
 from rt.sources import Source, SourceOptions, open_source
-from rt.sources.address import without_secrets
 from rt.stats import Meter, Stats, Status
 from rt.styles import find_style, list_styles
 from rt.switcher import Switcher
@@ -165,7 +165,7 @@ def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable
             opened.callback(window.abort)
         sink = open_outputs(
             addresses,
-            source,
+            source.info,
             job.sink,
             live=source.live,
             window=window,

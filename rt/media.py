@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import av
 import av.packet
 import av.stream
 import numpy as np
 
-from rt.frame import Rgb
+from rt.frame import Rgb, SourceInfo
 
 MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M = 1, 4, 5, 6, 7
 MATRIX_2020, MATRIX_2020_CONSTANT = 9, 10
@@ -211,50 +211,14 @@ def _copied(packet: av.packet.Packet[Any]) -> av.packet.Packet[Any]:
     return copy
 
 
-class Shape(Protocol):
-    """What any source says of its frames; see `rt.sources.SourceInfo`."""
-
-    @property
-    def name(self) -> str:
-        """What the user calls the source: a path or an address."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """Height in pixels of the upright frames."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Width in pixels of the upright frames."""
-        ...
-
-    @property
-    def frame_rate(self) -> Fraction | None:
-        """Mean frames per second, where known."""
-        ...
-
-    @property
-    def frame_count(self) -> int | None:
-        """How many frames there are, as far as it is known beforehand."""
-        ...
-
-
-class FrameStream(Protocol):
-    """As much of a source as a sink needs to know: sinks and sources do not import each other."""
-
-    @property
-    def info(self) -> Shape:
-        """The frames' shape."""
-        ...
-
-
-@runtime_checkable
-class VideoFile(Protocol):
-    """A source of frames that knows how its file stores them."""
+@dataclass(frozen=True)
+class FileInfo(SourceInfo):
+    """What is known of a stream that is read from a video file."""
 
     video: VideoFacts
+    """How the file stores its frames."""
     companions: Companions
+    """Its other streams, chapters and metadata."""
 
 
 def rational(value: Any) -> Fraction | None:

@@ -6,14 +6,11 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from rt.errors import SinkError, nearest
-from rt.frame import Frame
-
-if TYPE_CHECKING:
-    from rt.media import FrameStream
+from rt.frame import Frame, SourceInfo
 
 WINDOW = "window://"
 """The address of a window, which whoever runs the pipeline opens: it must stay on the main thread."""
@@ -66,7 +63,7 @@ class Sink(Protocol):
 
 def open_sink(
     address: str,
-    like: FrameStream | None,
+    like: SourceInfo | None,
     options: SinkOptions = USUAL,
     *,
     size: tuple[int, int] | None = None,

@@ -15,8 +15,8 @@ import av.container
 import av.error
 
 from rt.errors import SinkError
-from rt.frame import Frame
-from rt.media import Colour, FrameStream, VideoFacts, VideoFile, known_matrix, rational, reason
+from rt.frame import DEFAULT_RATE, Frame, SourceInfo
+from rt.media import Colour, FileInfo, VideoFacts, known_matrix, rational, reason
 from rt.mp4 import cut_to_whole_fragments
 from rt.scheduling import scheduling_kept
 from rt.sinks import USUAL, SinkOptions
@@ -65,7 +65,7 @@ class FileSink:
     def __init__(
         self,
         path: str | Path,
-        like: FrameStream | None = None,
+        like: SourceInfo | None = None,
         options: SinkOptions = USUAL,
         *,
         size: tuple[int, int] | None = None,
@@ -79,7 +79,7 @@ class FileSink:
         self._container: av.container.OutputContainer | None = None
         self._path = Path(path)
         self._format = container_format(self._path, options.codec)
-        file = like if isinstance(like, VideoFile) else None
+        file = like if isinstance(like, FileInfo) else None
         self._size, frame_rate = _shape(like, size, frame_rate)
         self._encoder = choose_encoder(options, self._size, frame_rate)
         self._part = PartFile(self._path, file.video.path if file else None, options.overwrite)
@@ -144,7 +144,7 @@ class FileSink:
         if getattr(self, "_part", None) is not None:
             self.abort()
 
-    def _open(self, file: VideoFile | None, frame_rate: Fraction) -> None:
+    def _open(self, file: FileInfo | None, frame_rate: Fraction) -> None:
         assert self._part is not None
         video = file.video if file else _plain_facts(self._path, self._size)
         self._companions = CompanionCopy(self._path, self._format, file.companions if file else None)
@@ -257,15 +257,15 @@ def container_format(path: Path, codec: str = USUAL.codec) -> str:
 
 
 def _shape(
-    like: FrameStream | None, size: tuple[int, int] | None, frame_rate: Fraction | None
+    like: SourceInfo | None, size: tuple[int, int] | None, frame_rate: Fraction | None
 ) -> tuple[tuple[int, int], Fraction]:
     if size is None:
         if like is None:
             raise ValueError("a FileSink needs a size, or a source to take it from")
-        size = (like.info.height, like.info.width)
+        size = (like.height, like.width)
     if frame_rate is None and like is not None:
-        frame_rate = like.info.frame_rate
-    return size, frame_rate or Fraction(25)
+        frame_rate = like.frame_rate
+    return size, frame_rate or DEFAULT_RATE
 
 
 def _plain_facts(path: Path, size: tuple[int, int]) -> VideoFacts:

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from rt.errors import SinkError
-from rt.frame import Frame
-from rt.media import FrameStream, reason
+from rt.frame import Frame, SourceInfo
+from rt.media import reason
 from rt.sinks.picture import SUFFIXES, write_picture
 
 _log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ class ImageSink:
         SinkError: the folder cannot be made or written, or holds such pictures.
     """
 
-    def __init__(self, address: str, like: FrameStream | None = None, *, overwrite: bool = False) -> None:
-        pattern = _pattern(address, alone=like is not None and like.info.frame_count == 1)
+    def __init__(self, address: str, like: SourceInfo | None = None, *, overwrite: bool = False) -> None:
+        pattern = _pattern(address, alone=like is not None and like.frame_count == 1)
         self._folder, self._name = pattern.parent, pattern.name
         self._alone = _NUMBER.search(self._name) is None
         self._address = address
@@ -139,8 +139,8 @@ class ImageSink:
         except OSError as error:
             raise SinkError(f"cannot write {self._address}: {reason(error)}") from None
 
-    def _check_source(self, like: FrameStream | None) -> None:
-        source = Path(like.info.name) if like is not None else None
+    def _check_source(self, like: SourceInfo | None) -> None:
+        source = Path(like.name) if like is not None else None
         if source is None or not self._folder.is_dir():
             return
         folder = source if source.is_dir() else source.parent

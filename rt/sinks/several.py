@@ -12,17 +12,13 @@ from pathlib import Path
 
 from rt.controls import Controls
 from rt.errors import SinkError
-from rt.frame import Frame
-from rt.media import FrameStream
+from rt.frame import DEFAULT_RATE, Frame, SourceInfo
+from rt.pacing import Pace
 from rt.sinks import USUAL, Sink, SinkOptions, is_for_pictures, is_shown_live, open_sink, scheme_of
 from rt.sinks.compared import Compared
 from rt.sinks.lane import Lane
-from rt.sinks.pace import Pace
 
 _log = logging.getLogger(__name__)
-
-USUAL_RATE = Fraction(30)
-"""Frames per second of a live source that does not say it."""
 
 
 class SeveralSinks:
@@ -65,7 +61,7 @@ class SeveralSinks:
         if self._closed.is_set():
             raise SinkError("the outputs are closed and cannot take a frame")
         if self._pace is not None:
-            self._closed.wait(max(0.0, self._pace.due_s(frame) - time.perf_counter()))
+            self._closed.wait(max(0.0, self._pace.due_s(frame.time_s) - time.perf_counter()))
         for sink in self._direct:
             sink.write(frame)
         for lane in self._lanes:
@@ -143,7 +139,7 @@ class SeveralSinks:
 
 def open_outputs(
     addresses: Sequence[str],
-    like: FrameStream | None,
+    like: SourceInfo | None,
     options: SinkOptions = USUAL,
     *,
     live: bool,
@@ -180,7 +176,7 @@ def open_outputs(
     recorded = live and (record is not None or (controls is not None and window is not None))
     if not recorded and not any(_codes_video(address) for address in addresses):
         _check_unasked(options)
-    rate = frame_rate or (like.info.frame_rate if like is not None else None)
+    rate = frame_rate or (like.frame_rate if like is not None else None)
     opener = _Opener(like, options, live, size, rate, controls, compare)
     with ExitStack() as opened:
         for address in addresses:
@@ -228,7 +224,7 @@ class _Opener:
 
     def __init__(
         self,
-        like: FrameStream | None,
+        like: SourceInfo | None,
         options: SinkOptions,
         live: bool,
         size: tuple[int, int] | None,
@@ -241,7 +237,7 @@ class _Opener:
         self._like = like
         self._options = options
         self._live = live
-        self._size = size if size is not None or like is None else (like.info.height, like.info.width)
+        self._size = size if size is not None or like is None else (like.height, like.width)
         if self._size is not None and compare:
             self._size = (self._size[0], 2 * self._size[1])
         self._frame_rate = frame_rate
@@ -271,7 +267,7 @@ class _Opener:
     def _recorder(self, path: Path | None, controls: Controls | None) -> Sink:
         from rt.sinks.recorder import Recorder
 
-        rate = self._frame_rate or USUAL_RATE
+        rate = self._frame_rate or DEFAULT_RATE
         return self._compared(Recorder(rate, self._options, path=path, size=self._size, controls=controls))
 
     def _compared(self, sink: Sink) -> Sink:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from rt.errors import SinkError
-from rt.frame import Frame
-from rt.media import FrameStream
+from rt.frame import DEFAULT_RATE, Frame, SourceInfo
+from rt.pacing import SERVER_BACKOFF_S, Backoff
 from rt.sinks import USUAL, SinkOptions
 from rt.sinks import shown as shown
 from rt.sinks.encoder import CODECS, choose_encoder
@@ -34,8 +34,6 @@ FORMATS: Mapping[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
 """Scheme → FFmpeg's muxer, its options, the codecs that receivers take."""
 LIMIT_S = 5.0
 """A server that takes nothing for so long counts as gone."""
-BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Pauses before the first, second, ... attempt to reach it again; the last one is repeated."""
 _PROGRAM = """
 import sys
 sys.path[:] = [sys.argv[1], *(folder for folder in sys.path if folder)]  # not the current folder
@@ -66,7 +64,7 @@ class StreamSink:
     def __init__(
         self,
         address: str,
-        like: FrameStream | None = None,
+        like: SourceInfo | None = None,
         options: SinkOptions = USUAL,
         *,
         size: tuple[int, int] | None = None,
@@ -80,8 +78,8 @@ class StreamSink:
         if size is None:
             if like is None:
                 raise ValueError("a StreamSink needs a size, or a source to take it from")
-            size = (like.info.height, like.info.width)
-        self._rate = frame_rate or (like.info.frame_rate if like is not None else None) or Fraction(30)
+            size = (like.height, like.width)
+        self._rate = frame_rate or (like.frame_rate if like is not None else None) or DEFAULT_RATE
         self._size = _even(size)
         scheme = address.partition("://")[0].lower()
         self._format, self._muxer_options, codecs = FORMATS[scheme]
@@ -96,7 +94,7 @@ class StreamSink:
         self._said = ""
         self._child: _Child | None = None
         self._first: Fraction | None = None
-        self._attempts = 0
+        self._backoff = Backoff(SERVER_BACKOFF_S)
         self._next_s = 0.0
         self._lost_s = 0.0
         try:
@@ -189,11 +187,10 @@ class StreamSink:
         if self._ended:
             return
         now_s = time.monotonic()
-        if self._attempts == 0:
+        if self._backoff.attempts == 0:
             self._lost_s = now_s
             _log.warning("%s: %s; trying again", self._name, fault)
-        self._next_s = now_s + BACKOFF_S[min(self._attempts, len(BACKOFF_S) - 1)]
-        self._attempts += 1
+        self._next_s = now_s + self._backoff.next_s()
 
     def _reconnect(self) -> bool:
         """Try to reach the server where it is time to; return whether it is there."""
@@ -204,9 +201,9 @@ class StreamSink:
         except _Gone as fault:
             self._lose(str(fault))
             return False
-        if self._attempts:
+        if self._backoff.attempts:
             _log.info("%s: back after %.0f s", self._name, time.monotonic() - self._lost_s)
-        self._attempts = 0
+        self._backoff.reset()
         return True
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from rt.errors import SinkError
-from rt.frame import Frame, Rgb
-from rt.media import ACCURATE_ROUNDING, BILINEAR, FrameStream
+from rt.frame import DEFAULT_RATE, Frame, Rgb, SourceInfo
+from rt.media import ACCURATE_ROUNDING, BILINEAR
 
 if TYPE_CHECKING:
     import pyvirtualcam
@@ -39,7 +39,7 @@ class VirtualCamera:
     def __init__(
         self,
         address: str,
-        like: FrameStream | None = None,
+        like: SourceInfo | None = None,
         *,
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
@@ -53,8 +53,8 @@ class VirtualCamera:
         if size is None:
             if like is None:
                 raise ValueError("a VirtualCamera needs a size, or a source to take it from")
-            size = (like.info.height, like.info.width)
-        rate = frame_rate or (like.info.frame_rate if like is not None else None) or 30
+            size = (like.height, like.width)
+        rate = frame_rate or (like.frame_rate if like is not None else None) or DEFAULT_RATE
         self._address = address
         self._size = size
         self._reformatter = VideoReformatter()

@@ -14,10 +14,10 @@ import numpy as np
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb
+from rt.pacing import Pace
 from rt.sinks import SinkClosed
 from rt.sinks.fresh import stamped
 from rt.sinks.overlay import Overlay, figures
-from rt.sinks.pace import Pace
 from rt.sinks.picture import write_picture
 from rt.stats import Status
 
@@ -138,7 +138,7 @@ class WindowSink:
         """Wait for the frame's time; a frame that is late is shown at once and moves all later ones."""
         if self._pace is None:
             return
-        due_s = self._pace.due_s(frame)
+        due_s = self._pace.due_s(frame.time_s)
         while (left_s := due_s - time.perf_counter()) > 0:
             self._look(min(left_s, STEP_S))
 

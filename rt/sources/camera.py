@@ -16,14 +16,13 @@ import cv2
 import numpy as np
 
 from rt.errors import SourceError
-from rt.frame import Rgb
-from rt.sources import Source, SourceOptions, refuse_options
+from rt.frame import DEFAULT_RATE, Rgb
+from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource
 
 _log = logging.getLogger(__name__)
 
 SIZE = (720, 1280)
-FPS = Fraction(30)
 """What is asked of a camera where the user asks nothing."""
 _NAMED_BY = ("v4l/by-id", "v4l/by-path")
 """Folders of links that still name a camera after it was plugged in again, the better one first."""
@@ -47,7 +46,7 @@ class Mode:
             height = SIZE[0] if width is None else round(width * 9 / 16)
         if width is None:
             width = round(height * 16 / 9)
-        return cls(height, width, options.fps or FPS)
+        return cls(height, width, options.fps or DEFAULT_RATE)
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height} at {float(self.fps):g} fps"

@@ -7,7 +7,7 @@ import re
 import cv2
 
 from rt.errors import SourceError
-from rt.sources import Source, SourceOptions, refuse_options
+from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.camera import Mode, OpenCvGrabber, quiet_opencv
 from rt.sources.live import Granted, LiveSource
 

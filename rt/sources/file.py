@@ -15,12 +15,13 @@ import av.packet
 import av.stream
 import numpy as np
 
-from rt.errors import DamagedSource, SourceError, nearest
+from rt.errors import DamagedSource, SourceError, nearest_file
 from rt.frame import Frame, Rgb, Stored
 from rt.media import (
     Chapter,
     Colour,
     Companions,
+    FileInfo,
     Orientation,
     VideoFacts,
     known_code,
@@ -30,10 +31,9 @@ from rt.media import (
     reason,
 )
 from rt.planes import Converter, Planes
-from rt.sources import SourceInfo
 from rt.sources.continuity import Continuity
-from rt.sources.excerpt import Excerpt
 from rt.sources.timeline import Timeline
+from rt.sources.trim import Trim
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class FileSource:
         self._container = _open(self._path)
         try:
             self._stream = _choose_video(self._path, self._container, self._warn)
-            self._excerpt = Excerpt(self._container, self._stream, start_s, duration_s)
+            self._trim = Trim(self._container, self._stream, start_s, duration_s)
             self._prepare()
         except BaseException:
             self.close()
@@ -102,8 +102,8 @@ class FileSource:
         if self._started:
             raise RuntimeError("a FileSource is iterated once")
         self._started = True
-        if not self.companions.wanted:
-            self.companions.drop()
+        if not self._companions.wanted:
+            self._companions.drop()
         yield from self._frames()
 
     def close(self) -> None:
@@ -114,15 +114,15 @@ class FileSource:
 
     def _prepare(self) -> None:
         others = [stream for stream in self._container.streams if self._is_companion(stream)]
-        chapters = self._excerpt.chapters(_chapters(self._container))
-        self.companions = Companions(others, chapters, self._container.metadata, self._stream.metadata)
+        chapters = self._trim.chapters(_chapters(self._container))
+        self._companions = Companions(others, chapters, self._container.metadata, self._stream.metadata)
         self._stream.thread_type = "AUTO"
         self._converter = Converter()
         self._timeline = Timeline(self._path, self._container, self._stream)
         self._continuity = Continuity(self._container)
-        self._excerpt.seek(self._container, self._stream)
+        self._trim.seek(self._container, self._stream)
         self._before_start = 0  # frames decoded on the way to the start
-        self._cut = False  # whether the end of the excerpt was reached, before that of the file
+        self._cut = False  # whether the end of the part was reached, before that of the file
         self._pictures = self._placed()
         self._first = next(self._pictures, None)
         if self._first is None:
@@ -135,7 +135,7 @@ class FileSource:
     def _why_no_frame(self) -> str:
         codec, size_bytes = _codec_name(self._stream), self._path.stat().st_size
         if self._before_start:
-            return f"it ends before {float(self._excerpt.start_s):g} s; type a smaller --start"
+            return f"it ends before {float(self._trim.start_s):g} s; type a smaller --start"
         if self._timeline.failures:
             return f"none of its video frames ({codec}) can be decoded; the file is damaged"
         return (
@@ -147,13 +147,12 @@ class FileSource:
         self._orientation = Orientation.from_matrix(matrix)
         self._coded_size = (first.height, first.width)
         height, width = self._orientation.stored_size(first.height, first.width)  # its own inverse
-        timeline, excerpt = self._timeline, self._excerpt
-        count = timeline.frame_count(excerpt.start_s, excerpt.duration_s)
-        self.info = SourceInfo(str(self._path), height, width, timeline.frame_rate, count)
-        self.video = VideoFacts(
+        timeline, trim = self._timeline, self._trim
+        count = timeline.frame_count(trim.start_s, trim.duration_s)
+        video = VideoFacts(
             path=self._path,
             time_base=timeline.time_base,
-            first_pts=first_pts - excerpt.shift(timeline.time_base),
+            first_pts=first_pts - trim.shift(timeline.time_base),
             frame_rate=timeline.frame_rate,
             sample_aspect_ratio=rational(self._stream.sample_aspect_ratio),
             display_matrix=matrix,
@@ -163,10 +162,12 @@ class FileSource:
                 transfer=known_code(int(first.color_trc)),
             ),
         )
+        rate = timeline.frame_rate
+        self.info = FileInfo(str(self._path), height, width, rate, count, video, self._companions)
 
     def _frames(self) -> Iterator[Frame]:
         index, unit = 0, self._timeline.time_base
-        shift = self._excerpt.shift(unit)
+        shift = self._trim.shift(unit)
         while True:
             with self._lock:
                 if self._closed:
@@ -189,14 +190,14 @@ class FileSource:
         """
         if self._closed:  # the pictures ended because of that: nothing is known of the rest
             return
-        self.companions.ended = True
+        self._companions.ended = True
         if mended := self._timeline.mended:
             self._warn("%s: %d time stamps were missing or not increasing and were moved", self._path, mended)
         if joins := self._continuity.joins:
             self._warn(
                 "%s: its clock starts again %d time(s); the parts follow one another", self._path, joins
             )
-        if damage := self._timeline.damage(self._excerpt.end_s if self._cut else None):
+        if damage := self._timeline.damage(self._trim.end_s if self._cut else None):
             raise DamagedSource(f"{self._path} {damage}")
 
     def _picture(self, decoded: av.VideoFrame) -> Rgb | Stored:
@@ -215,32 +216,32 @@ class FileSource:
         return self._orientation.upright(rgb)
 
     def _placed(self) -> Iterator[tuple[av.VideoFrame, int]]:
-        """Yield the pictures of the excerpt, each with its pts on the clock of the file."""
+        """Yield the pictures of the part, each with its pts on the clock of the file."""
         for picture in self._decode_all():
             pts = self._timeline.place(picture)
             time_s = pts * self._timeline.time_base
-            if self._excerpt.is_early(time_s):
+            if self._trim.is_early(time_s):
                 self._before_start += 1
-            elif self._cut or self._excerpt.is_late(time_s):
+            elif self._cut or self._trim.is_late(time_s):
                 self._cut = True
-                if not self.companions.wanted:
+                if not self._companions.wanted:
                     return  # what follows is read for its sound alone
             else:
                 self._timeline.count(picture, pts)
                 yield picture, pts
 
     def _decode_all(self) -> Iterator[av.VideoFrame]:
-        """Yield every picture that can be decoded, in order; put all other packets into `companions`."""
+        """Yield every picture that can be decoded, in order; put all other packets into the companions."""
         for packet in self._packets():
             self._continuity.shift(packet)
             if packet.stream_index == self._stream.index:
-                if self._excerpt.is_past(packet):
+                if self._trim.is_past(packet):
                     break
                 yield from self._decode(packet)
             else:
                 self._timeline.see(packet)
-                if (self.companions.wanted or not self._started) and self._excerpt.take(packet):
-                    self.companions.put(packet)
+                if (self._companions.wanted or not self._started) and self._trim.take(packet):
+                    self._companions.put(packet)
         yield from self._decode(None)
 
     def _packets(self) -> Iterator[av.packet.Packet[Any]]:
@@ -290,17 +291,6 @@ def _check_file(path: Path) -> None:
             pass
     except (OSError, ValueError) as error:
         raise SourceError(f"cannot read {path}: {reason(error)}") from None
-
-
-def nearest_file(path: Path) -> str:
-    """Return what a path that does not exist may have meant, as the end of a message."""
-    try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
-    except FileNotFoundError:
-        return f" (there is no folder {path.parent})"
-    except OSError:  # a folder that may not be listed
-        return ""
-    return nearest(path.name, names)
 
 
 def _open(path: Path) -> av.container.InputContainer:

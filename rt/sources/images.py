@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-from rt.errors import DamagedSource, SourceError
-from rt.frame import Frame, Rgb
+from rt.errors import DamagedSource, SourceError, nearest_file
+from rt.frame import Frame, Rgb, SourceInfo
 from rt.media import reason
-from rt.sources import NUMBER, PICTURE_SUFFIXES, SourceInfo, SourceOptions, frames_before, refuse_options
-from rt.sources.file import nearest_file
+from rt.sources.base import NUMBER, PICTURE_SUFFIXES, SourceOptions, frames_before, refuse_options
 from rt.sources.picture import read_picture
 from rt.sources.pixels import letterboxed
 

@@ -23,8 +23,8 @@ from typing import Protocol
 
 from rt.channel import Channel, Empty, Ended
 from rt.errors import SourceError
-from rt.frame import Frame, Rgb
-from rt.sources import SourceInfo
+from rt.frame import Frame, Rgb, SourceInfo
+from rt.pacing import DEVICE_BACKOFF_S, Backoff
 from rt.sources.freeze import FreezeWatch
 from rt.sources.pixels import letterboxed
 
@@ -35,7 +35,6 @@ TIME_BASE = Fraction(1, 90000)
 FRESH_S = 2.0
 """A picture is stale when no newer one came for so long."""
 _STALE_EVERY_S = 1.0
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _SPOKEN_EVERY_S = 30.0
 """A line about failing attempts comes no more often than this."""
 
@@ -244,17 +243,16 @@ class LiveSource:
         if self._closing.is_set():
             return
         self._outage.begin(str(fault), True)
-        attempt = 0
+        backoff = Backoff(DEVICE_BACKOFF_S)
         while True:
             self._grabber.close()
-            if self._closing.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]):
+            if self._closing.wait(backoff.next_s()):
                 return
-            attempt += 1
             try:
                 self._grabber.open()
                 first = self._grabber.read()
             except SourceError as error:
-                self._outage.failed(attempt, str(error))
+                self._outage.failed(backoff.attempts, str(error))
                 continue
             if self._freeze is not None:
                 self._freeze.reset()

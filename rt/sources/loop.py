@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rt.frame import Frame
 from rt.media import Companions
-from rt.sources import Source, SourceInfo, SourceOptions, exact_s, frames_before, refuse_options
+from rt.sources.base import Source, SourceOptions, exact_s, frames_before, refuse_options
 from rt.sources.file import FileSource
 
 _log = logging.getLogger(__name__)
@@ -50,16 +50,15 @@ class LoopSource:
         self._duration_s = None if duration_s is None else exact_s(duration_s)
         self._started = self._closed = False
         self._source = FileSource(path, start_s)
-        if self._source.companions.streams:
+        if self._source.info.companions.streams:
             _log.warning("%s: its sound and other streams are left out of the loop", path)
         info = self._source.info
         count = None
         if duration_s is not None and info.frame_rate is not None:
             count = frames_before(duration_s, info.frame_rate)
-        self.info: SourceInfo = dataclasses.replace(info, frame_count=count)
-        self.video = self._source.video
-        self.companions = Companions((), (), self._source.companions.metadata, {})
-        self.companions.ended = True
+        companions = Companions((), (), info.companions.metadata, {})
+        companions.ended = True
+        self.info = dataclasses.replace(info, frame_count=count, companions=companions)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame in order, round after round.
@@ -80,7 +79,7 @@ class LoopSource:
 
     def _frames(self) -> Iterator[Frame]:
         shift = index = 0
-        first_pts = self.video.first_pts
+        first_pts = self.info.video.first_pts
         while not self._closed:
             frame = None
             for frame in self._source:
@@ -100,4 +99,4 @@ class LoopSource:
         """Return how long the last frame of a round stands: the mean distance of two frames."""
         if self.info.frame_rate:
             return max(1, round(1 / self.info.frame_rate / last.time_base))
-        return max(1, round((last.pts - self.video.first_pts) / max(1, last.index)))
+        return max(1, round((last.pts - self.info.video.first_pts) / max(1, last.index)))

@@ -6,7 +6,6 @@ One large picture is drawn once; each frame is a window into it, copied to memor
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from urllib.parse import parse_qsl, urlsplit
@@ -14,13 +13,13 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 
 from rt.errors import SourceError
-from rt.frame import Frame, Rgb
-from rt.sources import Source, SourceInfo, SourceOptions, frames_before, refuse_options
+from rt.frame import DEFAULT_RATE, Frame, Rgb, SourceInfo
+from rt.pacing import Pace
+from rt.sources.base import Source, SourceOptions, frames_before, refuse_options
 from rt.sources.live import Granted, LiveSource
 
 SIZE = (360, 640)
 """(height, width) where no other is asked for."""
-FPS = Fraction(30)
 _WAY_Y, _WAY_X = 120, 240
 """Pixels that the window goes before it turns around."""
 _STEP_Y, _STEP_X = 1, 3
@@ -40,7 +39,7 @@ def open_pattern(address: str, options: SourceOptions) -> Source:
     unpaced, seed = _read_address(address)
     size = (options.height or SIZE[0], options.width or SIZE[1])
     pattern = Pattern(size, seed)
-    fps = options.fps or FPS
+    fps = options.fps or DEFAULT_RATE
     if unpaced:
         return PatternSource(address, pattern, fps, options.duration_s)
     return LiveSource(PatternGrabber(address, pattern, fps), options.duration_s)
@@ -118,12 +117,12 @@ class PatternGrabber:
         self._fps = fps
         self._interrupted = threading.Event()
         self._index = 0
-        self._due_s = 0.0
+        self._pace = Pace(_LATE_S)
 
     def open(self) -> Granted:
         """Start the clock."""
         self._interrupted.clear()
-        self._due_s = time.perf_counter()
+        self._pace = Pace(_LATE_S)
         return Granted(f"{float(self._fps):g} fps, drawn", self._fps)
 
     def read(self) -> Rgb:
@@ -132,12 +131,8 @@ class PatternGrabber:
         Raises:
             SourceError: interrupted.
         """
-        wait_s = self._due_s - time.perf_counter()
-        if self._interrupted.wait(max(0.0, wait_s)):
+        if self._interrupted.wait(self._pace.wait_s(float(self._index / self._fps))):
             raise SourceError("interrupted")
-        if wait_s < -_LATE_S:
-            self._due_s = time.perf_counter()
-        self._due_s += float(1 / self._fps)
         rgb = self._pattern.frame(self._index)
         self._index += 1
         return rgb

@@ -16,7 +16,7 @@ import av.error
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import reason
-from rt.sources import Source, SourceOptions, refuse_options
+from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource, StreamOver
 from rt.sources.stream import Decoder
 

@@ -6,8 +6,6 @@ import os
 import re
 import sys
 import threading
-import time
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
@@ -15,16 +13,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from rt.errors import SourceError
-from rt.frame import Rgb
+from rt.frame import DEFAULT_RATE, Rgb
 from rt.media import MATRIX_709
+from rt.pacing import Pace
 from rt.planes import as_rgb
-from rt.sources import Source, SourceOptions, refuse_options
+from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource
 
 if TYPE_CHECKING:
     from mss import MSS
-
-FPS = Fraction(30)
 
 
 def open_screen(address: str, options: SourceOptions) -> Source:
@@ -49,12 +46,13 @@ class ScreenGrabber:
             raise SourceError(f"cannot read {address}: a monitor has a number; type: screen://1")
         self.name = address
         self._monitor = int(found[1] or 1)
-        self._fps = options.fps or FPS
+        self._fps = options.fps or DEFAULT_RATE
         self._asked = (options.height, options.width)
         self._interrupted = threading.Event()
         self._reformatter = VideoReformatter()
         self._taker: MSS | None = None
-        self._due_s = 0.0
+        self._pace = Pace()
+        self._index = 0
 
     def open(self) -> Granted:
         """Connect to the display.
@@ -67,7 +65,7 @@ class ScreenGrabber:
         count = len(self._taker.monitors) - 1
         if self._monitor > count:
             raise SourceError(f"cannot read {self.name}: there is no monitor {self._monitor}, only {count}")
-        self._due_s = time.perf_counter()
+        self._pace = Pace()
         return Granted(f"{float(self._fps):g} fps", self._fps)
 
     def read(self) -> Rgb:
@@ -79,10 +77,10 @@ class ScreenGrabber:
         from mss import ScreenShotError
 
         taker = self._taker
-        if taker is None or self._interrupted.wait(max(0.0, self._due_s - time.perf_counter())):
-            raise SourceError(f"cannot read {self.name}: interrupted")
         # What is late is not caught up with: the screen is as it is now.
-        self._due_s = max(self._due_s + float(1 / self._fps), time.perf_counter())
+        if taker is None or self._interrupted.wait(self._pace.wait_s(float(self._index / self._fps))):
+            raise SourceError(f"cannot read {self.name}: interrupted")
+        self._index += 1
         try:
             shot = taker.grab(taker.monitors[self._monitor])
         except (ScreenShotError, OSError) as error:

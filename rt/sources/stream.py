@@ -18,12 +18,13 @@ import av.error
 import av.packet
 from av.video.reformatter import VideoReformatter
 
+from rt.address import without_secrets
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import known_matrix, rational, reason
+from rt.pacing import Pace
 from rt.planes import as_rgb
-from rt.sources import Source, SourceOptions, refuse_options
-from rt.sources.address import without_secrets
+from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ _MAX_FAILURES = 50
 """Packets in a row that cannot be decoded, until the stream is opened again."""
 _LATE_S = 1.0
 """A piece that comes so late starts the pace again."""
+_EARLY_S = 60.0
+"""So does one whose time is so far ahead."""
 
 
 def open_stream(address: str, options: SourceOptions) -> Source:
@@ -74,7 +77,7 @@ class StreamGrabber:
         self._interrupted = threading.Event()
         self._container: av.container.InputContainer | None = None
         self._decoder: Decoder | None = None
-        self._pace: _Pace | None = None
+        self._pace: Pace | None = None
 
     def open(self) -> Granted:
         """Connect, and find the video.
@@ -98,7 +101,7 @@ class StreamGrabber:
             raise SourceError(f"cannot read {self.name}: {why}") from None
         self._refuse_recording(scheme, self._container)
         self._decoder = Decoder(self.name, self._container, self._limits_s[1])
-        self._pace = _Pace() if self._container.format.name in _IN_PIECES else None
+        self._pace = Pace(_LATE_S, _EARLY_S) if self._container.format.name in _IN_PIECES else None
         return self._decoder.granted()
 
     def read(self) -> Rgb:
@@ -115,8 +118,8 @@ class StreamGrabber:
             raise SourceError(f"cannot read {self.name}: {self._why(error)}") from None
         if picture is None:
             raise SourceError(f"cannot read {self.name}: the stream ended")
-        if self._pace is not None:
-            self._pace.wait(picture, self._interrupted)
+        if self._pace is not None and picture.pts is not None:
+            self._interrupted.wait(self._pace.wait_s(picture.time))
         return self._decoder.rgb(picture)
 
     def interrupt(self) -> None:
@@ -235,22 +238,6 @@ class Decoder:
                 f"cannot read {self._name}: its pixel format {picture.format.name} cannot be turned into RGB "
                 f"({reason(error)})"
             ) from None
-
-
-class _Pace:
-    """Holds pictures back until they are due by their own times."""
-
-    def __init__(self) -> None:
-        self._offset_s: float | None = None
-
-    def wait(self, picture: av.VideoFrame, interrupted: threading.Event) -> None:
-        """Wait until this picture is due, or somebody interrupts."""
-        if picture.pts is None:
-            return
-        now_s = time.perf_counter()
-        if self._offset_s is None or not -_LATE_S < self._offset_s + picture.time - now_s < 60:
-            self._offset_s = now_s - picture.time
-        interrupted.wait(max(0.0, self._offset_s + picture.time - now_s))
 
 
 def _believable(rate: Fraction | None) -> Fraction | None:

@@ -13,7 +13,7 @@ import av.error
 import av.packet
 
 from rt.media import packet_time, rational
-from rt.sources.extent import missing_bytes
+from rt.sources.integrity import missing_bytes
 
 _log = logging.getLogger(__name__)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 from rt.errors import SourceError
 from rt.frame import Frame
 from rt.log import LOG
+from rt.pacing import Pace
 from rt.sources import Source
 from rt.web.studio import Studio
 
@@ -37,15 +37,12 @@ class Camera:
         self._thread.join()
 
     def _run(self) -> None:
-        began_s: float | None = None
+        pace = Pace(late_s=float("inf"))  # the times of a recording may begin anywhere
         fault = "the source has ended"
         try:
             for frame in self._source:
-                if not self._source.live:
-                    if began_s is None:  # the times of a recording may begin anywhere
-                        began_s = time.perf_counter() - frame.time_s
-                    if self._ending.wait(max(0.0, began_s + frame.time_s - time.perf_counter())):
-                        break
+                if not self._source.live and self._ending.wait(pace.wait_s(frame.time_s)):
+                    break
                 self._say_whether_stale(frame)
                 self._studio.show(frame)
                 if self._ending.is_set():

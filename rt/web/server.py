@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from rt.errors import VideobrushError
 from rt.log import LOG
 from rt.pipeline import Stop
-from rt.sources import CAMERA, Source, SourceOptions, is_pipe, open_source
+from rt.sources import Source, SourceOptions, is_camera, is_pipe, open_source
 from rt.styles import Style, find_style, list_styles
 from rt.web.app import make_app
 from rt.web.camera import Camera
@@ -103,7 +103,7 @@ def _styles(first: str) -> dict[str, Style]:
 
 def _recorded(address: str) -> bool:
     """Return whether a source ends by itself, and is begun again."""
-    return "://" not in address and not CAMERA.fullmatch(address) and not is_pipe(address)
+    return "://" not in address and not is_camera(address) and not is_pipe(address)
 
 
 def _expected(source: Source | None) -> tuple[int, int]:

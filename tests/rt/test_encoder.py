@@ -99,7 +99,7 @@ def test_webm_takes_av1_with_opus(tmp_path: Path) -> None:
     source = FileSource(
         write_clip(tmp_path / "in.mkv", Clip(frames=30, sounds=[Sound("libopus", 1.2, rate=48000)]))
     )
-    sink = FileSink(tmp_path / "out.webm", source, SinkOptions(codec="av1"))
+    sink = FileSink(tmp_path / "out.webm", source.info, SinkOptions(codec="av1"))
     for read in source:
         sink.write(read)
     sink.close()

@@ -192,7 +192,7 @@ def test_uncompressed_sound_that_mp4_would_refuse_at_the_end_is_refused_before_t
     tmp_path: Path, codec: str
 ) -> None:
     source = write_clip(tmp_path / "in.mkv", Clip(sounds=[Sound(codec, layout="stereo")]))
-    message = refusal(tmp_path / "out.mp4", like=FileSource(source))
+    message = refusal(tmp_path / "out.mp4", like=FileSource(source).info)
     assert f"{codec} sound (stream 1)" in message
     assert message.endswith("out.mkv instead")
     copy(source, tmp_path / "out.mkv")
@@ -224,7 +224,7 @@ def test_a_stream_the_container_cannot_hold_is_refused_before_the_run(
     tmp_path: Path, clip: Clip, suffix: str, advice: str
 ) -> None:
     source = FileSource(write_clip(tmp_path / "in.mkv", clip))
-    message = refusal(tmp_path / f"out{suffix}", like=source)
+    message = refusal(tmp_path / f"out{suffix}", like=source.info)
     assert advice in message
     assert message.endswith(f"type {tmp_path / 'out.mkv'} instead")
     source.close()
@@ -244,7 +244,7 @@ def test_the_rotation_is_kept(tmp_path: Path, turn: int, suffix: str) -> None:
 
 def test_frames_of_double_width_stand_upright_in_a_rotated_file(tmp_path: Path) -> None:
     source = FileSource(write_clip(tmp_path / "in.mov", Clip(size=(48, 64), matrix=TURNS[90], frames=3)))
-    sink = FileSink(tmp_path / "out.mp4", source, size=(64, 96))
+    sink = FileSink(tmp_path / "out.mp4", source.info, size=(64, 96))
     for read in source:
         sink.write(Frame(np.hstack([read.rgb, 255 - read.rgb]), read.pts, read.time_base, read.index))
     sink.close()
@@ -266,7 +266,7 @@ def test_flat_colours_come_back_within_two_levels(tmp_path: Path, matrix: int, s
     rgb[:] = patches.repeat(33, 0).repeat(33, 1)[: size[0], : size[1]]
     tagged = Clip(codec="ffv1", pixels="yuv444p", size=size, colour=(matrix, 1, 2, 2), frames=1)
     source = FileSource(write_clip(tmp_path / "in.mkv", tagged))
-    sink = FileSink(tmp_path / "out.mp4", source)
+    sink = FileSink(tmp_path / "out.mp4", source.info)
     for index in range(3):
         sink.write(Frame(rgb, index * 40, Fraction(1, 1000), index))
     sink.close()
@@ -336,7 +336,7 @@ def test_the_whole_sound_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.mkv", Clip(frames=100, sounds=[Sound(seconds=4.0)]))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     source = FileSource(path)
-    sink = FileSink(tmp_path / "out.mp4", source)
+    sink = FileSink(tmp_path / "out.mp4", source.info)
     with contextlib.suppress(DamagedSource):
         for read in source:
             sink.write(read)
@@ -353,7 +353,7 @@ def test_a_killed_run_leaves_a_playable_part(tmp_path: Path, suffix: str) -> Non
         "from rt.sources import open_source\n"
         "from rt.sinks import open_sink\n"
         "source = open_source(sys.argv[1])\n"
-        "sink = open_sink(sys.argv[2], source)\n"
+        "sink = open_sink(sys.argv[2], source.info)\n"
         "for frame in source:\n"
         "    sink.write(frame)\n"
         "    if frame.index == 130:\n"

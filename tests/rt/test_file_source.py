@@ -183,7 +183,7 @@ def test_the_matrix_is_the_tag_else_the_convention(
     path = write_clip(tmp_path / "flat.mkv", painted)
     source = FileSource(path)
     frame = next(iter(source))
-    assert source.video.colour.matrix == matrix
+    assert source.info.video.colour.matrix == matrix
     assert np.abs(frame.rgb.astype(int) - colour).max() <= 2
     source.close()
 
@@ -203,7 +203,7 @@ def test_the_parts_of_a_joined_recording_follow_one_another(
     joined = tmp_path / "joined.ts"
     joined.write_bytes(2 * part.read_bytes())
     source = FileSource(joined)
-    packets = source.companions.subscribe()
+    packets = source.info.companions.subscribe()
     times = []
     with caplog.at_level(logging.WARNING), contextlib.suppress(DamagedSource):
         for frame in source:
@@ -327,7 +327,7 @@ def test_closing_within_a_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(source, "_decode", interrupted)
     assert list(frames) == []
     assert next(packets) < 30
-    assert not source.companions.ended
+    assert not source.info.companions.ended
     source.close()
 
 

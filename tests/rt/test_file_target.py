@@ -55,7 +55,8 @@ def test_the_input_is_never_overwritten(tmp_path: Path, link: str, overwrite: bo
     else:
         target = path if link == "same" else tmp_path / ".." / tmp_path.name / "in.mp4"
     source = FileSource(path)
-    assert "it is the input itself" in refusal(target, like=source, options=SinkOptions(overwrite=overwrite))
+    options = SinkOptions(overwrite=overwrite)
+    assert "it is the input itself" in refusal(target, like=source.info, options=options)
     source.close()
     assert path.read_bytes() == before
 
@@ -70,7 +71,7 @@ def test_a_link_that_leads_nowhere_is_not_replaced_unasked(tmp_path: Path) -> No
 def test_a_part_that_is_the_input_is_not_replaced(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.mp4", Clip(frames=2)).rename(tmp_path / "out.mp4.part")
     source = FileSource(path)
-    assert "would be replaced; rename it first" in refusal(tmp_path / "out.mp4", like=source)
+    assert "would be replaced; rename it first" in refusal(tmp_path / "out.mp4", like=source.info)
     source.close()
 
 

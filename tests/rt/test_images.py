@@ -96,20 +96,20 @@ def test_a_number_padded_with_spaces_is_refused_with_what_to_type(tmp_path: Path
 def test_the_one_picture_of_a_source_may_have_a_plain_name(tmp_path: Path) -> None:
     write_picture(rgb := drawn(0, 48, 64), tmp_path / "photo.png")
     source = open_source(str(tmp_path / "photo.png"))
-    sink = open_sink(str(tmp_path / "painted.png"), source)
+    sink = open_sink(str(tmp_path / "painted.png"), source.info)
     sink.write(frame(0, (48, 64)))
     sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["painted.png", "photo.png"]
     assert np.array_equal(read(tmp_path / "painted.png"), rgb)
     with pytest.raises(SinkError, match=r"painted.png exists; add --overwrite"):
-        open_sink(str(tmp_path / "painted.png"), source)
+        open_sink(str(tmp_path / "painted.png"), source.info)
     with pytest.raises(SinkError, match="its pictures are the input"):
-        open_sink(str(tmp_path / "photo.png"), source, SinkOptions(overwrite=True))
-    again = open_sink(str(tmp_path / "painted.png"), source, SinkOptions(overwrite=True))
+        open_sink(str(tmp_path / "photo.png"), source.info, SinkOptions(overwrite=True))
+    again = open_sink(str(tmp_path / "painted.png"), source.info, SinkOptions(overwrite=True))
     again.write(frame(1, (48, 64)))
     again.close()
     assert np.array_equal(read(tmp_path / "painted.png"), drawn(1, 48, 64))
-    more = open_sink(str(tmp_path / "more.png"), source)
+    more = open_sink(str(tmp_path / "more.png"), source.info)
     more.write(frame(0, (48, 64)))
     with pytest.raises(SinkError, match="there is more than one frame; type a name such as .*/more_%04d.png"):
         more.write(frame(1, (48, 64)))

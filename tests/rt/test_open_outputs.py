@@ -50,7 +50,7 @@ def test_every_file_gets_the_whole_sound(tmp_path: Path) -> None:
     )
     source = FileSource(write_clip(tmp_path / "in.mkv", clip))
     targets = [tmp_path / "a.mkv", tmp_path / "b.mkv"]
-    several = open_outputs([str(path) for path in targets], source, live=False)
+    several = open_outputs([str(path) for path in targets], source.info, live=False)
     for read in source:
         several.write(read)
     several.close()

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from rt.errors import BackendError, DamagedSource, SinkError, SourceError
-from rt.frame import Frame
+from rt.frame import Frame, SourceInfo
 from rt.pipeline import CAPACITY, Stop, Translate, run_pipeline
 from rt.sinks import SinkClosed
-from rt.sources import SourceInfo
 from rt.stats import STAGES, Meter
 
 LIMIT_S = 20  # only reached where something hangs

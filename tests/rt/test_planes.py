@@ -138,7 +138,7 @@ def test_a_file_gives_planes_where_it_can_and_rgb_where_it_must(tmp_path: Path) 
 def test_what_is_not_changed_is_encoded_byte_for_byte(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "in.mp4", Clip(frames=5))
     source = open_source(str(clip))
-    sink = open_sink(str(tmp_path / "out.mp4"), source, SinkOptions(encoder="x264", crf=0))
+    sink = open_sink(str(tmp_path / "out.mp4"), source.info, SinkOptions(encoder="x264", crf=0))
     for frame in Translator(IdentityBackend((16, 16))).translate_all(source):
         sink.write(frame)
     sink.close()

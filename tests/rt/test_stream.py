@@ -59,7 +59,7 @@ def no_process_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "BACKOFF_S", (0.0,))
+    monkeypatch.setattr(stream, "SERVER_BACKOFF_S", (0.0,))
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rt.address import without_secrets
 from rt.errors import SourceError
 from rt.frame import Frame
 from rt.sources import SourceOptions, open_source
-from rt.sources.address import without_secrets
 from rt.sources.live import LiveSource
-from rt.sources.stream import StreamGrabber, _Pace
+from rt.sources.stream import StreamGrabber
 from tests.support.media import Clip, Sound, sound_only, write_clip
 from tests.support.servers import HttpPeer, Peer, RecordingPeer, RtspPeer
 
@@ -299,22 +299,6 @@ def test_what_a_stream_cannot_do_is_refused_by_name(options: SourceOptions, flag
     assert refusal("tcp://127.0.0.1:1", options) == (
         f"cannot use {flag} with tcp://127.0.0.1:1: it is a live stream; leave {flag} out"
     )
-
-
-def test_what_comes_in_pieces_is_shown_at_its_own_pace() -> None:
-    class Picture:
-        pts = 0
-        time = 0.0
-
-    pace, interrupted, picture = _Pace(), threading.Event(), Picture()
-    begun_s = time.perf_counter()
-    for number in range(6):  # all of them are there at once
-        picture.time = 7 + number / 20
-        pace.wait(picture, interrupted)  # type: ignore[arg-type]
-    assert time.perf_counter() - begun_s >= 0.25
-    picture.time = 30.0
-    interrupted.set()
-    pace.wait(picture, interrupted)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")

@@ -11,8 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from rt.errors import SourceError
-from rt.frame import Frame
-from rt.sources import SourceInfo
+from rt.frame import Frame, SourceInfo
 from rt.web.camera import Camera
 from rt.web.studio import Studio
 

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from rt import pacing
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import SinkClosed, fresh, pace, window
+from rt.sinks import SinkClosed, fresh, window
 from rt.sinks.overlay import Overlay, figures
 from rt.sinks.window import NOTE_S, STEP_S, WindowSink
 from rt.stats import Percentiles, Status
@@ -79,7 +80,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Screenless:
     screenless = Screenless()
     monkeypatch.setattr(window, "cv2", screenless)
     monkeypatch.setattr(window, "time", screenless)
-    monkeypatch.setattr(pace, "time", screenless)
+    monkeypatch.setattr(pacing, "time", screenless)
     return screenless
 
 

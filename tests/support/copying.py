@@ -28,7 +28,7 @@ def copy(source_path: Path, target: Path, ahead: int = 4, stop_after: int | None
     """Read and write a file like a run without a model, the reader `ahead` frames before the writer."""
     source = FileSource(source_path)
     try:
-        sink = FileSink(target, source)
+        sink = FileSink(target, source.info)
         waiting: list[Frame] = []
         written = 0
         for read in source:

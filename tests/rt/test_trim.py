@@ -68,11 +68,11 @@ def test_the_facts_are_those_of_the_part(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", Clip(frames=50))
     source = FileSource(path, 0.4, 0.8)
     assert source.info.frame_count == 20
-    assert source.video.first_pts == 0
+    assert source.info.video.first_pts == 0
     source.close()
     source = FileSource(path, 0.5)  # between two frames, 0.48 and 0.52
-    assert source.video.first_pts * source.video.time_base == pytest.approx(0.02, abs=1e-4)
-    assert next(iter(source)).pts == source.video.first_pts
+    assert source.info.video.first_pts * source.info.video.time_base == pytest.approx(0.02, abs=1e-4)
+    assert next(iter(source)).pts == source.info.video.first_pts
     source.close()
 
 
@@ -81,7 +81,7 @@ def test_sound_chapters_and_pictures_of_a_part_start_together(tmp_path: Path) ->
     clip = Clip(frames=100, options=GOP, sounds=[Sound(seconds=4.0)], chapters=chapters)
     path = write_clip(tmp_path / "clip.mkv", clip)
     source = FileSource(path, 1.0, 0.8)
-    sink = FileSink(tmp_path / "part.mkv", source)
+    sink = FileSink(tmp_path / "part.mkv", source.info)
     frames = 0
     for frame in source:
         sink.write(frame)
@@ -111,7 +111,7 @@ def test_sound_stays_with_pictures_whose_clock_is_too_coarse_for_the_start(tmp_p
     assert taken_off == pytest.approx([8 / 15] * len(frames))
     (before,) = companions(path)
     source = FileSource(path, 0.5)
-    sink = FileSink(tmp_path / "part.mov", source)
+    sink = FileSink(tmp_path / "part.mov", source.info)
     for frame in source:
         sink.write(frame)
     sink.close()
@@ -166,7 +166,7 @@ def test_a_looped_file_is_written_without_its_sound_and_that_is_said(
 ) -> None:
     path = write_clip(tmp_path / "clip.mp4", Clip(frames=10, sounds=[Sound()]))
     source = open_source(str(path), SourceOptions(loop=True, duration_s=1.0))
-    sink = FileSink(tmp_path / "loop.mp4", source)
+    sink = FileSink(tmp_path / "loop.mp4", source.info)
     for frame in source:
         sink.write(frame)
     sink.close()

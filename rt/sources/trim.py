@@ -13,7 +13,7 @@ import av.error
 import av.packet
 
 from rt.media import Chapter, packet_time, rational
-from rt.sources import exact_s
+from rt.sources.base import exact_s
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _TAIL_S = 1
 """Sound may stand so much later in a file than the picture it belongs to."""
 
 
-class Excerpt:
+class Trim:
     """From `start_s` after the file's first moment on, for `duration_s` seconds.
 
     As with ffmpeg's `-ss` before `-i`, the first frame is the first one that begins no earlier than the
@@ -80,12 +80,12 @@ class Excerpt:
         return self.end_s is not None and time_s >= self.end_s
 
     def is_past(self, packet: av.packet.Packet[Any]) -> bool:
-        """Return whether nothing of the excerpt can follow this packet of the video."""
+        """Return whether nothing of the part can follow this packet of the video."""
         time_s = packet_time(packet)
         return time_s is not None and self.is_late(time_s - _TAIL_S)
 
     def take(self, packet: av.packet.Packet[Any]) -> bool:
-        """Count the times of a packet from the start; False for one that is not part of the excerpt."""
+        """Count the times of a packet from the start; False for one that is not part of the trim."""
         time_s, unit = packet_time(packet), rational(packet.time_base)
         if time_s is None or unit is None:
             return True
@@ -97,7 +97,7 @@ class Excerpt:
         return True
 
     def chapters(self, chapters: Iterable[Chapter]) -> list[Chapter]:
-        """Return what of the chapters lies in the excerpt, with times counted from the start."""
+        """Return what of the chapters lies in the part, with times counted from the start."""
         kept = []
         for chapter in chapters:
             start = max(chapter.start, self._from_s or chapter.start)
