@@ -6,11 +6,27 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rt.cuda.nvrtc import load_compiler
 from rt.errors import BackendError
+from tests.support import signals
+
+_ignored = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no child of a test ignore the signals that our parent ignores."""
+    signals.ignore(getattr(config, "workerinput", {}).get("ignored", []))
+    config.stash[_ignored] = signals.stop_passing_on()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let the processes of pytest-xdist ignore what we do."""
+    node.workerinput["ignored"] = node.config.stash[_ignored]
 
 
 @dataclass(frozen=True)

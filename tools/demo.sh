@@ -6,7 +6,7 @@ set -euo pipefail
 
 install_packages python3-venv libgl1 libglib2.0-0
 make_venv
-install_project . "about 250 MB"
+install_project . "about 220 MB"
 
 .venv/bin/videobrush demo --overwrite
 cat <<END
