@@ -91,16 +91,24 @@ class Build:
 
 @dataclass(frozen=True)
 class Adopt:
-    """Turn somebody else's picture-to-picture ONNX into a style; what is not told is guessed, and said."""
+    """Turn a foreign image-to-image ONNX into a style; what is not told is guessed, and said."""
 
     file: Positional[Annotated[Path, arg(metavar="FILE.onnx")]]
-    """The network: one float picture in, one of the same size out."""
+    """The network: one image in (float32, float16 or uint8), one of the same size out."""
     layout: Annotated[Literal["nchw", "nhwc"] | None, arg(help_behavior_hint="(default: guessed)")] = None
     """Whether the channels stand before or behind height and width."""
     range: Annotated[
         Literal["0..1", "-1..1", "0..255"] | None, arg(help_behavior_hint="(default: guessed)")
     ] = None
-    """The values of black and white, in and out."""
+    """The values of black and white."""
+    layout_out: Annotated[
+        Literal["nchw", "nhwc"] | None, arg(help_behavior_hint="(default: guessed, else as --layout)")
+    ] = None
+    """The layout of the output, where it is another than the input's."""
+    range_out: Annotated[
+        Literal["0..1", "-1..1", "0..255"] | None, arg(help_behavior_hint="(default: as --range)")
+    ] = None
+    """The range of the output, where it is another than the input's."""
     channels: Annotated[Literal["rgb", "bgr"] | None, arg(help_behavior_hint="(default: rgb)")] = None
     """The order of the colours."""
     name: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the file's)")] = None
@@ -151,11 +159,11 @@ def main() -> int:
 
 
 def _joined(typed: Sequence[str]) -> list[str]:
-    """Return the arguments with `--range -1..1` as one: its value begins as an option does."""
+    """Return the arguments with `--range -1..1` as one word: its value begins as an option does."""
     joined: list[str] = []
     for argument in typed:
-        if joined and joined[-1] == "--range":
-            joined[-1] = f"--range={argument}"
+        if joined and joined[-1] in ("--range", "--range-out", "--range_out"):
+            joined[-1] += f"={argument}"
         else:
             joined.append(argument)
     return joined
@@ -257,6 +265,8 @@ def _adopt(command: Adopt) -> int:
         file=command.file,
         layout=command.layout,
         range=command.range,
+        layout_out=command.layout_out,
+        range_out=command.range_out,
         channels=command.channels,
         name=command.name,
         out=command.out,

@@ -43,14 +43,18 @@ class Layer:
     """The tensor it reads, whose range is calibrated."""
 
 
+_IR_OF_WEIGHTS_APART = 4
+
+
 def read_onnx(path: Path) -> Any:
-    """Read an ONNX file; every node has a name of its own, and constants are initialisers.
+    """Read an ONNX file; every node has a name of its own, and constants are initialisers, no inputs.
 
     Raises:
         PrecisionError: it cannot be read or is no valid ONNX.
     """
     try:
         model = onnx.load(path)
+        _record_output_shapes(model)
         onnx.checker.check_model(model)
     except OSError as error:
         raise PrecisionError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
@@ -61,6 +65,7 @@ def read_onnx(path: Path) -> Any:
         if type(error).__name__ != "DecodeError":
             raise
         raise PrecisionError(f"{path} cannot be read as ONNX: {one_line(error)}") from None
+    _forget_weights_as_inputs(model)
     _hoist_constants(model.graph)
     taken: set[str] = set()
     for number, node in enumerate(model.graph.node):
@@ -68,6 +73,23 @@ def read_onnx(path: Path) -> Any:
             node.name = f"{node.op_type}_{number}"
         taken.add(node.name)
     return model
+
+
+def _record_output_shapes(model: Any) -> None:
+    """Note the rank of outputs without a recorded shape, which runtimes do without and the checker does not."""
+    for port in model.graph.output:
+        kind = port.type.tensor_type
+        if port.type.HasField("tensor_type") and not kind.HasField("shape"):
+            kind.shape.CopyFrom(onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension() for _ in range(4)]))
+
+
+def _forget_weights_as_inputs(model: Any) -> None:
+    """Make of IR version 3, where every weight is an input too, one that knows inputs from weights."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [port for port in model.graph.input if port.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, _IR_OF_WEIGHTS_APART)
 
 
 def with_opset(model: Any, least: int) -> Any:
@@ -79,12 +101,14 @@ def with_opset(model: Any, least: int) -> Any:
     if opset(model) >= least:
         return model
     try:
-        return version_converter.convert_version(model, least)
+        newer = version_converter.convert_version(model, least)
     except RuntimeError as error:
         raise PrecisionError(
             f"the network is of opset {opset(model)} and cannot be converted to {least}: {one_line(error)}; "
             f"export it with opset {least} or later"
         ) from None
+    _hoist_constants(newer.graph)  # what were attributes, a Clip's limits say
+    return newer
 
 
 def lowered(model: Any) -> Any:

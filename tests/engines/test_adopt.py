@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.adopt import Adoption, Sizes, adopt
 from engines.errors import AdoptError
-from engines.framing import Channels, Layout, Range
+from engines.io_nodes import Channels, Layout, Range
 from engines.precision import opset, read_onnx, to_half
 from rt.backends import open_backend
 from rt.card import HIGHEST_OPSET
@@ -105,7 +105,8 @@ def test_a_clip_at_the_end_shows_its_range(tmp_path: Path) -> None:
         model.graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
     onnx.save(model, tmp_path / "clipped.onnx")
     _, said = taken(tmp_path, tmp_path / "clipped.onnx")
-    assert "range: 0..255 (guessed: the network ends in Clip to 0..255)" in said
+    guessed = "range: 0..255 (guessed: the network ends in Clip to 0..255; "
+    assert f"{guessed}where the input's differs: --range and --range-out)" in said
 
 
 def test_a_range_told_against_what_shows_is_taken_and_the_contradiction_said(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_a_fixed_size_is_kept_and_every_picture_is_seen_at_it(tmp_path: Path) ->
             {},
             "has 3 inputs (image, style_picture, strength), a style",
         ),
-        ({"more_out": ("mask",)}, {}, "has 2 outputs (result, mask), a style has one: one picture"),
+        ({"more_out": ("mask",)}, {}, "has 2 outputs (result, mask), a style has one: one image"),
         (
             {"end": "Relu"},
             {},
@@ -168,7 +169,7 @@ def test_a_fixed_size_is_kept_and_every_picture_is_seen_at_it(tmp_path: Path) ->
             {},
             "cannot be guessed: its input image is [?, ?, ?, ?]; type --layout",
         ),
-        ({"shape": (1, 3, 64, "W")}, {}, "takes pictures of 64x?: both sides must be fixed, or none"),
+        ({"shape": (1, 3, 64, "W")}, {}, "takes images of 64x?: both sides must be fixed, or none"),
         (
             {"shape": ("N", 4, "H", "W")},
             {"layout": "nchw"},
@@ -179,7 +180,7 @@ def test_a_fixed_size_is_kept_and_every_picture_is_seen_at_it(tmp_path: Path) ->
             {"layout": "nhwc"},
             "input image has 96 channels in layout nhwc, 3 needed",
         ),
-        ({"dtype": TensorProto.DOUBLE}, {}, "takes double, only float32 and float16 can be adopted"),
+        ({"dtype": TensorProto.DOUBLE}, {}, "takes double, only float32, float16 and uint8 can be adopted"),
     ],
     ids=["inputs", "outputs", "range", "layout", "half fixed", "four channels", "wrong layout", "double"],
 )

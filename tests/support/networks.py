@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.framing import Layout
+from engines.io_nodes import Layout
 
 CHANNELS = 8
 KERNEL = np.random.default_rng(0).normal(0, 0.15, (3, 3, 3, 3)) + 0.6 * np.eye(3)[:, :, None, None] / 9

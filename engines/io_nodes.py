@@ -1,4 +1,4 @@
-"""Pixels around a network: how it takes its picture, guessed where it shows, and the nodes that convert."""
+"""How a network takes and gives its image, and the nodes that convert."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from engines.errors import AdoptError
 Layout = Literal["nchw", "nhwc"]
 Range = Literal["0..1", "-1..1", "0..255"]
 Channels = Literal["rgb", "bgr"]
-FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8)
+"""What a network may take."""
 FRAME, TRANSLATED = "frame", "translated"
 _SCALES: dict[Range, tuple[float, float]] = {"0..1": (255, 0), "-1..1": (127.5, 127.5), "0..255": (1, 0)}
 """pixel = value * first + second."""
@@ -27,18 +28,26 @@ _TO_PLANES, _TO_LINES = [0, 3, 1, 2], [0, 2, 3, 1]
 
 @dataclass(frozen=True)
 class Convention:
-    """How a network takes and gives its pictures."""
+    """How a network takes or gives its images: that of one port."""
 
     layout: Layout
     range: Range
     channels: Channels
 
 
-def picture_ports(model: Any, file: Path) -> tuple[Any, Any]:
-    """Return the only input and the only output of a network, both of four dimensions.
+@dataclass(frozen=True)
+class Conventions:
+    """How a network takes its image, and how it gives it."""
+
+    taken: Convention
+    given: Convention
+
+
+def image_ports(model: Any, file: Path) -> tuple[Any, Any]:
+    """Return the only input and the only output of a network, of four dimensions as far as recorded.
 
     Raises:
-        AdoptError: there are more, which are named, or one is no picture.
+        AdoptError: there are more, which are named, or one is no image.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     ports = {
@@ -48,38 +57,31 @@ def picture_ports(model: Any, file: Path) -> tuple[Any, Any]:
     for kind, found in ports.items():
         if len(found) != 1:
             names = ", ".join(port.name for port in found) or "none"
-            raise AdoptError(f"{file} has {len(found)} {kind}s ({names}), a style has one: one picture")
-        if len(found[0].type.tensor_type.shape.dim) != 4:
-            raise AdoptError(f"{file} has no picture as {kind}: {found[0].name} has not four dimensions")
+            raise AdoptError(f"{file} has {len(found)} {kind}s ({names}), a style has one: one image")
+        count = len(_lengths(found[0]))
+        if count != 4 and (kind == "input" or count):  # an output's shape need not be recorded
+            raise AdoptError(f"{file} has no image as {kind}: {found[0].name} has {count} dimensions, not 4")
     return ports["input"][0], ports["output"][0]
 
 
-def guess_layout(picture: Any, file: Path) -> tuple[Layout, str]:
-    """Return where the channels stand, and how that shows.
-
-    Raises:
-        AdoptError: it does not show.
-    """
-    lengths = _lengths(picture)
-    found: list[Layout] = [layout for layout in ("nchw", "nhwc") if lengths[_CHANNEL_AXIS[layout]] == 3]
-    if len(found) != 1:
-        shape = ", ".join(str(length or "?") for length in lengths)
-        raise AdoptError(
-            f"the layout of {file} cannot be guessed: its input {picture.name} is [{shape}]; "
-            "type --layout nchw or --layout nhwc"
-        )
+def guess_layout(port: Any) -> tuple[Layout | None, str]:
+    """Return where the channels stand, None where it does not show; and the port's shape in words."""
+    lengths = _lengths(port)
     shape = ", ".join(str(length or "?") for length in lengths)
-    return found[0], f"the input is [{shape}]"
+    if len(lengths) != 4:
+        return None, "not recorded"
+    found: list[Layout] = [layout for layout in ("nchw", "nhwc") if lengths[_CHANNEL_AXIS[layout]] == 3]
+    return (found[0] if len(found) == 1 else None), f"[{shape}]"
 
 
-def check_channels(picture: Any, layout: Layout, file: Path) -> None:
-    """Refuse a picture that has not three channels where the layout says.
+def check_channels(image: Any, layout: Layout, file: Path) -> None:
+    """Refuse a image that has not three channels where the layout says.
 
     Raises:
         AdoptError: it says another number.
     """
-    if (count := _lengths(picture)[_CHANNEL_AXIS[layout]]) not in (0, 3):
-        raise AdoptError(f"{file}: input {picture.name} has {count} channels in layout {layout}, 3 needed")
+    if (count := _lengths(image)[_CHANNEL_AXIS[layout]]) not in (0, 3):
+        raise AdoptError(f"{file}: input {image.name} has {count} channels in layout {layout}, 3 needed")
 
 
 def guess_range(model: Any) -> tuple[Range | None, str]:
@@ -113,12 +115,12 @@ def spatial_size(model: Any, layout: Layout) -> tuple[int, int] | None:
     height, width = lengths[2:] if layout == "nchw" else lengths[1:3]
     if bool(height) != bool(width):
         raise AdoptError(
-            f"the network takes pictures of {height or '?'}x{width or '?'}: both sides must be fixed, or none"
+            f"the network takes images of {height or '?'}x{width or '?'}: both sides must be fixed, or none"
         )
     return (height, width) if height else None
 
 
-def add_pixels(model: Any, convention: Convention) -> Any:
+def add_pixels(model: Any, conventions: Conventions) -> Any:
     """Return the model with uint8[N, H, W, 3] RGB in and out.
 
     The Cast stands at the pixels, as TensorRT needs it; Round and Clip before the last one, for its Cast to
@@ -130,15 +132,15 @@ def add_pixels(model: Any, convention: Convention) -> Any:
     framed = copy.deepcopy(model)
     graph = framed.graph
     constants = {tensor.name for tensor in graph.initializer}
-    picture_in = copy.deepcopy(next(port for port in graph.input if port.name not in constants))
-    picture_out = copy.deepcopy(graph.output[0])
+    image_in = copy.deepcopy(next(port for port in graph.input if port.name not in constants))
+    image_out = copy.deepcopy(graph.output[0])
     nodes = [copy.deepcopy(node) for node in graph.node]
     taken = constants | {name for node in nodes for name in (*node.input, *node.output)}
     draw = _Nodes(graph, taken)
-    before = _to_network(draw, picture_in, convention)
-    after = _to_pixels(draw, picture_out, convention)
-    size = spatial_size(model, convention.layout)
-    batch = _lengths(picture_in)[0] or "batch"
+    before = _to_network(draw, image_in, conventions.taken)
+    after = _to_pixels(draw, image_out, conventions.given)
+    size = spatial_size(model, conventions.taken.layout)
+    batch = 1 if _lengths(image_in)[0] == 1 else "batch"  # of several, one will often do
     shape = [batch, *(size or ("height", "width")), 3]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend([*before, *nodes, *after])
@@ -175,7 +177,7 @@ class _Nodes:
         return name
 
 
-def _to_network(draw: _Nodes, picture: Any, convention: Convention) -> list[Any]:
+def _to_network(draw: _Nodes, image: Any, convention: Convention) -> list[Any]:
     """Return the nodes from uint8[N, H, W, 3] RGB to the network's input."""
     scale, shift = _SCALES[convention.range]
     steps: list[tuple[str, list[str], dict[str, Any]]] = [("Cast", [], {"to": TensorProto.FLOAT})]
@@ -187,16 +189,16 @@ def _to_network(draw: _Nodes, picture: Any, convention: Convention) -> list[Any]
         steps.append(("Sub", [draw.constant(shift, np.float32)], {}))
     if scale != 1:
         steps.append(("Div", [draw.constant(scale, np.float32)], {}))
-    if picture.type.tensor_type.elem_type == TensorProto.FLOAT16:
-        steps.append(("Cast", [], {"to": TensorProto.FLOAT16}))
-    return _chain(draw, steps, draw.name(FRAME), picture.name)
+    if (kind := image.type.tensor_type.elem_type) != TensorProto.FLOAT:
+        steps.append(("Cast", [], {"to": kind}))
+    return _chain(draw, steps, draw.name(FRAME), image.name)
 
 
-def _to_pixels(draw: _Nodes, picture: Any, convention: Convention) -> list[Any]:
+def _to_pixels(draw: _Nodes, image: Any, convention: Convention) -> list[Any]:
     """Return the nodes from the network's output to uint8[N, H, W, 3] RGB."""
     scale, shift = _SCALES[convention.range]
     steps: list[tuple[str, list[str], dict[str, Any]]] = []
-    if picture.type.tensor_type.elem_type != TensorProto.FLOAT:
+    if image.type.tensor_type.elem_type != TensorProto.FLOAT:
         steps.append(("Cast", [], {"to": TensorProto.FLOAT}))
     if scale != 1:
         steps.append(("Mul", [draw.constant(scale, np.float32)], {}))
@@ -209,7 +211,7 @@ def _to_pixels(draw: _Nodes, picture: Any, convention: Convention) -> list[Any]:
     if convention.channels == "bgr":
         steps.append(("Gather", [draw.constant([2, 1, 0], np.int64)], {"axis": 3}))
     steps.append(("Cast", [], {"to": TensorProto.UINT8}))
-    return _chain(draw, steps, picture.name, draw.name(TRANSLATED))
+    return _chain(draw, steps, image.name, draw.name(TRANSLATED))
 
 
 def _chain(
@@ -224,7 +226,7 @@ def _chain(
 
 
 def _lengths(port: Any) -> list[int]:
-    """Return a picture's four dimensions, 0 for a free one."""
+    """Return a image's four dimensions, 0 for a free one."""
     return [max(0, entry.dim_value) for entry in port.type.tensor_type.shape.dim]
 
 
