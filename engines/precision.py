@@ -76,11 +76,12 @@ def read_onnx(path: Path) -> Any:
 
 
 def _record_output_shapes(model: Any) -> None:
-    """Note the rank of outputs without a recorded shape, which runtimes do without and the checker does not."""
+    """Note the rank of outputs without a recorded shape: the checker asks for it, runtimes do not."""
+    unknown = onnx.TensorShapeProto.Dimension
     for port in model.graph.output:
         kind = port.type.tensor_type
         if port.type.HasField("tensor_type") and not kind.HasField("shape"):
-            kind.shape.CopyFrom(onnx.TensorShapeProto(dim=[onnx.TensorShapeProto.Dimension() for _ in range(4)]))
+            kind.shape.CopyFrom(onnx.TensorShapeProto(dim=[unknown() for _ in range(4)]))
 
 
 def _forget_weights_as_inputs(model: Any) -> None:
