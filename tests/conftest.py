@@ -29,6 +29,27 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["ignored"] = node.config.stash[_ignored]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under pytest-xdist: slow tests come first and go where there is room, the others of a file together."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _group(item: Any) -> str:
+    """Name the tests that share a process, so that what they share is made once; "" for one by itself."""
+    file = str(item.path.relative_to(item.config.rootpath))
+    if item.get_closest_marker("slow") is None:
+        return file
+    definitions = item._fixtureinfo.name2fixturedefs.items()
+    shared = sorted(name for name, found in definitions if found[-1].scope in ("module", "class"))
+    return " ".join([file, *shared]) if shared else ""
+
+
 @dataclass(frozen=True)
 class Screen:
     """A virtual screen: its address, and the file that holds what it shows (XWD, 24 bits deep)."""
