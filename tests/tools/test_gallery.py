@@ -148,7 +148,7 @@ def test_both_backends_give_the_same_picture(name: str, precision: str) -> None:
         assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= MOST_LEVELS[precision]
 
 
-@pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend], ids=["openvino", "onnxruntime"])
 def test_the_int8_model_of_winter_holds_its_gate_on_both_backends(backend: Any) -> None:
     style, frame = find_style("winter"), demo_frame()
     size = size_of(style, frame)
