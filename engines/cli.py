@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from rt.errors import VideobrushError
-from rt.log import LOG, open_closed_streams, set_up_log
+from rt.install import install_hint
+from rt.log import LOG
+from rt.terminal import phases, print_results, printing, run_command, table
 
 if TYPE_CHECKING:
     from engines.sensitivity import Sensitivity
@@ -21,7 +22,7 @@ try:
     import tyro
     from tyro.conf import Positional, arg
 except ModuleNotFoundError as error:
-    sys.exit(f"error: videobrush-engines needs {error.name}: type pip install '.[engines]'")
+    sys.exit(f"error: videobrush-engines needs {error.name}; type: {install_hint('engines')}")
 
 _Gate = Annotated[float | None, arg(metavar="DB", help_behavior_hint="(default: 35 for int8, else 50)")]
 _Frames = Annotated[tuple[str, ...], arg(metavar="CLIP [CLIP ...]")]
@@ -139,23 +140,18 @@ Command = Quantize | Verify | Build | Adopt | List | Inspect
 
 def main() -> int:
     """Run the command line; a user's mistake is one line on stderr and exit 1."""
-    open_closed_streams()
-    set_up_log()
-    try:
-        command = tyro.cli(
+    return run_command(lambda: _run(_read()), "interrupted: nothing is written")
+
+
+def _read() -> Command:
+    with printing():
+        return tyro.cli(
             Command,
             prog="videobrush-engines",
             description=__doc__,
             args=_joined(sys.argv[1:]),
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
-        return _run(command)
-    except VideobrushError as error:
-        LOG.error("%s", error)
-        return 1
-    except KeyboardInterrupt:
-        LOG.warning("interrupted: nothing is written")
-        return 128 + signal.SIGINT
 
 
 def _joined(typed: Sequence[str]) -> list[str]:
@@ -198,20 +194,23 @@ def _quantize(command: Quantize) -> int:
         comparison = make_fp16(style, frames, command.gate)
     else:
         found = make_int8(style, frames, command.percentile, command.gate)
-        _print(*_table(found.layers))
+        print_results(*table(list(_layer_rows(found.layers))))
         comparison = found.comparison
-    _print(f"{style.folder / f'model.{command.precision}.onnx'}: {comparison}: ok")
+    print_results(f"{style.folder / f'model.{command.precision}.onnx'}: {comparison}: ok")
     return 0
 
 
-def _table(layers: tuple[Sensitivity, ...]) -> Iterator[str]:
-    """Return the sensitivity of every layer as lines, the most sensitive first."""
-    width = max(len(entry.layer.name) for entry in layers)
-    yield f"{'layer':{width}}  {'of all MACs':>11}  {'alone in INT8':>13}  becomes"
+def _layer_rows(layers: tuple[Sensitivity, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the sensitivity of every layer as rows, the most sensitive first."""
+    yield "layer", "of all MACs", "alone in INT8", "becomes"
     for entry in sorted(layers, key=lambda entry: entry.alone_db):
         becomes = "int8" if entry.int8 else "float"
-        share = f"{100 * entry.macs_share:.1f} %"
-        yield f"{entry.layer.name:{width}}  {share:>11}  {entry.alone_db:10.1f} dB  {becomes}"
+        yield (
+            entry.layer.name,
+            f"{100 * entry.macs_share:.1f} %".rjust(11),
+            f"{entry.alone_db:.1f} dB".rjust(13),
+            becomes,
+        )
 
 
 def _verify(command: Verify) -> int:
@@ -222,23 +221,22 @@ def _verify(command: Verify) -> int:
     count = _at_least_one("--count", command.count)
     holds = True
     for verdict in verify(style, command.precision, command.frames, count, command.gate):
-        _print(f"{verdict}")
+        print_results(f"{verdict}")
         holds = holds and verdict.holds
     return 0 if holds else 1
 
 
 def _build(command: Build) -> int:
     from engines.compile import Order, build_engines
-    from engines.progress import building
     from rt.styles import find_style
 
     style = find_style(command.style)
     size = _read_size(command.size, style.card)
     order = Order(command.precision, size, command.batch, command.target, command.runtime, command.rebuild)
-    for made in build_engines(style, order, building):
+    for made in build_engines(style, order, phases):
         facts = made.facts
         how = "was there already" if made.was_there else f"built in {facts.build_s:.1f} s"
-        _print(f"{made.path}: {facts.plan_bytes / 1e6:.1f} MB, {how}{_convolutions(facts.precisions)}")
+        print_results(f"{made.path}: {facts.plan_bytes / 1e6:.1f} MB, {how}{_convolutions(facts.precisions)}")
     return 0
 
 
@@ -273,7 +271,7 @@ def _adopt(command: Adopt) -> int:
         title=command.title,
         size_px=_at_least_one("--size", command.size),
     )
-    _print(f"{adopt(adoption, LOG.info)}")
+    print_results(f"{adopt(adoption, LOG.info)}")
     return 0
 
 
@@ -286,16 +284,14 @@ def _list() -> int:
         raise VideobrushError(
             f"there are no engines in {engines_folder()}; type: videobrush-engines build STYLE"
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_results(*table(rows))
     return 0
 
 
 def _inspect(command: Inspect) -> int:
     from engines.inspection import describe
 
-    _print(*describe(command.style))
+    print_results(*describe(command.style))
     return 0
 
 
@@ -303,9 +299,3 @@ def _at_least_one(option: str, number: int) -> int:
     if number < 1:
         raise VideobrushError(f"{option} is {number}, at least 1 is needed")
     return number
-
-
-def _print(*lines: str) -> None:
-    for line in lines:
-        print(line)
-    sys.stdout.flush()

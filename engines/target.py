@@ -12,6 +12,7 @@ from rt.backends.tensorrt_runtime import load_runtime
 from rt.cuda.device import Gpu, find_gpu
 from rt.engine_file import ANY_DEVICE, RUNTIMES
 from rt.errors import BackendError, EngineError, nearest
+from rt.install import install_hint
 
 AUTO = "auto"
 _PATTERN = re.compile(r"sm\d{2,3}")
@@ -43,8 +44,8 @@ def choose_runtime(asked: str | None) -> tuple[str, Any]:
         with suppress(BackendError):
             return runtime, load_runtime(runtime)
     raise EngineError(
-        "neither TensorRT nor TensorRT for RTX is installed; type: pip install '.[rtx-build]' "
-        "for GeForce and RTX GPUs, whose engines are built without a GPU; pip install '.[tensorrt]' "
+        f"neither TensorRT nor TensorRT for RTX is installed; type: {install_hint('rtx-build')} "
+        f"for GeForce and RTX GPUs, whose engines are built without a GPU; {install_hint('tensorrt')} "
         "for data-centre GPUs; Jetson's JetPack brings its own"
     )
 

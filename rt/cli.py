@@ -5,94 +5,47 @@ Heavy packages are imported by the commands that need them, so that `--help` ans
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import tyro
 
 from rt.commands import Bench, Command, Demo, Doctor, Run, Studio, Styles
 from rt.errors import DamagedSource, SourceError, VideobrushError
-from rt.log import LOG, open_closed_streams, set_up_log
-from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row, table
+from rt.install import install_hint, version
+from rt.log import LOG
+from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row
+from rt.terminal import USAGE_ERROR, Signals, print_results, printing, run_command, signals, table
 
 if TYPE_CHECKING:
     from rt.job import Job
     from rt.pipeline import Stop
 
-USAGE_ERROR = 2
-PIPE_CLOSED = 141
-TERMINAL_CLOSED = "terminal closed"
-ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-"""Signals that end a run, and what is said then."""
-if sys.platform != "win32":
-    ENDINGS[signal.SIGHUP] = TERMINAL_CLOSED
-
-
 DESCRIPTION = "Translate video with image-translation GANs. `videobrush --version` prints the version."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status.
-
-    0 done, 1 a fault outside the program, 2 wrong usage, 129 its terminal was closed, 130 interrupted,
-    143 terminated.
-    """
+    """Run the command line; return the exit status, see `rt.terminal.run_command`."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    open_closed_streams()
-    set_up_log()
-    try:
+
+    def run() -> int:
         if typed == ["--version"]:
-            _print(f"videobrush {_version()}")
+            print_results(f"videobrush {_version()}")
             return 0
         return _run(_read(typed))
-    except VideobrushError as error:
-        LOG.error("%s", error)
-        return 1
-    except KeyboardInterrupt:
-        LOG.warning("interrupted")
-        return 128 + signal.SIGINT
-    except _ReaderLeft:
-        return PIPE_CLOSED
 
-
-class _ReaderLeft(Exception):
-    """Nobody reads our results any more (`| head`)."""
-
-
-@contextmanager
-def _printing() -> Iterator[None]:
-    """Bring what is printed within to stdout, or say why that cannot be."""
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        # What is still buffered has nowhere to go; Python would try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise _ReaderLeft from None
-        raise VideobrushError(f"the results cannot be printed: {error.strerror}") from None
-
-
-def _print(*lines: str) -> None:
-    with _printing():
-        for line in lines:
-            print(line)
+    return run_command(run)
 
 
 def _read(typed: Sequence[str]) -> Command:
     """Return the command that was typed; exits with status 2 on wrong usage, 0 after `--help`."""
-    with _printing():
+    with printing():
         return tyro.cli(
             Demo | Run | Studio | Styles | Bench | Doctor,
             prog="videobrush",
@@ -115,65 +68,26 @@ def _run(command: Command) -> int:
 
 
 def _version() -> str:
-    try:
-        return importlib.metadata.version("videobrush")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
+    return version() or "(not installed)"
 
 
-class _Signals:
-    """Signals that end a run: the first asks it to end, the second raises KeyboardInterrupt.
-
-    Once the result is whole they change nothing.
-    """
-
-    def __init__(self, stop: Stop) -> None:
-        self.received: int | None = None
-        self._stop = stop
-
-    def receive(self, number: int, _: FrameType | None) -> None:
-        """Take one signal."""
-        if self._stop.settled:
-            return
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-        self._stop.request()
+def _signals(stop: Stop) -> AbstractContextManager[Signals]:
+    return signals(stop.request, lambda: stop.settled)
 
 
-@contextmanager
-def _signals(stop: Stop) -> Iterator[_Signals]:
-    signals = _Signals(stop)
-    numbers = [number for number in ENDINGS if not _is_left_to_run(number)]
-    before = {number: signal.signal(number, signals.receive) for number in numbers}
-    try:
-        yield signals
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)
-
-
-def _is_left_to_run(number: signal.Signals) -> bool:
-    """Return whether the program was started to outlive the closing of its terminal (`nohup`)."""
-    return ENDINGS[number] == TERMINAL_CLOSED and signal.getsignal(number) == signal.SIG_IGN
-
-
-def _given_up(signals: _Signals) -> int:
+def _given_up(received: Signals) -> int:
     """Say what becomes of a run that a second signal ended at once; return the exit status."""
-    number = signal.Signals(signals.received or signal.SIGINT)
-    LOG.warning("%s again: given up; unfinished files are removed, live recordings end here", ENDINGS[number])
-    return 128 + number
+    LOG.warning("%s again: given up; unfinished files are removed, live recordings end here", received.ending)
+    return received.status
 
 
-def _interrupted(signals: _Signals, frames: int, output: str | None) -> int:
+def _interrupted(received: Signals, frames: int, output: str | None) -> int:
     """Say what is left of a run that a signal ended; return the exit status."""
-    number = signal.Signals(signals.received or signal.SIGINT)
-    how = ENDINGS[number]
     if output is not None and frames:
-        LOG.warning("%s: %d frames are written to %s", how, frames, output)
+        LOG.warning("%s: %d frames are written to %s", received.ending, frames, output)
     else:
-        LOG.warning("%s: nothing is written", how)
-    return 128 + number
+        LOG.warning("%s: nothing is written", received.ending)
+    return received.status
 
 
 @contextmanager
@@ -198,19 +112,19 @@ def _translate(command: Run) -> int:
         from rt.job import run_job
         from rt.pipeline import Stop
     stop = Stop()
-    with _signals(stop) as signals:
+    with _signals(stop) as received:
         try:
             stats = run_job(_job(command), stop)
         except KeyboardInterrupt:
-            return _given_up(signals)
+            return _given_up(received)
         except SourceError as error:
-            if signals.received is None or isinstance(error, DamagedSource):
+            if received.received is None or isinstance(error, DamagedSource):
                 raise
-            return _interrupted(signals, 0, None)  # nothing came, and nothing was wanted any more
-        if signals.received is not None:
-            return _interrupted(signals, stats.frames, _where(command))
+            return _interrupted(received, 0, None)  # nothing came, and nothing was wanted any more
+        if received.received is not None:
+            return _interrupted(received, stats.frames, _where(command))
     where = f", {_where(command)}" if command.output else ""
-    _print(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *live_lines(stats))
+    print_results(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *live_lines(stats))
     return 0
 
 
@@ -227,17 +141,17 @@ def _serve(command: Studio) -> int:
             if error.name is None or error.name.startswith("rt"):
                 raise
             raise VideobrushError(
-                f'the studio needs the package {error.name}; type: pip install ".[studio]"'
+                f"the studio needs the package {error.name}; type: {install_hint('studio')}"
             ) from None
     stop = Stop()
     job = StudioJob(**{entry.name: getattr(command, entry.name) for entry in fields(command)})
-    with _signals(stop) as signals:
+    with _signals(stop) as received:
         try:
-            run_studio(job, stop, lambda address: _print(f"studio: open {address}"))
+            run_studio(job, stop, lambda address: print_results(f"studio: open {address}"))
         except KeyboardInterrupt:
             LOG.warning("stopped at once")
             return 128 + signal.SIGINT
-    return 0 if signals.received is None else 128 + signals.received
+    return received.status
 
 
 def _job(command: Run) -> Job:
@@ -280,16 +194,16 @@ def _demo(command: Demo) -> int:
         from rt.demo import run_demo
         from rt.pipeline import Stop
     stop = Stop()
-    with _signals(stop) as signals:
+    with _signals(stop) as received:
         try:
             made = run_demo(
                 command.out_dir, command.style, command.backend, command.size, command.overwrite, stop
             )
         except KeyboardInterrupt:
-            return _given_up(signals)
-        if signals.received is not None:
-            return _interrupted(signals, made.stats.frames, str(made.video))
-    _print(
+            return _given_up(received)
+        if received.received is not None:
+            return _interrupted(received, made.stats.frames, str(made.video))
+    print_results(
         f"{_frames(made.stats.frames)}, {made.stats.fps:.1f} fps",
         f"{made.video}: the clip, translated, with its sound",
         f"{made.sheet}: before (top) and after (bottom)",
@@ -321,7 +235,7 @@ def _write_page(command: Styles) -> int:
         listed = [Listed(style.name, style.folder, style, None)]
     path = command.out or Path("styles.html")
     write_page(listed, path, command.overwrite)
-    _print(f"{path}: {len(listed)} style{'' if len(listed) == 1 else 's'}")
+    print_results(f"{path}: {len(listed)} style{'' if len(listed) == 1 else 's'}")
     return 0
 
 
@@ -331,7 +245,7 @@ def _list_styles() -> int:
     listed = list_styles()
     if not listed:
         raise VideobrushError(f"there are no styles: put one into {styles_folder()}")
-    _print(
+    print_results(
         *table([("name", "title", "size", "precisions", "where"), *(style_row(entry) for entry in listed)])
     )
     for entry in listed:
@@ -343,7 +257,7 @@ def _list_styles() -> int:
 def _show_card(name: str) -> int:
     from rt.styles import find_style
 
-    _print(*card_lines(find_style(name)))
+    print_results(*card_lines(find_style(name)))
     return 0
 
 
@@ -355,10 +269,10 @@ def _measure(command: Bench) -> int:
         from rt.bench import measure_speed, measure_steady
     chosen = command.style, command.backend, command.precision, command.size
     if command.clip is None:
-        _print(*speed_lines(measure_speed(*chosen, command.seconds), _version()))
+        print_results(*speed_lines(measure_speed(*chosen, command.seconds), _version()))
     else:
         found = measure_steady(command.clip, *chosen, command.steady, command.seconds)
-        _print(*steady_lines(found, command, _version()))
+        print_results(*steady_lines(found, command, _version()))
     return 0
 
 
@@ -368,7 +282,7 @@ def _examine() -> int:
     findings = examine()
     marks = {True: "ok", False: "no", None: ""}
     width = max(len(finding.name) for finding in findings)
-    _print(
+    print_results(
         *(
             f"{finding.group:8} {marks[finding.works]:3} {finding.name:{width}}  {finding.detail}".rstrip()
             for finding in findings
@@ -378,5 +292,5 @@ def _examine() -> int:
         return 0
     raise VideobrushError(
         "nothing can be translated here: neither openvino nor onnxruntime works together with opencv-python; "
-        "see the lines above; type: pip install --force-reinstall videobrush"
+        f"see the lines above; type: {install_hint(again=True)}"
     )

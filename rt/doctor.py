@@ -18,6 +18,7 @@ from rt.backends.tensorrt_runtime import load_runtime
 from rt.cuda.nvrtc import compiler_version
 from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_stored
 from rt.errors import BackendError, EngineError
+from rt.install import install_hint
 from rt.sinks.display import display_fault
 
 NEEDED = {
@@ -85,13 +86,13 @@ def _packages() -> Iterator[Finding]:
     for package, module in NEEDED.items():
         works, detail = _load(package, module)
         yield Finding("package", package, works, detail)
-    missing = "not installed; only training and making engines need it: pip install '.[engines]'"
+    missing = f"not installed; only training and making engines need it: {install_hint('engines')}"
     yield Finding("package", "onnx", None, version_of("onnx") or missing)
     for package in FOR_TRAINING:
-        missing = "not installed; only training needs it: pip install '.[train]'"
+        missing = f"not installed; only training needs it: {install_hint('train')}"
         yield Finding("package", package, None, version_of(package) or missing)
     for package in FOR_STUDIO:
-        missing = "not installed; only the studio needs it: pip install '.[studio]'"
+        missing = f"not installed; only the studio needs it: {install_hint('studio')}"
         yield Finding("package", package, None, version_of(package) or missing)
 
 
@@ -148,7 +149,7 @@ def _cameras(devices: Path = Path("/dev")) -> Iterator[Finding]:
         yield Finding("camera", "cameras", None, none)
     gstreamer = "OpenCV has GStreamer" if has_gstreamer() else "only with JetPack's OpenCV: no GStreamer"
     yield Finding("camera", "csi://", None, gstreamer)
-    screen = version_of("mss") or "not installed; only screen:// needs it: pip install '.[screen]'"
+    screen = version_of("mss") or f"not installed; only screen:// needs it: {install_hint('screen')}"
     yield Finding("package", "mss", None, screen)
 
 

@@ -15,7 +15,7 @@ from rt.controls import Controls
 from rt.errors import SinkError
 from rt.fit import style_size
 from rt.frame import Frame
-from rt.log import LOG, live_status, progress
+from rt.log import LOG
 from rt.pipeline import Stop, run_pipeline
 from rt.sinks import WINDOW, Sink, SinkOptions
 from rt.sinks.display import display_fault
@@ -24,6 +24,7 @@ from rt.sources import Source, SourceOptions, open_source
 from rt.stats import Meter, Stats, Status
 from rt.styles import find_style, list_styles
 from rt.switcher import Switcher
+from rt.terminal import live_status, progress
 from rt.translator import Translator
 
 

@@ -1,4 +1,4 @@
-"""What the program says while it works: everything here goes to stderr, results go to stdout."""
+"""Logging to stderr, one line each; results go to stdout."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ import io
 import logging
 import os
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 LOG = logging.getLogger("rt")
 """What any module of `rt` says: `info` lines as they are, `warning` and `error` with their level in front."""
-
-QUIET_S = 10.0
-"""Seconds between two progress lines where stderr is not a terminal."""
-LIVE_S = 1.0
-"""Seconds between two status lines of a live run."""
 
 
 class _StderrHandler(logging.Handler):
@@ -26,7 +19,7 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        with suppress(OSError):  # whoever listened has left: no reason to lose the frames of a run
+        with suppress(OSError):  # the reader has left: no reason to lose the frames of a run
             sys.stderr.write(f"{level}{text}\n")
             sys.stderr.flush()
 
@@ -57,92 +50,3 @@ def set_up_log() -> None:
         LOG.warning("%s", message)
 
     warnings.showwarning = show
-
-
-@contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how far a run is: a bar where stderr is a terminal, else a line every ten seconds.
-
-    Yields a function that takes the number of frames done so far.
-    """
-    if not sys.stderr.isatty():
-        yield _spoken_progress(total)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]:.1f} fps"),
-        TimeRemainingColumn(),
-    )
-    started = time.monotonic()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task(what, total=total, fps=0.0)
-
-    def report(frames: int) -> None:
-        fps = frames / max(time.monotonic() - started, 1e-3)
-        # The count a file states is an estimate: the bar never claims less than was done.
-        bar.update(task, completed=frames, fps=fps, total=None if total is None else max(total, frames))
-
-    try:
-        with suppress(OSError):
-            bar.start()
-        yield report
-    finally:
-        with suppress(OSError):  # the terminal was closed: no reason to fail a run
-            bar.stop()
-
-
-@contextmanager
-def live_status(describe: Callable[[], str]) -> Iterator[Callable[[int], None]]:
-    """Show once a second what `describe` returns: in one place where stderr is a terminal, else line by line.
-
-    Yields a function to call after each frame.
-    """
-    if not sys.stderr.isatty():
-        yield _each_second(lambda: LOG.info("%s", describe()))
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn
-
-    line = Progress(
-        TextColumn("{task.description}", markup=False), console=Console(stderr=True), transient=True
-    )
-    task = line.add_task("")
-    try:
-        with suppress(OSError):
-            line.start()
-        yield _each_second(lambda: line.update(task, description=describe()))
-    finally:
-        with suppress(OSError):
-            line.stop()
-
-
-def _each_second(show: Callable[[], None]) -> Callable[[int], None]:
-    shown = time.monotonic()
-
-    def report(_: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown >= LIVE_S:
-            shown = now
-            show()
-
-    return report
-
-
-def _spoken_progress(total: int | None) -> Callable[[int], None]:
-    started = spoken = time.monotonic()
-
-    def report(frames: int) -> None:
-        nonlocal spoken
-        now = time.monotonic()
-        if now - spoken >= QUIET_S:
-            spoken = now
-            of_total = f" of {total}" if total else ""
-            LOG.info("%d%s frames, %.1f fps", frames, of_total, frames / (now - started))
-
-    return report

@@ -1,11 +1,13 @@
-"""Results as lines of text: tables, cards, measurements."""
+"""Cards and measurements as lines of text."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from rt.terminal import table
 
 if TYPE_CHECKING:
     from rt.bench import Speed
@@ -20,13 +22,6 @@ def live_lines(stats: Stats) -> Iterator[str]:
     if stats.latency:
         spans = ", ".join(f"{stage} {span}" for stage, span in stats.latency.items())
         yield f"{stats.dropped} dropped; latency p50/p95/p99: {spans}"
-
-
-def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield rows as lines with aligned columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def style_row(entry: Listed) -> tuple[str, str, str, str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from rt.errors import VideobrushError
+from rt.install import install_hint
+from rt.terminal import print_results, printing, progress, run_command, signals
 
 if TYPE_CHECKING:
     from train.config import Training
@@ -16,22 +17,17 @@ if TYPE_CHECKING:
     from train.data.inspection import Check
 
 
-def main() -> None:
+def main() -> int:
     """Run the command line; a user's mistake is one line on stderr and exit 1."""
-    try:
-        _main()
-    except VideobrushError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    return run_command(_main)
 
 
-def _main() -> None:
+def _main() -> int:
     try:
         import torch  # noqa: F401  the extra is checked once, here
         import tyro
     except ModuleNotFoundError as error:
-        sys.exit(f"error: videobrush-train needs {error.name}: type pip install '.[train]'")
+        raise VideobrushError(f"videobrush-train needs {error.name}; type: {install_hint('train')}") from None
     from train.config import RECIPES
     from train.data.frames import Frames
     from train.data.inspection import Check
@@ -46,10 +42,12 @@ def _main() -> None:
     commands: Any = Union[  # noqa: UP007  tyro reads the annotations of a Union
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
     ]
-    _run(tyro.cli(commands, prog="videobrush-train", description=__doc__))
+    with printing():
+        config = tyro.cli(commands, prog="videobrush-train", description=__doc__)
+    return _run(config)
 
 
-def _run(config: Any) -> None:
+def _run(config: Any) -> int:
     from train.config import Training
     from train.data.frames import Frames
     from train.data.inspection import Check
@@ -60,44 +58,43 @@ def _run(config: Any) -> None:
 
     match config:
         case Training():
-            _train(config)
+            return _train(config)
         case Export():
             style = export_style(config, _tell)
-            print(f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}")
+            print_results(f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}")
         case Sample():
-            print(f"sheet {write_samples(config)}")
+            print_results(f"sheet {write_samples(config)}")
         case Import():
             what = import_generator(config)
-            print(f"{what}; next: videobrush-train export {config.out} --name NAME --data DIR")
-
+            print_results(f"{what}; next: videobrush-train export {config.out} --name NAME --data DIR")
         case Check():
-            _check(config)
+            return _check(config)
         case Frames():
             _extract(config)
+    return 0
 
 
-def _check(config: Check) -> None:
+def _check(config: Check) -> int:
     from train.data.inspection import inspect_data
 
     found = inspect_data(config)
-    print(found.text)
-    sys.exit(1 if found.faults else 0)
+    print_results(found.text)
+    return 1 if found.faults else 0
 
 
 def _extract(config: Frames) -> None:
-    from rt.log import progress
     from train.data.frames import extract_frames
 
     with progress("reading", None) as show:
         extracted = extract_frames(config, show)
-    print(extracted.text)
+    print_results(extracted.text)
 
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _train(config: Training) -> None:
+def _train(config: Training) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -113,11 +110,11 @@ def _train(config: Training) -> None:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    stopped = _catch_signals()
     logging.basicConfig(
         format="%(message)s", stream=sys.stderr, level=logging.WARNING if first else logging.ERROR
     )
-    with Progress(*columns, console=console, disable=not (console.is_terminal and first)) as bar:
+    bar = Progress(*columns, console=console, disable=not (console.is_terminal and first))
+    with signals() as received, bar:
         task = bar.add_task("", total=1.0)
 
         def show(where: Where) -> None:
@@ -130,16 +127,17 @@ def _train(config: Training) -> None:
         def say(text: str) -> None:
             console.print(text, highlight=False, soft_wrap=True)
 
-        finished = train(config, show, say, stop=lambda: bool(stopped))
+        finished = train(config, show, say, stop=lambda: received.received is not None)
     if not first:
-        return
+        return 0
     if not finished:
         print(
             f"stopped; {config.run / CHECKPOINT} is written: to continue, repeat the command with --resume",
             file=sys.stderr,
         )
-        sys.exit(128 + stopped[0])
-    print(f"checkpoint {config.run / CHECKPOINT}; next: {_next(config)}")
+        return received.status
+    print_results(f"checkpoint {config.run / CHECKPOINT}; next: {_next(config)}")
+    return 0
 
 
 def _next(config: Training) -> str:
@@ -151,22 +149,5 @@ def _next(config: Training) -> str:
     return f"videobrush-train export {config.run} --name NAME"
 
 
-def _catch_signals() -> list[int]:
-    """Note SIGINT and SIGTERM in the returned list, so that a step is finished and a checkpoint written.
-
-    The second one ends the run where it is: the newest checkpoint stays.
-    """
-    seen: list[int] = []
-
-    def note(received: int, _: object) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(received)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    return seen
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,12 +13,9 @@ from typing import Any
 from rt.backends.checks import describe
 from rt.engine_file import RUNTIMES
 from rt.errors import BackendError
+from rt.install import install_hint
 
 _RTX_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
-_INSTALL = {
-    "tensorrt": "pip install '.[tensorrt]'",
-    "tensorrt-rtx": "pip install '.[rtx]', or '.[rtx-build]' to build engines alone",
-}
 
 
 def load_runtime(name: str) -> Any:
@@ -31,12 +28,19 @@ def load_runtime(name: str) -> Any:
         return _import_rtx() if name == "tensorrt-rtx" else importlib.import_module("tensorrt")
     except ModuleNotFoundError as error:
         raise BackendError(
-            f"backend tensorrt cannot be used: package {error.name} is not installed; type: {_INSTALL[name]}"
+            f"backend tensorrt cannot be used: package {error.name} is not installed; "
+            f"type: {_how_to_install(name)}"
         ) from None
     except (ImportError, OSError) as error:
         raise BackendError(
             f"backend tensorrt cannot be used: {name} does not load ({' '.join(str(error).split())})"
         ) from None
+
+
+def _how_to_install(name: str) -> str:
+    if name == "tensorrt":
+        return install_hint("tensorrt")
+    return f"{install_hint('rtx')}, or to build engines alone: {install_hint('rtx-build')}"
 
 
 def installed_runtimes() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from rt.errors import SinkError
 from rt.frame import DEFAULT_RATE, Frame, Rgb, SourceInfo
+from rt.install import install_hint
 from rt.media import ACCURATE_ROUNDING, BILINEAR
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class VirtualCamera:
             import pyvirtualcam
         except ImportError:
             raise SinkError(
-                f"cannot write {address}: it needs pyvirtualcam; type: pip install '.[virtual]'"
+                f"cannot write {address}: it needs pyvirtualcam; type: {install_hint('virtual')}"
             ) from None
         if size is None:
             if like is None:

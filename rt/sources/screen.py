@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from rt.errors import SourceError
 from rt.frame import DEFAULT_RATE, Rgb
+from rt.install import install_hint
 from rt.media import MATRIX_709
 from rt.pacing import Pace
 from rt.planes import as_rgb
@@ -120,7 +121,7 @@ def _connect(name: str) -> MSS:
         from mss import MSS, ScreenShotError
     except ImportError:
         raise SourceError(
-            f"cannot read {name}: the package mss is missing or too old; type: pip install '.[screen]'"
+            f"cannot read {name}: the package mss is missing or too old; type: {install_hint('screen')}"
         ) from None
     on_unix = sys.platform not in ("win32", "darwin")
     if on_unix and not os.environ.get("DISPLAY"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rt.install import install_hint
 from tests.support.cli import LIMIT_S, environment
 from tests.support.media import Clip, write_clip
 from tests.support.networks import foreign, save_residual
@@ -96,7 +97,7 @@ def test_a_missing_extra_is_named_with_the_command(place: Path) -> None:
         check=False,
     )
     assert found.returncode == 1
-    assert found.stderr == "error: videobrush-engines needs onnx: type pip install '.[engines]'\n"
+    assert found.stderr == f"error: videobrush-engines needs onnx; type: {install_hint('engines', place)}\n"
 
 
 def test_adopt_says_what_it_guessed_and_names_the_style(place: Path) -> None:

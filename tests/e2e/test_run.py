@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rt.cli import ENDINGS
 from rt.demo import CLIP
 from rt.styles import list_styles
+from rt.terminal import ENDINGS
 from tests.conftest import Screen
 from tests.support.cli import LIMIT_S, loaded, start, videobrush, wait_until_it_writes
 

@@ -115,6 +115,6 @@ def test_without_any_runtime_what_to_install_is_said(monkeypatch: pytest.MonkeyP
         choose_runtime(None)
     with pytest.raises(
         BackendError,
-        match=r"is not installed; type: pip install '\.\[rtx\]', or '\.\[rtx-build\]' to ",
+        match=r'is not installed; type: pip install "\.\[rtx\]", or to build engines alone: ',
     ):
         choose_runtime("tensorrt-rtx")

@@ -23,6 +23,7 @@ from rt.backends import (
 from rt.backends.probe import PROBE_MODEL
 from rt.backends.tensorrt_engine import PRECISIONS as ENGINE_PRECISIONS
 from rt.errors import BackendError, StyleError
+from rt.install import install_hint
 from rt.styles import Style, find_style
 from tests.support.backends import NETWORKED, installed
 from tests.support.cli import environment
@@ -228,7 +229,7 @@ def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.
     assert str(found["openvino"].version)[0].isdigit()
     assert (found["onnxruntime"].works, found["tensorrt"].works) == (False, False)
     assert found["onnxruntime"].detail.endswith("type: pip install onnxruntime")
-    assert "type: pip install '.[tensorrt]'" in found["tensorrt"].detail
+    assert f"type: {install_hint('tensorrt')}" in found["tensorrt"].detail
 
 
 def test_the_probe_is_the_negative_of_a_picture() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import rt.job
 from rt.card import read_card
-from rt.cli import ENDINGS, main
+from rt.cli import main
 from rt.demo import CLIP
 from rt.errors import DamagedSource, SourceError
 from rt.job import Job
@@ -20,6 +20,7 @@ from rt.sinks import SinkOptions
 from rt.sources import SourceOptions
 from rt.stats import Percentiles, Stats
 from rt.styles import GALLERY
+from rt.terminal import ENDINGS
 from tests.support.cli import videobrush
 from tests.support.onnx_styles import make_style
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rt.demo import CLIP
+from rt.sinks.picture import write_picture
 from tests.support.cli import environment
-from tests.support.onnx_styles import make_style
+from tests.support.onnx_styles import drawn_picture, make_style
 
 
 def shell(command: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -42,6 +43,54 @@ def test_a_reader_of_the_results_who_leaves_causes_no_traceback(
     )
     os.close(writer)
     assert (said.returncode, said.stderr) == (141, "")
+
+
+OTHER_COMMANDS = [
+    ("engines", "inspect", "winter"),
+    ("engines", "inspect", "--help"),
+    ("train", "check", "images"),
+    ("train", "check", "--help"),
+]
+"""What the commands beside `videobrush` print, to be read to its first line."""
+
+
+def other_command(typed: tuple[str, ...], tmp_path: Path, stdout: int) -> subprocess.CompletedProcess[str]:
+    """Run one of the other two commands in a folder with images to check."""
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        write_picture(drawn_picture(64, 64, number), tmp_path / "images" / f"{number}.png")
+    return subprocess.run(
+        [sys.executable, "-m", f"{typed[0]}.cli" if typed[0] == "train" else typed[0], *typed[1:]],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+@on_unix
+@pytest.mark.parametrize("typed", OTHER_COMMANDS, ids=" ".join)
+def test_a_reader_who_leaves_causes_no_traceback_of_the_other_commands(
+    typed: tuple[str, ...], tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    said = other_command(typed, tmp_path, writer)
+    os.close(writer)
+    assert (said.returncode, said.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("typed", OTHER_COMMANDS, ids=" ".join)
+def test_results_of_the_other_commands_that_cannot_be_printed_are_one_line(
+    typed: tuple[str, ...], tmp_path: Path
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        said = other_command(typed, tmp_path, full.fileno())
+    message = "error: the results cannot be printed: No space left on device\n"
+    assert (said.returncode, said.stderr) == (1, message)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

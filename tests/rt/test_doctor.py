@@ -19,6 +19,7 @@ from rt.cli import main
 from rt.cuda import nvrtc
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
 from rt.engine_file import EngineKey
+from rt.install import install_hint
 from rt.sinks.encoder import probe_encoder
 from tests.support.captures import make_devices
 from tests.support.tensorrt import load
@@ -121,7 +122,7 @@ def test_the_command_fails_where_nothing_can_run(
     assert main(["doctor"]) == 1
     assert capsys.readouterr().err == (
         "error: nothing can be translated here: neither openvino nor onnxruntime works together with "
-        "opencv-python; see the lines above; type: pip install --force-reinstall videobrush\n"
+        f"opencv-python; see the lines above; type: {install_hint(again=True)}\n"
     )
 
 
@@ -171,9 +172,9 @@ def test_what_a_gpu_needs_is_named_with_what_to_install(monkeypatch: pytest.Monk
     for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
         monkeypatch.setitem(sys.modules, name, None)
     found = {finding.name: finding for finding in rt.doctor._nvidia()}
-    assert found["tensorrt"].detail == ("package tensorrt is not installed; type: pip install '.[tensorrt]'")
+    assert found["tensorrt"].detail == f"package tensorrt is not installed; type: {install_hint('tensorrt')}"
     assert found["tensorrt-rtx"].detail.endswith(
-        "; type: pip install '.[rtx]', or '.[rtx-build]' to build engines alone"
+        f"; type: {install_hint('rtx')}, or to build engines alone: {install_hint('rtx-build')}"
     )
     version = load("10.16.1.11")
     monkeypatch.setitem(sys.modules, "tensorrt", version)

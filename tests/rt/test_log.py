@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-import rt.log
-from rt.log import LOG, progress, set_up_log
+import rt.terminal
+from rt.log import LOG, set_up_log
+from rt.terminal import progress
 
 
 class Clock:
@@ -22,7 +23,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     moved_by_hand = Clock()
-    monkeypatch.setattr(rt.log, "time", moved_by_hand)
+    monkeypatch.setattr(rt.terminal, "time", moved_by_hand)
     return moved_by_hand
 
 

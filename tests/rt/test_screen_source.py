@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from rt.errors import SourceError
+from rt.install import install_hint
 from rt.sources import SourceOptions, open_source
 from tests.conftest import Screen
 
@@ -85,7 +86,7 @@ def test_without_the_package_it_says_what_to_type(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SourceError) as caught:
         open_source("screen://")
     assert str(caught.value) == (
-        "cannot read screen://: the package mss is missing or too old; type: pip install '.[screen]'"
+        f"cannot read screen://: the package mss is missing or too old; type: {install_hint('screen')}"
     )
 
 

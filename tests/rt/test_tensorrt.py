@@ -20,6 +20,7 @@ from rt.card import file_sha256
 from rt.cuda.device import Gpu, find_gpu
 from rt.engine_file import EngineKey, engine_path
 from rt.errors import BackendError, EngineError
+from rt.install import install_hint
 from rt.styles import Style, find_style
 from tests.support.backends import installed
 from tests.support.onnx_styles import make_style
@@ -68,11 +69,11 @@ def test_without_a_driver_what_does_not_load_is_said(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "module", "install"),
     [
-        ("tensorrt", "tensorrt", "'.[tensorrt]'"),
+        ("tensorrt", "tensorrt", install_hint("tensorrt")),
         (
             "tensorrt-rtx",
             "tensorrt_rtx_bindings",
-            "'.[rtx]', or '.[rtx-build]' to build engines alone",
+            f"{install_hint('rtx')}, or to build engines alone: {install_hint('rtx-build')}",
         ),
     ],
 )
@@ -83,7 +84,7 @@ def test_a_missing_runtime_is_named_with_what_to_install(
     with pytest.raises(BackendError) as error:
         load_runtime(name)
     assert str(error.value) == (
-        f"backend tensorrt cannot be used: package {module} is not installed; type: pip install {install}"
+        f"backend tensorrt cannot be used: package {module} is not installed; type: {install}"
     )
 
 
@@ -93,9 +94,9 @@ def test_the_doctor_names_everything_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch
     assert not status.works
     assert status.detail == (
         "backend tensorrt cannot be used: package tensorrt is not installed; "
-        "type: pip install '.[tensorrt]'; "
+        f"type: {install_hint('tensorrt')}; "
         "or backend tensorrt cannot be used: package tensorrt_rtx_bindings is not installed; "
-        "type: pip install '.[rtx]', or '.[rtx-build]' to build engines alone"
+        f"type: {install_hint('rtx')}, or to build engines alone: {install_hint('rtx-build')}"
     )
 
 

@@ -12,6 +12,7 @@ import pyvirtualcam.camera
 
 from rt.errors import SinkError
 from rt.frame import Frame
+from rt.install import install_hint
 from rt.sinks import open_sink
 from rt.sinks.several import open_outputs
 from tests.support.media import drawn
@@ -74,7 +75,7 @@ def test_without_the_package_the_command_to_type_is_said(monkeypatch: pytest.Mon
     with pytest.raises(SinkError) as caught:
         open_sink("virtual://", None, size=SIZE)
     assert str(caught.value) == (
-        "cannot write virtual://: it needs pyvirtualcam; type: pip install '.[virtual]'"
+        f"cannot write virtual://: it needs pyvirtualcam; type: {install_hint('virtual')}"
     )
 
 
