@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_r
 from rt.terminal import USAGE_ERROR, Signals, print_results, printing, run_command, signals, table
 
 if TYPE_CHECKING:
-    from rt.job import Job
     from rt.pipeline import Stop
 
 DESCRIPTION = "Translate video with image-translation GANs. `videobrush --version` prints the version."
@@ -114,7 +112,7 @@ def _translate(command: Run) -> int:
     stop = Stop()
     with _signals(stop) as received:
         try:
-            stats = run_job(_job(command), stop)
+            stats = run_job(command, stop)
         except KeyboardInterrupt:
             return _given_up(received)
         except SourceError as error:
@@ -152,33 +150,6 @@ def _serve(command: Studio) -> int:
             LOG.warning("stopped at once")
             return 128 + signal.SIGINT
     return received.status
-
-
-def _job(command: Run) -> Job:
-    from rt.job import Job
-    from rt.sinks import SinkOptions
-    from rt.sources import SourceOptions
-
-    fps = None if command.fps is None else Fraction(command.fps).limit_denominator(1001)
-    return Job(
-        input=command.input,
-        style=command.style,
-        outputs=command.output,
-        record=command.record,
-        backend=command.backend,
-        precision=command.precision,
-        size_px=command.size,
-        strength=command.strength,
-        steady=0.0 if command.steady == "off" else command.steady,
-        detail=None if command.detail == "auto" else command.detail,
-        view=None if command.view == "auto" else command.view,
-        fit=command.fit,
-        compare=command.compare,
-        source=SourceOptions(
-            fps, command.height, command.width, command.loop, command.start, command.duration
-        ),
-        sink=SinkOptions(command.overwrite, command.codec, command.encoder, command.crf, command.preset),
-    )
 
 
 def _where(command: Run) -> str | None:

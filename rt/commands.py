@@ -1,4 +1,4 @@
-"""What can be typed after `videobrush`: a frozen dataclass per command. Attribute docstrings are the help."""
+"""The commands of `videobrush`, a frozen dataclass each; docstrings are the help."""
 
 from __future__ import annotations
 
@@ -88,9 +88,14 @@ class Run:
     overwrite: bool = False
     """Replace outputs that exist already."""
 
+    @property
+    def steadiness(self) -> float:
+        """`steady` as a number; 0 is off."""
+        return 0.0 if self.steady == "off" else self.steady
+
     def fault(self) -> str | None:
         """Return what is wrong with what was typed; None where nothing is."""
-        steady = 0.0 if self.steady == "off" else self.steady
+        steady = self.steadiness
         if not 0 <= self.start < math.inf:
             return f"--start is {self.start}, not 0 or more"
         if self.fit == "gpu" and steady > 0:

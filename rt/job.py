@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from fractions import Fraction
 from typing import Literal
 
 from rt.address import without_secrets
 from rt.backends import Backend, open_backend
-from rt.card import Detail, View
+from rt.commands import Run
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.fit import style_size
@@ -28,36 +29,7 @@ from rt.terminal import live_status, progress
 from rt.translator import Translator
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be translated, into what, and how."""
-
-    input: str
-    """Address of the source."""
-    style: str
-    """Name or folder of a style."""
-    outputs: tuple[str, ...] = ()
-    """Addresses of the sinks; none for a window."""
-    record: str | None = None
-    """Path of a video file to write beside a live view."""
-    backend: str = "auto"
-    precision: str = "auto"
-    size_px: int | None = None
-    """Short side of the network's picture; None for the card's."""
-    strength: float = 1.0
-    steady: float = 0.0
-    detail: Detail | None = None
-    """None for the style's own."""
-    view: View | None = None
-    """What of a frame the network looks at; None for the style's own."""
-    fit: Literal["cpu", "gpu"] = "cpu"
-    """Where frames are shrunk for the network and its change is laid back."""
-    compare: bool = False
-    source: SourceOptions = field(default_factory=SourceOptions)
-    sink: SinkOptions = field(default_factory=SinkOptions)
-
-
-def run_job(job: Job, stop: Stop, watch: Callable[[Frame], None] | None = None) -> Stats:
+def run_job(asked: Run, stop: Stop, watch: Callable[[Frame], None] | None = None) -> Stats:
     """Open source, outputs, style and backend in this order and translate every frame.
 
     Whatever is wrong with one of them is found before a model is loaded. `watch` sees each translated frame,
@@ -67,11 +39,11 @@ def run_job(job: Job, stop: Stop, watch: Callable[[Frame], None] | None = None) 
         VideobrushError: something cannot be opened, or failed on the way; see `run_pipeline`.
     """
     with ExitStack() as opened:
-        source = open_source(job.input, job.source)
+        source = open_source(asked.input, source_options(asked))
         opened.callback(source.close)
-        controls, meter = _controls(job), Meter()
-        run = _Styles(job, source, controls)
-        sink = _open_outputs(job, source, controls, lambda: run.status(meter))
+        controls, meter = _controls(asked), Meter()
+        run = _Styles(asked, source, controls)
+        sink = _open_outputs(asked, source, controls, lambda: run.status(meter))
         opened.callback(sink.abort)  # does nothing once the sink is closed
         switcher = run.open()
         opened.callback(switcher.close)
@@ -91,6 +63,18 @@ def run_job(job: Job, stop: Stop, watch: Callable[[Frame], None] | None = None) 
             return run_pipeline(source, translate, sink, stop=stop, meter=meter, on_progress=report)
 
 
+def source_options(asked: Run) -> SourceOptions:
+    """Return what is asked of the source."""
+    fps = None if asked.fps is None else Fraction(asked.fps).limit_denominator(1001)
+    size = asked.height, asked.width
+    return SourceOptions(fps, *size, asked.loop, asked.start, asked.duration)
+
+
+def sink_options(asked: Run) -> SinkOptions:
+    """Return what is asked of the outputs."""
+    return SinkOptions(asked.overwrite, asked.codec, asked.encoder, asked.crf, asked.preset)
+
+
 def describe(status: Status) -> str:
     """Return the status of a live run in one line."""
     latency = f", latency {status.latency['total']}" if "total" in status.latency else ""
@@ -101,32 +85,33 @@ def describe(status: Status) -> str:
     )
 
 
-def _controls(job: Job) -> Controls:
+def _controls(asked: Run) -> Controls:
     """Return the knobs; a viewer can switch to the style asked for and to all that are listed."""
-    styles = [job.style]
-    if not job.outputs or WINDOW in job.outputs:
+    styles = [asked.style]
+    if not asked.output or WINDOW in asked.output:
         listed = [entry.name for entry in list_styles() if entry.style is not None]
-        styles = listed if job.style in listed else [job.style, *listed]
-    return Controls(styles, job.style, job.strength, job.steady, job.compare)
+        styles = listed if asked.style in listed else [asked.style, *listed]
+    return Controls(styles, asked.style, asked.strength, asked.steadiness, asked.compare)
 
 
 class _Styles:
     """Opens styles for the frames of one source."""
 
-    def __init__(self, job: Job, source: Source, controls: Controls) -> None:
-        self._job = job
+    def __init__(self, asked: Run, source: Source, controls: Controls) -> None:
+        self._asked = asked
         self._source = source
         self._controls = controls
         self._switcher: Switcher | None = None
 
     def open(self) -> Switcher:
         """Open the first style."""
-        first = self._load(self._job.style)
+        first = self._load(self._asked.style)
+        detail = None if self._asked.detail == "auto" else self._asked.detail
         self._switcher = Switcher(
             first,
             self._controls,
             self._load,
-            lambda backend: Translator(backend, self._controls, self._job.detail),
+            lambda backend: Translator(backend, self._controls, detail),
         )
         return self._switcher
 
@@ -140,13 +125,14 @@ class _Styles:
         )
 
     def _load(self, name: str) -> Backend:
-        job, info = self._job, self._source.info
+        asked, info = self._asked, self._source.info
         style = find_style(name)
         card = style.card
-        size = style_size(card, info.height, info.width, job.size_px)
+        size = style_size(card, info.height, info.width, asked.size)
         mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
-        frame_size = (info.height, info.width) if job.fit == "gpu" else None
-        choice = open_backend(job.backend, style, size, job.precision, mode, job.view, frame_size)
+        view = None if asked.view == "auto" else asked.view
+        frame_size = (info.height, info.width) if asked.fit == "gpu" else None
+        choice = open_backend(asked.backend, style, size, asked.precision, mode, view, frame_size)
         backend = choice.backend.info
         LOG.info(
             "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
@@ -156,33 +142,33 @@ class _Styles:
         return choice.backend
 
 
-def _open_outputs(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
+def _open_outputs(asked: Run, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
     """Open every output, and the window where one is asked for or nothing else is."""
-    addresses = [address for address in job.outputs if address != WINDOW]
+    addresses = [address for address in asked.output if address != WINDOW]
     with ExitStack() as opened:
         window = None
-        if not addresses or len(addresses) < len(job.outputs):
-            window = _open_window(job, source, controls, status)
+        if not addresses or len(addresses) < len(asked.output):
+            window = _open_window(asked, source, controls, status)
             opened.callback(window.abort)
         sink = open_outputs(
             addresses,
             source.info,
-            job.sink,
+            sink_options(asked),
             live=source.live,
             window=window,
-            record=job.record,
+            record=asked.record,
             controls=controls,
-            compare=job.compare,
+            compare=asked.compare,
         )
         opened.pop_all()
         return sink
 
 
-def _open_window(job: Job, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
+def _open_window(asked: Run, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:
     if fault := display_fault():
-        hidden = without_secrets(job.input) != job.input
-        address = "INPUT" if hidden else shlex.quote(job.input)
-        command = f"videobrush run {address} OUTPUT.mp4 --style {shlex.quote(job.style)}"
+        hidden = without_secrets(asked.input) != asked.input
+        address = "INPUT" if hidden else shlex.quote(asked.input)
+        command = f"videobrush run {address} OUTPUT.mp4 --style {shlex.quote(asked.style)}"
         raise SinkError(f"no window can be opened: {fault}; to write a file type: {command}")
     from rt.sinks.window import WindowSink
 

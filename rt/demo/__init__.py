@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rt.commands import Backend, Run
 from rt.errors import SinkError
 from rt.fit import side_by_side
 from rt.frame import Frame, Rgb
-from rt.job import Job, run_job
+from rt.job import run_job
 from rt.pipeline import Stop
-from rt.sinks import SinkOptions
 from rt.sinks.picture import write_picture
 from rt.stats import Stats
 
@@ -32,7 +32,7 @@ class Demo:
 
 
 def run_demo(
-    out_dir: Path, style: str, backend: str, size_px: int | None, overwrite: bool, stop: Stop
+    out_dir: Path, style: str, backend: Backend, size_px: int | None, overwrite: bool, stop: Stop
 ) -> Demo:
     """Translate the bundled clip to `out_dir`/demo.mp4 and draw `out_dir`/demo.png.
 
@@ -50,9 +50,8 @@ def run_demo(
         if frame.index in SHOWN and frame.before is not None:
             pairs.append((frame.before, frame.rgb))
 
-    sink = SinkOptions(overwrite=overwrite)
-    job = Job(str(CLIP), style, (str(video),), backend=backend, size_px=size_px, sink=sink)
-    stats = run_job(job, stop, watch)
+    asked = Run(str(CLIP), style, (str(video),), backend=backend, size=size_px, overwrite=overwrite)
+    stats = run_job(asked, stop, watch)
     if len(pairs) < len(SHOWN):
         return Demo(stats, video, None)
     write_picture(draw_sheet(pairs), sheet)

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,13 @@ import pytest
 
 from rt.backends.base import Computed
 from rt.backends.identity import IdentityBackend
+from rt.commands import Run
 from rt.errors import BackendError
 from rt.frame import Frame
-from rt.job import Job, run_job
+from rt.job import run_job
 from rt.pipeline import Stop
-from rt.sources import SourceOptions
 from tests.support.media import video
 
-FRAMES = SourceOptions(height=64, width=96, duration_s=1)
 UNPACED = "pattern://?unpaced"
 
 
@@ -46,12 +44,14 @@ def test_a_model_that_fails_at_some_frame_ends_the_run_at_once_with_its_error(
 ) -> None:
     fault = BackendError("backend openvino failed to translate: out of memory")
     monkeypatch.setattr(IdentityBackend, "start", failing_at(10, fault))
-    job = Job(
+    job = Run(
         "pattern://" if live else UNPACED,
         "drawn",
         (str(tmp_path / "out.mp4"), str(tmp_path / "pictures") + "/", "null://"),
         backend="identity",
-        source=replace(FRAMES, duration_s=60),
+        height=64,
+        width=96,
+        duration=60,
     )
     before = set(threading.enumerate())
     with pytest.raises(BackendError) as caught:
@@ -71,7 +71,8 @@ def test_a_watcher_that_fails_ends_the_run_with_its_error(style: Path, tmp_path:
             raise ZeroDivisionError
 
     before = set(threading.enumerate())
-    job = Job(UNPACED, "drawn", (str(tmp_path / "out.mp4"),), backend="identity", source=FRAMES)
+    output = str(tmp_path / "out.mp4")
+    job = Run(UNPACED, "drawn", (output,), backend="identity", height=64, width=96, duration=1)
     with pytest.raises(ZeroDivisionError):
         run_job(job, Stop(), watch)
     assert set(threading.enumerate()) == before
@@ -83,12 +84,14 @@ def test_two_hundred_runs_leave_no_thread_and_no_open_file(style: Path) -> None:
         files = len(os.listdir("/proc/self/fd")) if sys.platform.startswith("linux") else 0  # noqa: PTH208
         return threading.active_count(), files
 
-    job = Job(
+    job = Run(
         UNPACED,
         "drawn",
         ("null://",),
         backend="identity",
-        source=SourceOptions(height=16, width=16, duration_s=0.1),
+        height=16,
+        width=16,
+        duration=0.1,
     )
     assert run_job(job, Stop()).frames == 3
     before = held()

@@ -12,9 +12,10 @@ import pytest
 import rt.job
 from rt.card import read_card
 from rt.cli import main
+from rt.commands import Run
 from rt.demo import CLIP
 from rt.errors import DamagedSource, SourceError
-from rt.job import Job
+from rt.job import sink_options, source_options
 from rt.pipeline import Stop
 from rt.sinks import SinkOptions
 from rt.sources import SourceOptions
@@ -38,10 +39,10 @@ class FakeRun:
     """Stands in for `run_job`: remembers what was asked for and ends as told."""
 
     def __init__(self, stats: Stats, error: BaseException | None = None, kill: int | None = None) -> None:
-        self.jobs: list[Job] = []
+        self.jobs: list[Run] = []
         self.stats, self.error, self.kill = stats, error, kill
 
-    def __call__(self, job: Job, stop: Stop) -> Stats:
+    def __call__(self, job: Run, stop: Stop) -> Stats:
         self.jobs.append(job)
         if self.kill is not None:
             press(self.kill)
@@ -81,23 +82,35 @@ def test_run_takes_everything_typed(run: FakeRun, capsys: pytest.CaptureFixture[
     )
     assert main(typed.split()) == 0
     assert run.jobs == [
-        Job(
+        Run(
             input="0",
             style="winter",
-            outputs=("out.mkv", "frames/"),
+            output=("out.mkv", "frames/"),
             record="live.mp4",
             backend="onnxruntime",
             precision="int8",
-            size_px=320,
+            size=320,
             strength=0.5,
             steady=0.7,
             detail="network",
             view="gray",
             compare=True,
-            source=SourceOptions(Fraction(2997, 100), 720, 1280, True, 1.5, 60.0),
-            sink=SinkOptions(overwrite=True, codec="hevc", encoder="x265", crf=23, preset="slow"),
+            fps=29.97,
+            width=1280,
+            height=720,
+            loop=True,
+            start=1.5,
+            duration=60.0,
+            codec="hevc",
+            encoder="x265",
+            crf=23,
+            preset="slow",
+            overwrite=True,
         )
     ]
+    source = SourceOptions(Fraction(2997, 100), 720, 1280, True, 1.5, 60.0)
+    sink = SinkOptions(overwrite=True, codec="hevc", encoder="x265", crf=23, preset="slow")
+    assert (source_options(run.jobs[0]), sink_options(run.jobs[0])) == (source, sink)
     assert capsys.readouterr().out == (
         "120 frames, 30.0 fps, out.mkv, frames/, live.mp4\n"
         "7 dropped; latency p50/p95/p99: total 20/31/44 ms\n"
@@ -114,7 +127,7 @@ def test_run_has_defaults_for_all_but_input_and_style(
     run: FakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "in.mp4", "--style", "winter"]) == 0
-    assert run.jobs == [Job("in.mp4", "winter")]
+    assert run.jobs == [Run("in.mp4", "winter")]
     assert capsys.readouterr().out == "120 frames, 30.0 fps\n"
 
 
@@ -141,7 +154,7 @@ def test_a_number_out_of_range_is_wrong_usage(
 
 def test_frames_can_be_fitted_on_the_gpu(run: FakeRun) -> None:
     assert main(["run", "in.mp4", "--style", "winter", "--fit", "gpu"]) == 0
-    assert run.jobs == [Job("in.mp4", "winter", fit="gpu")]
+    assert run.jobs == [Run("in.mp4", "winter", fit="gpu")]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +227,7 @@ def test_a_signal_ends_the_run_with_its_status_and_says_what_is_left(
 def test_a_second_signal_aborts_the_run(
     run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def press_twice(job: Job, stop: Stop) -> Stats:
+    def press_twice(job: Run, stop: Stop) -> Stats:
         press(signal.SIGTERM)
         press(signal.SIGINT)
         raise AssertionError("unreachable")
@@ -250,7 +263,7 @@ def test_a_source_that_gives_nothing_to_a_run_that_was_stopped_is_no_fault(
     status: int,
     said: str,
 ) -> None:
-    def fail(job: Job, stop: Stop) -> Stats:
+    def fail(job: Run, stop: Stop) -> Stats:
         press(signal.SIGINT)
         raise fault
 
@@ -262,7 +275,7 @@ def test_a_source_that_gives_nothing_to_a_run_that_was_stopped_is_no_fault(
 def test_a_signal_behind_the_end_of_a_run_changes_nothing(
     run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def press_late(job: Job, stop: Stop) -> Stats:
+    def press_late(job: Run, stop: Stop) -> Stats:
         press(signal.SIGINT)
         stop.settled = True
         press(signal.SIGINT)
@@ -278,7 +291,7 @@ def test_a_signal_behind_the_end_of_a_run_changes_nothing(
 def test_a_run_that_is_to_outlive_its_terminal_does(
     run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def look(job: Job, stop: Stop) -> Stats:
+    def look(job: Run, stop: Stop) -> Stats:
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         return run.stats
 
@@ -299,7 +312,7 @@ def test_a_viewer_who_closes_the_window_is_no_fault(run: FakeRun, capsys: pytest
 def test_a_warning_is_one_line(
     run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def warn(job: Job, stop: Stop) -> Stats:
+    def warn(job: Run, stop: Stop) -> Stats:
         warnings.warn("the clip\n  has no sound", UserWarning, stacklevel=1)
         return run.stats
 

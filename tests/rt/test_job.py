@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from rt.commands import Run
 from rt.errors import SinkError
-from rt.job import Job, run_job
+from rt.job import run_job
 from rt.pipeline import Stop
 from tests.support.servers import HttpPeer
 
 
 def refusal(address: str) -> str:
     with pytest.raises(SinkError) as caught:
-        run_job(Job(address, "winter"), Stop())
+        run_job(Run(address, "winter"), Stop())
     return str(caught.value)
 
 

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from rt.commands import Run
 from rt.errors import SinkError
 from rt.frame import Rgb
-from rt.job import Job, run_job
+from rt.job import run_job
 from rt.media import MATRIX_601
 from rt.pipeline import Stop
 from rt.planes import Converter, Planes
-from rt.sinks import SinkOptions
 from tests.support.media import Clip, write_clip
 from tests.support.onnx_styles import make_style, save_negative
 
@@ -89,8 +89,7 @@ def negative(tmp_path: Path) -> str:
 
 
 def run(clip: Path, style: str, *outputs: str, **changes: Any) -> None:
-    asked = SinkOptions(**{name: changes.pop(name) for name in ("codec", "crf") if name in changes})
-    job = Job(str(clip), style, outputs, backend="onnxruntime", sink=asked, **changes)
+    job = Run(str(clip), style, outputs, backend="onnxruntime", **changes)
     assert run_job(job, Stop()).frames == FRAMES
 
 

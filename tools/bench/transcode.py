@@ -29,12 +29,13 @@ import numpy as np
 import onnxruntime
 import torch
 
+from rt.backends import PrecisionName
 from rt.backends.cpu import cpu_threads
+from rt.commands import Backend, Run
 from rt.fit import style_size
 from rt.frame import Rgb
-from rt.job import Job, run_job
+from rt.job import run_job
 from rt.pipeline import Stop
-from rt.sinks import SinkOptions
 from rt.styles import Style, find_style
 from tools.bench.clips import make_clip
 from tools.bench.result import facts, finish, parser, table
@@ -103,16 +104,16 @@ def measure(style: Style, clip: Path, folder: Path, turns: int) -> dict[str, Any
 
 
 def videobrush(
-    style: Style, clip: Path, output: str, backend: str = "auto", precision: str = "auto"
+    style: Style, clip: Path, output: str, backend: Backend = "auto", precision: PrecisionName = "auto"
 ) -> tuple[int, float]:
     """Run this program as its command does, its loading left out."""
-    job = Job(
+    job = Run(
         str(clip),
         str(style.folder),
         (output,),
         backend=backend,
         precision=precision,
-        sink=SinkOptions(overwrite=True),
+        overwrite=True,
     )
     stats = run_job(job, Stop())
     return stats.frames, stats.seconds
