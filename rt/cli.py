@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +133,7 @@ def _serve(command: Studio) -> int:
         from rt.pipeline import Stop
 
         try:
-            from rt.web.server import StudioJob, run_studio
+            from rt.web.server import run_studio
         except ModuleNotFoundError as error:
             if error.name is None or error.name.startswith("rt"):
                 raise
@@ -142,10 +141,9 @@ def _serve(command: Studio) -> int:
                 f"the studio needs the package {error.name}; type: {install_hint('studio')}"
             ) from None
     stop = Stop()
-    job = StudioJob(**{entry.name: getattr(command, entry.name) for entry in fields(command)})
     with _signals(stop) as received:
         try:
-            run_studio(job, stop, lambda address: print_results(f"studio: open {address}"))
+            run_studio(command, stop, lambda address: print_results(f"studio: open {address}"))
         except KeyboardInterrupt:
             LOG.warning("stopped at once")
             return 128 + signal.SIGINT

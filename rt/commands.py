@@ -17,6 +17,8 @@ Backend = Annotated[BackendName, arg(help=BACKEND_HELP)]
 Codec = Literal["h264", "hevc", "av1"]
 Detail = Literal["auto", "keep", "network"]
 View = Literal["auto", "picture", "gray", "edges"]
+BROWSER = "browser"
+"""The studio's source that is every visitor's own camera."""
 
 
 @dataclass(frozen=True)
@@ -176,27 +178,27 @@ def _not_above_0(numbers: Mapping[str, float | None]) -> str | None:
 
 @dataclass(frozen=True)
 class Studio:
-    """Serve a page in the browser where you see yourself translated; see README, "The studio"."""
+    """Serve a page in the browser where you see yourself translated; see rt/web/README.md."""
 
-    source: Annotated[str, arg(metavar="browser|INPUT")] = "browser"
+    source: Annotated[str, arg(metavar="browser|INPUT")] = BROWSER
     """browser: every visitor's own camera. Else the server's: 0, a video file, rtsp://..., pattern://."""
     style: Annotated[str, arg(metavar="NAME")] = "winter"
     """Style shown first; the page can switch to all that `videobrush styles` lists."""
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 lets other machines ask for the page, token in hand."""
+    """Address to listen on; 0.0.0.0 lets other machines open the page with the token."""
     port: int = 8765
     """Port to listen on; 0 takes a free one."""
     open: bool = False
     """Open the page in this machine's browser."""
     visitors: Annotated[int, arg(metavar="N")] = 10
-    """Pages served at once; further ones are told to come back."""
+    """Pages served at once; further ones are told that the studio is full."""
     backend: Backend = "auto"
     precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     allow_host: Annotated[tuple[str, ...], arg(metavar="NAME:PORT")] = ()
-    """Further names the server answers to, exactly as a browser sends them: behind a proxy, say."""
+    """Further host names the server answers to, exactly as a browser sends them: behind a proxy, say."""
     new_token: bool = False
-    """Make a new token: pages opened before have to sign in again."""
+    """Make a new token: pages opened before must sign in again."""
 
     def fault(self) -> str | None:
         """Return what is wrong with what was typed; None where nothing is."""

@@ -1,17 +1,17 @@
-"""The studio: a page in the browser that shows yourself, or the server's camera, translated.
+"""The studio: live translation in the browser, and an HTTP API.
 
-    server.py    the studio as it is started: port, event loop, end
-    app.py       the application: page, sign-in, who is kept out
-    talk.py      the talk with one page over its WebSocket
-    api.py       the HTTP interface for programs
-    guard.py     who may talk to it: host, origin, token, cookie, headers
-    protocol.py  what is said over the WebSocket, and its limits
-    studio.py    the thread that translates for all visitors in turn
-    visitor.py   one visitor: controls, translator, newest frame
-    shelf.py     the networks that are loaded, shared by visitors
-    camera.py    the server's own source, shown to every visitor
-    listing.py   what is told of the styles
-    jpeg.py      pictures to bytes and back; their size before they are decoded
+    server.py         start and stop: options, port, event loop
+    app.py            the ASGI application: routes, sign-in, response headers
+    session.py        one page's WebSocket connection
+    api.py            the HTTP API for programs
+    access.py         access policy: Host, Origin, token, cookie, headers
+    protocol.py       WebSocket messages, limits, close codes
+    service.py        the thread that translates for all visitors, round robin
+    visitor.py        one visitor: controls, translator, newest frame
+    backend_pool.py   loaded backends, shared by visitors
+    shared_source.py  the server's own source, shown to every visitor
+    listing.py        what page and programs are told about the styles
+    jpeg.py           images to bytes and back; their size before decoding
 
-asyncio lives here alone, and only in the first four; everything else is threads.
+asyncio lives only here, and here only in the first four modules; the rest is threads.
 """

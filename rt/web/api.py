@@ -1,4 +1,4 @@
-"""The HTTP interface for programs: a picture in, a picture out; styles, health, metrics."""
+"""The HTTP API for programs: translate an image; styles, health, metrics."""
 
 from __future__ import annotations
 
@@ -13,73 +13,72 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from rt.card import DETAILS, Detail
 from rt.errors import BackendError, VideobrushError
 from rt.frame import Rgb
-from rt.web.guard import Guard
+from rt.web.access import AccessPolicy
 from rt.web.jpeg import decode, encode_jpeg, encode_png
 from rt.web.listing import describe_styles
 from rt.web.protocol import MESSAGE_BYTES, Refused
-from rt.web.studio import Full, Studio
+from rt.web.service import Busy, TranslationService
 
-BODY_S = 30.0
-"""Seconds within which a body has to come."""
-TYPES = {"image/jpeg": encode_jpeg, "image/png": encode_png}
+BODY_TIMEOUT_S = 30.0
+"""Seconds within which the request body must arrive."""
+ENCODERS = {"image/jpeg": encode_jpeg, "image/png": encode_png}
 
 
 class Api:
-    """The endpoints. Programs send the token; a page of ours may use its cookie."""
+    """The endpoints. Programs send the token; our own page may use its cookie."""
 
-    def __init__(self, studio: Studio, guard: Guard) -> None:
-        self._studio, self._guard = studio, guard
+    def __init__(self, service: TranslationService, policy: AccessPolicy) -> None:
+        self._service, self._policy = service, policy
         self._began_s = time.monotonic()
 
     async def translate(self, request: Request) -> Response:
-        """POST a JPEG, PNG or WebP; answers with it translated, as JPEG or, where Accept asks for it, PNG."""
-        if (refusal := self._refusal(request)) is not None:
-            return refusal
+        """POST a JPEG, PNG or WebP image; the response is its translation, JPEG or by Accept PNG."""
+        if (denial := self._denial(request)) is not None:
+            return denial
+        media_type = "image/png" if "image/png" in request.headers.get("accept", "") else "image/jpeg"
         try:
-            asked = self._asked(request)
-            content = await asyncio.wait_for(_body(request), BODY_S)
-            encode = TYPES["image/png" if "image/png" in request.headers.get("accept", "") else "image/jpeg"]
-            waiting = await asyncio.to_thread(self._begin, content, asked)
-            picture = await asyncio.wrap_future(waiting)
-            answer = await asyncio.to_thread(encode, picture)
+            parameters = self._parameters(request)
+            content = await asyncio.wait_for(_body(request), BODY_TIMEOUT_S)
+            queued = await asyncio.to_thread(self._enqueue, content, parameters)
+            rgb = await asyncio.wrap_future(queued)
+            encoded = await asyncio.to_thread(ENCODERS[media_type], rgb)
         except asyncio.TimeoutError:
-            return _fault(408, f"the picture did not come within {BODY_S:g} s")
+            return _error(408, f"the image did not arrive within {BODY_TIMEOUT_S:g} s")
         except _TooLarge as error:
-            return _fault(413, str(error))
+            return _error(413, str(error))
         except Refused as error:
-            return _fault(400, str(error))
-        except Full as error:
-            return _fault(503, str(error))
+            return _error(400, str(error))
+        except Busy as error:
+            return _error(503, str(error))
         except BackendError as error:
-            return _fault(500, str(error))
+            return _error(500, str(error))
         except VideobrushError as error:
-            return _fault(400, str(error))
-        kind = "image/png" if encode is encode_png else "image/jpeg"
-        return Response(answer, media_type=kind)
+            return _error(400, str(error))
+        return Response(encoded, media_type=media_type)
 
     async def styles(self, request: Request) -> Response:
         """GET the styles."""
-        if (refusal := self._refusal(request)) is not None:
-            return refusal
-        return JSONResponse({"styles": describe_styles(self._studio.styles)})
+        if (denial := self._denial(request)) is not None:
+            return denial
+        return JSONResponse({"styles": describe_styles(self._service.styles)})
 
     async def health(self, request: Request) -> Response:
-        """GET whether it works; without signing in, and without anything secret."""
-        works = self._studio.fault is None
+        """GET whether the studio works; public, and nothing in it is secret."""
+        works = self._service.fault is None
         return JSONResponse({"status": "ok" if works else "failed"}, 200 if works else 500)
 
     async def metrics(self, request: Request) -> Response:
-        """GET counts in the text format of Prometheus."""
-        if (refusal := self._refusal(request)) is not None:
-            return refusal
-        frames, dropped = self._studio.totals()
-        counts = self._studio.counts
+        """GET counts in the Prometheus text format."""
+        if (denial := self._denial(request)) is not None:
+            return denial
+        frames, dropped = self._service.totals()
+        counts = self._service.counts
         rows = (
-            ("visitors", "gauge", "Pages connected now.", self._studio.visitors),
-            ("visitors_total", "counter", "Pages that were connected.", counts.visitors),
+            ("visitors", "gauge", "Pages connected now.", self._service.visitors),
+            ("visitors_total", "counter", "Pages connected since the start.", counts.visitors),
             ("frames_total", "counter", "Frames translated for pages.", frames),
-            ("frames_dropped_total", "counter", "Frames that a newer one replaced.", dropped),
-            ("pictures_total", "counter", "Pictures translated for programs.", counts.pictures),
+            ("frames_dropped_total", "counter", "Frames replaced by a newer one.", dropped),
+            ("images_total", "counter", "Images translated for programs.", counts.images),
             ("networks_loaded_total", "counter", "Networks loaded.", counts.loads),
             ("up_seconds", "gauge", "Seconds since the start.", round(time.monotonic() - self._began_s, 3)),
         )
@@ -94,29 +93,29 @@ class Api:
         ]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
-    def _refusal(self, request: Request) -> Response | None:
-        """Return the answer to who may not ask; None for who may."""
+    def _denial(self, request: Request) -> Response | None:
+        """Return the response to an unauthorised request; None for an authorised one."""
         headers = request.headers
-        if self._guard.has_bearer(headers):
+        if self._policy.has_bearer(headers):
             return None
-        if not self._guard.has_cookie(headers):
-            return _fault(401, "send the token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
-        if request.method != "GET" and (fault := self._guard.origin_fault(headers)):
-            return _fault(403, fault)
+        if not self._policy.has_cookie(headers):
+            return _error(401, "send the token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+        if request.method != "GET" and (error := self._policy.origin_error(headers)):
+            return _error(403, error)
         return None
 
-    def _asked(self, request: Request) -> tuple[str, int | None, float, Detail | None]:
+    def _parameters(self, request: Request) -> tuple[str, int | None, float, Detail | None]:
         query = request.query_params
         if unknown := sorted(query.keys() - {"style", "size", "strength", "detail"}):
             raise Refused(f"unknown parameter {unknown[0][:40]!r}; known: style, size, strength, detail")
-        style = query.get("style", self._studio.style)
-        if style not in self._studio.styles:
-            raise Refused(f"there is no style {style[:40]!r}; known: {', '.join(self._studio.styles)}")
+        style = query.get("style", self._service.style)
+        if style not in self._service.styles:
+            raise Refused(f"there is no style {style[:40]!r}; known: {', '.join(self._service.styles)}")
         try:
             size = int(query["size"]) if "size" in query else None
             strength = float(query.get("strength", "1"))
         except ValueError:
-            raise Refused("size or strength is no number") from None
+            raise Refused("size or strength is not a number") from None
         if not 0 <= strength <= 1:
             raise Refused(f"strength is {strength}, not within 0..1")
         if size is not None and not 1 <= size <= 1088:
@@ -126,31 +125,33 @@ class Api:
             raise Refused("detail is not keep or network")
         return style, size, strength, detail
 
-    def _begin(self, content: bytes, asked: tuple[str, int | None, float, Detail | None]) -> Future[Rgb]:
-        return self._studio.translate(decode(content), *asked)
+    def _enqueue(
+        self, content: bytes, parameters: tuple[str, int | None, float, Detail | None]
+    ) -> Future[Rgb]:
+        return self._service.translate(decode(content), *parameters)
 
 
 class _TooLarge(Exception):
-    """A body of more bytes than are taken."""
+    """A request body larger than the limit."""
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, never keeping more of it than is taken.
+    """Return the request body, never holding more of it than the limit.
 
     Raises:
-        _TooLarge: it is longer than that.
-        Refused: whoever sent it has left.
+        _TooLarge: it is larger.
+        Refused: the client disconnected.
     """
-    taken = bytearray()
+    received = bytearray()
     try:
         async for part in request.stream():
-            taken += part
-            if len(taken) > MESSAGE_BYTES:
-                raise _TooLarge(f"a body of more than {MESSAGE_BYTES} bytes")
+            received += part
+            if len(received) > MESSAGE_BYTES:
+                raise _TooLarge(f"body larger than {MESSAGE_BYTES} bytes")
     except ClientDisconnect:
         raise Refused("the connection ended early") from None
-    return bytes(taken)
+    return bytes(received)
 
 
-def _fault(status: int, message: str, headers: dict[str, Any] | None = None) -> Response:
+def _error(status: int, message: str, headers: dict[str, Any] | None = None) -> Response:
     return JSONResponse({"error": message}, status, headers=headers)

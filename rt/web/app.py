@@ -1,4 +1,4 @@
-"""The application: page, sign-in, and whoever is no page of ours is kept out."""
+"""The ASGI application: routes, sign-in, response headers."""
 
 from __future__ import annotations
 
@@ -14,63 +14,65 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rt.web.access import AccessPolicy, page_headers
 from rt.web.api import Api
-from rt.web.camera import Camera
-from rt.web.guard import Guard, page_headers
 from rt.web.listing import preview_path
-from rt.web.protocol import BROKE_RULES
-from rt.web.studio import Studio
-from rt.web.talk import Talk
+from rt.web.protocol import WS_POLICY_VIOLATION
+from rt.web.service import TranslationService
+from rt.web.session import Sessions
+from rt.web.shared_source import SharedSource
 
 STATIC = Path(__file__).parent / "static"
 MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def make_app(studio: Studio, guard: Guard, camera: Camera | None = None) -> Starlette:
-    """Return the application for a studio; with `camera` every page sees the server's source.
+def make_app(
+    service: TranslationService, policy: AccessPolicy, shared_source: SharedSource | None = None
+) -> Starlette:
+    """Return the application; with `shared_source` every page sees the server's source.
 
-    Its `state.farewell` is awaited before the server ends.
+    Its `state.close_sessions` is awaited before the server shuts down.
     """
-    pages, talk = _Pages(studio, guard), Talk(studio, guard, camera)
-    api = Api(studio, guard)
+    pages, sessions = _Pages(service, policy), Sessions(service, policy, shared_source)
+    api = Api(service, policy)
     app = Starlette(
         routes=[
             Route("/", pages.page),
             Route("/static/{name}", pages.static),
             Route("/previews/{style}", pages.preview),
-            WebSocketRoute("/ws", talk.talk),
+            WebSocketRoute("/ws", sessions.serve),
             Route("/api/translate", api.translate, methods=["POST"]),
             Route("/api/styles", api.styles),
             Route("/api/health", api.health),
             Route("/metrics", api.metrics),
         ],
-        middleware=[Middleware(_Gate, guard=guard)],
-        exception_handlers={HTTPException: _fault},
+        middleware=[Middleware(_HostCheck, policy=policy)],
+        exception_handlers={HTTPException: _http_error},
     )
-    app.state.farewell = talk.farewell
+    app.state.close_sessions = sessions.close_all
     return app
 
 
-async def _fault(request: Request, error: Exception) -> Response:
-    """Answer a wrong address or method as the interface for programs answers everything."""
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Answer a wrong path or method in the form of the API's errors."""
     assert isinstance(error, HTTPException)
     message = f"{request.method} {request.url.path[:80]}: {error.detail}"
     return JSONResponse({"error": message}, error.status_code, error.headers)
 
 
-class _Gate:
-    """Refuses requests to names that are not ours, before anything else; adds our headers to every answer."""
+class _HostCheck:
+    """Middleware: rejects requests for foreign hosts first; adds our headers to every response."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        self._app, self._guard = app, guard
+    def __init__(self, app: ASGIApp, policy: AccessPolicy) -> None:
+        self._app, self._policy = app, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        fault = self._guard.host_fault(headers)
-        ours = page_headers("localhost" if fault else headers["host"])
+        host_error = self._policy.host_error(headers)
+        ours = page_headers("localhost" if host_error else headers["host"])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,19 +80,19 @@ class _Gate:
                 message["headers"] = [*message.get("headers", []), *added]
             await send(message)
 
-        if fault is None:
+        if host_error is None:
             await self._app(scope, receive, send_with_headers)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": BROKE_RULES})
+            await send({"type": "websocket.close", "code": WS_POLICY_VIOLATION})
         else:
-            await PlainTextResponse(f"{fault}\n", 403)(scope, receive, send_with_headers)
+            await PlainTextResponse(f"{host_error}\n", 403)(scope, receive, send_with_headers)
 
 
 class _Pages:
-    """What a browser asks for."""
+    """The page, its files and the previews of styles."""
 
-    def __init__(self, studio: Studio, guard: Guard) -> None:
-        self._studio, self._guard = studio, guard
+    def __init__(self, service: TranslationService, policy: AccessPolicy) -> None:
+        self._service, self._policy = service, policy
         self._static = {
             path.name: Response(path.read_bytes(), media_type=MEDIA[path.suffix])
             for path in STATIC.iterdir()
@@ -98,30 +100,30 @@ class _Pages:
         }
 
     async def page(self, request: Request) -> Response:
-        """Return the page to who has the cookie; take the token and give the cookie."""
+        """Return the page to requests with the cookie; exchange the token for the cookie."""
         if (offered := request.query_params.get("token")) is not None:
-            if not self._guard.is_token(offered):
-                return _notice("This address is not valid any more.", 403)
-            # Not a redirect: with one from another site SameSite=Strict would keep the cookie back.
-            answer = HTMLResponse(
+            if not self._policy.is_token(offered):
+                return _notice("This link is no longer valid", 403)
+            # Not a redirect: after one from another site SameSite=Strict would withhold the cookie.
+            response = HTMLResponse(
                 '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
                 '<title>videobrush</title><link rel="icon" href="/static/icon.svg">'
             )
-            answer.headers["Set-Cookie"] = self._guard.cookie_header()
-            return answer
-        if not self._guard.has_cookie(request.headers):
-            return _notice("You are not signed in.", 401)
+            response.headers["Set-Cookie"] = self._policy.cookie_header()
+            return response
+        if not self._policy.has_cookie(request.headers):
+            return _notice("You are not signed in", 401)
         return self._static["index.html"]
 
     async def static(self, request: Request) -> Response:
-        """Return a file of the page; they hold nothing secret."""
+        """Return a file of the page; nothing in them is secret."""
         return self._static.get(request.path_params["name"]) or PlainTextResponse("no such file\n", 404)
 
     async def preview(self, request: Request) -> Response:
         """Return the preview of a style."""
-        if not (self._guard.has_cookie(request.headers) or self._guard.has_bearer(request.headers)):
+        if not (self._policy.has_cookie(request.headers) or self._policy.has_bearer(request.headers)):
             return PlainTextResponse("sign in first\n", 401)
-        style = self._studio.styles.get(request.path_params["style"])
+        style = self._service.styles.get(request.path_params["style"])
         path = None if style is None else preview_path(style)
         if path is None:
             return PlainTextResponse("no such preview\n", 404)
@@ -133,6 +135,6 @@ def _notice(text: str, status: int) -> Response:
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         '<title>videobrush</title><link rel="stylesheet" href="/static/studio.css">'
         f'<main class="notice"><h1>{text}</h1><p>Open the address that <code>videobrush studio</code> '
-        "printed when it started.</main>",
+        "printed at start.</main>",
         status,
     )

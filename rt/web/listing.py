@@ -1,4 +1,4 @@
-"""What page and programs are told of the styles."""
+"""What page and programs are told about the styles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rt.web.protocol import SIZES_PX
 
 
 def describe_styles(styles: Mapping[str, Style]) -> list[dict[str, Any]]:
-    """Return what page and programs are told of the styles."""
+    """Return the styles as JSON objects."""
     return [
         {
             "id": name,
@@ -26,7 +26,7 @@ def describe_styles(styles: Mapping[str, Style]) -> list[dict[str, Any]]:
 
 
 def preview_path(style: Style) -> Path | None:
-    """Return the picture that stands for a style, a JPEG of before and after side by side."""
+    """Return the preview of a style, a JPEG of before and after side by side; None where it has none."""
     found = sorted((style.folder / "previews").glob("*.jpg"))
     fitting = [path for path in found if path.stem not in ("demo", "grid")]
     return fitting[0] if fitting else None

@@ -1,4 +1,4 @@
-"""Serving the studio: what it is started with, the port, the event loop, the end."""
+"""Start and stop the studio: options, port, event loop."""
 
 from __future__ import annotations
 
@@ -11,88 +11,73 @@ import threading
 import webbrowser
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
 
+from rt.commands import BROWSER, Studio
 from rt.errors import VideobrushError
 from rt.log import LOG
 from rt.pipeline import Stop
-from rt.sources import Source, SourceOptions, is_camera, is_pipe, open_source
+from rt.sources import SourceOptions, is_camera, is_pipe, open_source
 from rt.styles import Style, find_style, list_styles
+from rt.web.access import ANY_ADDRESS, AccessPolicy, load_token, state_folder
 from rt.web.app import make_app
-from rt.web.camera import Camera
-from rt.web.guard import EVERYWHERE, Guard, keep_token, state_folder
 from rt.web.protocol import MESSAGE_BYTES
-from rt.web.studio import Studio
+from rt.web.service import TranslationService
+from rt.web.shared_source import SharedSource
 
-CLOSING_S = 3
-"""Seconds that answers under way are given at the end."""
-UNANSWERED_S = 30
-"""Seconds after which a connection whose other end takes nothing is cut."""
-BROWSER = "browser"
-"""The source that is every visitor's own camera."""
-
-
-@dataclass(frozen=True)
-class StudioJob:
-    """What the studio is started with."""
-
-    style: str
-    source: str = BROWSER
-    host: str = "127.0.0.1"
-    port: int = 8765
-    backend: str = "auto"
-    precision: str = "auto"
-    visitors: int = 10
-    allow_host: tuple[str, ...] = ()
-    new_token: bool = False
-    open: bool = False
+SHUTDOWN_TIMEOUT_S = 3
+"""Seconds that open requests get to finish at shutdown."""
+TCP_TIMEOUT_S = 30
+"""Seconds after which a connection whose peer acknowledges nothing is closed."""
+CAMERA_SIZE = (720, 1280)
+"""(height, width) that pages ask of their cameras."""
 
 
-def run_studio(job: StudioJob, stop: Stop, say: Callable[[str], None]) -> None:
-    """Serve the studio until `stop` is requested. `say` is given the address to open.
+def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> None:
+    """Serve the studio until `stop` is requested. `announce` gets the address to open.
 
     Raises:
-        VideobrushError: style, source, port or token cannot be had.
+        VideobrushError: style, source, port or token cannot be opened.
     """
-    styles = _styles(job.style)
+    styles = _usable_styles(options.style)
     with ExitStack() as opened:
-        bound = opened.enter_context(_bind(job.host, job.port))
-        ours, port = bound.getsockname()[:2]
-        token = keep_token(state_folder(), job.new_token)
-        guard = Guard(token, ours if ours in EVERYWHERE else job.host, port, job.allow_host)
+        listening = opened.enter_context(_listen(options.host, options.port))
+        address, port = listening.getsockname()[:2]
+        token = load_token(state_folder(), options.new_token)
+        host = address if address in ANY_ADDRESS else options.host
+        policy = AccessPolicy(token, host, port, options.allow_host)
         source = None
-        if job.source != BROWSER:
-            source = open_source(job.source, SourceOptions(loop=_recorded(job.source)))
+        if options.source != BROWSER:
+            source = open_source(options.source, SourceOptions(loop=_recorded(options.source)))
             opened.callback(source.close)
-        studio = Studio(
+        service = TranslationService(
             styles,
             next(iter(styles)),
-            backend=job.backend,
-            precision=job.precision,
-            capacity=job.visitors,
+            backend=options.backend,
+            precision=options.precision,
+            capacity=options.visitors,
             on_fault=stop.request,
         )
-        opened.callback(studio.close)
-        studio.load_first(*_expected(source))
-        camera = None
+        opened.callback(service.close)
+        service.load_first(*CAMERA_SIZE if source is None else (source.info.height, source.info.width))
+        shared_source = None
         if source is not None:
-            camera = Camera(source, studio)
-            opened.callback(camera.close)
-        address = f"http://{_shown(job.host, ours)}:{port}/?token={token}"
-        say(address)
-        _warn(ours)
-        if job.open and not webbrowser.open(address):
+            shared_source = SharedSource(source, service)
+            opened.callback(shared_source.close)
+        link = f"http://{_host_in_link(options.host, address)}:{port}/?token={token}"
+        announce(link)
+        _warn_if_reachable(address)
+        if options.open and not webbrowser.open(link):
             LOG.warning("no browser could be started here: open the address above")
-        _serve(make_app(studio, guard, camera), bound, stop)
-        if studio.fault is not None:
-            raise studio.fault
+        _serve(make_app(service, policy, shared_source), listening, stop)
+        if service.fault is not None:
+            raise service.fault
 
 
-def _styles(first: str) -> dict[str, Style]:
-    """Return the style asked for, then all others that can be used, by name."""
+def _usable_styles(first: str) -> dict[str, Style]:
+    """Return the style chosen, then all others that can be used, by name."""
     style = find_style(first)
     found = {style.name: style}
     for listed in list_styles():
@@ -102,21 +87,16 @@ def _styles(first: str) -> dict[str, Style]:
 
 
 def _recorded(address: str) -> bool:
-    """Return whether a source ends by itself, and is begun again."""
+    """Return whether a source ends by itself, and is to be looped."""
     return "://" not in address and not is_camera(address) and not is_pipe(address)
 
 
-def _expected(source: Source | None) -> tuple[int, int]:
-    """Return the (height, width) of the first frames: the source's, or what pages ask of their cameras."""
-    return (720, 1280) if source is None else (source.info.height, source.info.width)
-
-
-def _warn(ours: str) -> None:
-    """Say what it means to listen on an address that other machines reach."""
-    if not ipaddress.ip_address(ours).is_loopback:
+def _warn_if_reachable(address: str) -> None:
+    """Warn where other machines can reach the address."""
+    if not ipaddress.ip_address(address).is_loopback:
         LOG.warning(
-            "every machine that reaches this one can ask for the page; the token keeps strangers out, "
-            "but nothing is encrypted, and browsers give their camera to https:// and localhost alone"
+            "other machines can reach the studio: the token keeps strangers out, but nothing is encrypted, "
+            "and browsers allow the camera only on https:// and localhost"
         )
 
 
@@ -125,34 +105,34 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 @contextmanager
-def _bind(host: str, port: int) -> Iterator[socket.socket]:
-    with socket.socket(_family(host), socket.SOCK_STREAM) as bound:
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as listening:
         try:
             if sys.platform != "win32":  # there it would let two servers share a port
-                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((host, port))
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, port))
             if sys.platform == "linux":
-                # Else a page that vanished, or reads nothing, would hold its socket for a quarter of an hour.
-                bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * UNANSWERED_S)
-            # From here on who asks is kept waiting, not refused: `--open` may be quicker than the event loop.
-            bound.listen()
+                # Otherwise a page that vanished, or does not read, holds its socket for 15 minutes.
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * TCP_TIMEOUT_S)
+            # From here on connections wait instead of being refused: `--open` may precede the event loop.
+            listening.listen()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            advice = f"another studio may run already; type --port {min(port + 1, 65535)}"
+            advice = f"another studio may be running; type --port {min(port + 1, 65535)}"
             raise VideobrushError(
                 f"the studio cannot listen on {host} port {port}: {reason}" + f"; {advice}" * taken
             ) from None
-        yield bound
+        yield listening
 
 
-def _shown(host: str, ours: str) -> str:
-    if ours in EVERYWHERE:
+def _host_in_link(host: str, address: str) -> str:
+    if address in ANY_ADDRESS:
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
-def _serve(app: Starlette, bound: socket.socket, stop: Stop) -> None:
+def _serve(app: Starlette, listening: socket.socket, stop: Stop) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -161,10 +141,10 @@ def _serve(app: Starlette, bound: socket.socket, stop: Stop) -> None:
         ws="websockets-sansio",
         ws_max_size=MESSAGE_BYTES,
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=CLOSING_S,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
         lifespan="off",
     )
-    server = _Server(config, app.state.farewell)
+    server = _Server(config, app.state.close_sessions)
 
     def watch() -> None:
         stop.wait()
@@ -173,24 +153,24 @@ def _serve(app: Starlette, bound: socket.socket, stop: Stop) -> None:
     watcher = threading.Thread(target=watch, name="videobrush-stop", daemon=True)
     watcher.start()
     try:
-        asyncio.run(server.serve([bound]))
+        asyncio.run(server.serve([listening]))
     finally:
         stop.release()
         watcher.join()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the command line's tell `Stop`."""
+    """uvicorn without its signal handlers: those of the command line request `Stop`."""
 
-    def __init__(self, config: uvicorn.Config, farewell: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, config: uvicorn.Config, close_sessions: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
-        self._farewell = farewell
+        self._close_sessions = close_sessions
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, with a word to every page."""
-        await self._farewell()
+        """Tell every page, then shut down."""
+        await self._close_sessions()
         await super().shutdown(sockets)

@@ -70,7 +70,7 @@ def hold_loading(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         assert release.wait(30)
         return open_backend(name, style, size, precision)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("rt.web.studio.open_backend", slow)
+    monkeypatch.setattr("rt.web.service.open_backend", slow)
     return release
 
 
@@ -244,7 +244,7 @@ def test_a_source_that_ends_is_said(styles: Path, tmp_path: Path) -> None:
     clip = cut_short(write_clip(tmp_path / "clip.mkv", Clip(frames=20)), 0.6)
     with running(style="negative", source=str(clip)) as studio, Page(studio) as page:
         page.send(b"")
-        assert page.text("error")["message"].startswith("no more pictures: ")
+        assert page.text("error")["message"].startswith("no more frames: ")
 
 
 def test_a_folder_of_pictures_is_shown_over_and_over(styles: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
         assert [style["id"] for style in listed] == STYLES
         assert (listed[-1]["preview"], listed[-1]["precisions"]) == ("/previews/winter", ["fp32", "int8"])
         counted = client.get("/metrics").text
-        assert "\nvideobrush_pictures_total 2\n" in counted
+        assert "\nvideobrush_images_total 2\n" in counted
         assert "\nvideobrush_networks_loaded_total 3\n" in counted  # the first at the start, for 720p
     assert httpx.get(f"{studio.base}/api/health").json() == {"status": "ok"}
 
@@ -49,14 +49,14 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
     ("query", "content", "status", "fault"),
     [
         ({"style": "../drawn"}, b"", 400, f"there is no style '../drawn'; known: {', '.join(STYLES)}"),
-        ({"size": "big"}, b"", 400, "size or strength is no number"),
+        ({"size": "big"}, b"", 400, "size or strength is not a number"),
         ({"size": "8"}, jpeg(FRAME), 400, "style drawn cannot work at --size 8: it needs at least 16"),
         ({"strength": "2"}, b"", 400, "strength is 2.0, not within 0..1"),
         ({"strength": "nan"}, b"", 400, "strength is nan, not within 0..1"),
         ({"detail": "x"}, b"", 400, "detail is not keep or network"),
         ({"path": "/etc"}, b"", 400, "unknown parameter 'path'"),
         ({}, b"", 400, "no picture: needed is a JPEG, PNG or WebP"),
-        ({}, bytes(MESSAGE_BYTES + 1), 413, f"a body of more than {MESSAGE_BYTES} bytes"),
+        ({}, bytes(MESSAGE_BYTES + 1), 413, f"body larger than {MESSAGE_BYTES} bytes"),
     ],
 )
 def test_what_a_program_asks_wrongly_is_said(
@@ -92,7 +92,7 @@ def test_every_fault_of_the_interface_is_json(studio: Running) -> None:
 def test_a_program_that_never_sends_its_picture_is_given_up(
     studio: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rt.web.api.BODY_S", 0.05)
+    monkeypatch.setattr("rt.web.api.BODY_TIMEOUT_S", 0.05)
     head = f"POST /api/translate HTTP/1.1\r\nHost: localhost:{studio.port}\r\nContent-Length: 99\r\n"
     with socket.create_connection(("127.0.0.1", studio.port), 30) as connection:
         connection.sendall(f"{head}Authorization: Bearer {studio.token}\r\n\r\n".encode())

@@ -97,7 +97,7 @@ def test_a_full_house_is_refused_politely_and_has_room_again(styles: Path) -> No
             assert refused.value.rcvd is not None
             assert refused.value.rcvd.code == 4003
             assert refused.value.rcvd.reason == (
-                "2 visitors are here, as many as this studio takes; try again later"
+                "2 visitors are connected, the limit of this studio; try again later"
             )
         with Page(studio) as fourth:
             fourth.text("welcome")

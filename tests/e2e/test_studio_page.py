@@ -347,8 +347,8 @@ def test_other_faults_of_cameras_are_said(fresh: Page, server: Studio, script: s
 
 def test_a_camera_that_is_unplugged_is_said_and_opened_again(fresh: Page, server: Studio) -> None:
     fresh.add_init_script(
-        """const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-        navigator.mediaDevices.getUserMedia = async (wish) => (globalThis.stream = await open(wish));"""
+        """const media = navigator.mediaDevices, open = media.getUserMedia.bind(media);
+        media.getUserMedia = async (constraints) => (globalThis.stream = await open(constraints));"""
     )
     visit(fresh, server)
     wait_for_picture(fresh)
@@ -409,7 +409,9 @@ def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
             visit(other, server)
             other.wait_for_selector("#notice[role=alert]")
             assert other.inner_text("#notice-title") == "The studio is full"
-            assert other.inner_text("#notice-text").startswith("1 visitors are here, as many as")
+            assert other.inner_text("#notice-text").startswith(
+                "1 visitors are connected, the limit of this studio"
+            )
             assert other.inner_text("#pill") == "full"
             fresh.goto("about:blank")
             other.click("#notice-button")

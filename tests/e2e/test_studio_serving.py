@@ -65,8 +65,8 @@ def test_what_it_means_to_listen_everywhere_is_said_and_the_token_is_needed(
         assert httpx.get(studio.base).status_code == 401
         assert handshake(studio) == 101
         assert handshake(studio, Host=f"evil.example:{studio.port}") == 403
-    assert "every machine that reaches this one can ask for the page" in said
-    assert "browsers give their camera to https:// and localhost alone" in said
+    assert "other machines can reach the studio: the token keeps strangers out" in said
+    assert "browsers allow the camera only on https:// and localhost" in said
 
 
 def test_pages_are_told_that_the_server_ends(styles: Path) -> None:
@@ -77,7 +77,7 @@ def test_pages_are_told_that_the_server_ends(styles: Path) -> None:
     with pytest.raises(ConnectionClosed) as ended:
         page.text("nothing more")
     assert ended.value.rcvd is not None
-    assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1001, "the studio ends")
+    assert (ended.value.rcvd.code, ended.value.rcvd.reason) == (1001, "the studio is shutting down")
     page.socket.close()
 
 
@@ -139,8 +139,8 @@ def test_the_command_serves_until_ctrl_c_and_keeps_its_token(styles: Path, own_s
 def test_a_page_that_reads_nothing_gives_its_place_and_its_socket_back(
     styles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rt.web.talk.SEND_S", 0.5)
-    monkeypatch.setattr("rt.web.server.UNANSWERED_S", 1)
+    monkeypatch.setattr("rt.web.session.SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("rt.web.server.TCP_TIMEOUT_S", 1)
     over = threading.Event()
     content = jpeg(np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8))
     with running(style="drawn") as studio, socket.socket() as stalled, httpx.Client() as client:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rt.web.jpeg import decode, encode_jpeg, encode_png, picture_size
-from rt.web.protocol import PIXELS, Header, Refused, Wish, read_message, read_text
+from rt.web.protocol import PIXELS, ControlsUpdate, Header, Refused, read_message, read_text
 from tests.support.onnx_styles import drawn_picture
 
 
@@ -27,8 +27,8 @@ def test_a_message_is_a_little_endian_header_and_a_jpeg() -> None:
         (b"", "message of 0 bytes: needed is a header of 16"),
         (bytes(15), "message of 15 bytes"),
         (struct.pack("<IId", 1, 5, 0.0), "second number is not 0"),
-        (struct.pack("<IId", 1, 0, float("nan")), "time is no number"),
-        (struct.pack("<IId", 1, 0, float("inf")), "time is no number"),
+        (struct.pack("<IId", 1, 0, float("nan")), "time is not a number"),
+        (struct.pack("<IId", 1, 0, float("inf")), "time is not a number"),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(message: bytes, fault: str) -> None:
@@ -37,12 +37,12 @@ def test_a_header_that_does_not_fit_is_refused(message: bytes, fault: str) -> No
 
 
 def test_controls_are_read_and_what_is_not_named_stays() -> None:
-    assert read_text('{"type": "controls"}') == Wish()
+    assert read_text('{"type": "controls"}') == ControlsUpdate()
     everything = {"type": "controls", "style": "monet", "strength": 0.5, "steady": 1, "size": 160}
-    assert read_text(json.dumps({**everything, "detail": "network"})) == Wish(
+    assert read_text(json.dumps({**everything, "detail": "network"})) == ControlsUpdate(
         "monet", 0.5, 1.0, 160, True, "network"
     )
-    assert read_text('{"type": "controls", "size": null, "steady": null}') == Wish(
+    assert read_text('{"type": "controls", "size": null, "steady": null}') == ControlsUpdate(
         steady=0.0, size=None, size_given=True
     )
 
@@ -50,11 +50,11 @@ def test_controls_are_read_and_what_is_not_named_stays() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "no JSON"),
-        ("[" * 3000, "no JSON"),
-        ("[]", 'no object with "type"'),
-        ('{"type": "status"}', 'no object with "type"'),
-        ('{"type": "offer", "sdp": "v=0"}', 'no object with "type"'),
+        ("", "not JSON"),
+        ("[" * 3000, "not JSON"),
+        ("[]", 'not an object with "type"'),
+        ('{"type": "status"}', 'not an object with "type"'),
+        ('{"type": "offer", "sdp": "v=0"}', 'not an object with "type"'),
         ('{"type": "controls", "path": "/etc/passwd"}', "unknown control 'path'"),
         ('{"type": "controls", "strength": 1.5}', "strength is not within 0..1"),
         ('{"type": "controls", "strength": true}', "strength is not within 0..1"),
@@ -63,7 +63,7 @@ def test_controls_are_read_and_what_is_not_named_stays() -> None:
         ('{"type": "controls", "size": 161}', "size is not one of 96, 128"),
         ('{"type": "controls", "size": true}', "size is not one of"),
         ('{"type": "controls", "size": 128.0}', "size is not one of"),
-        ('{"type": "controls", "style": 1}', "style is no name"),
+        ('{"type": "controls", "style": 1}', "style is not a name"),
         ('{"type": "controls", "detail": "all"}', "detail is not keep or network"),
         ('{"type": "controls", "style": "' + "x" * 17000 + '"}', "text of more than 4096 bytes"),
     ],

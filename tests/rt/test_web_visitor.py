@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-import rt.web.studio
+import rt.web.service
 from rt.errors import BackendError
 from rt.frame import Frame
 from rt.styles import find_style
 from rt.web.protocol import Header
-from rt.web.studio import Studio
+from rt.web.service import TranslationService
 from tests.support.onnx_styles import make_style
 
 
-def test_a_network_that_cannot_be_had_is_said_once_for_each_picture_asked(
+def test_a_network_that_cannot_be_loaded_is_reported_once_for_each_frame_requested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     style = find_style(str(make_style(tmp_path / "drawn")))
-    studio = Studio({style.name: style}, style.name)
+    service = TranslationService({style.name: style}, style.name)
 
     def fail(*_: object, **__: object) -> Any:
         raise BackendError("the GPU is out of memory")
 
-    monkeypatch.setattr(rt.web.studio, "open_backend", fail)
+    monkeypatch.setattr(rt.web.service, "open_backend", fail)
     said: list[Any] = []
     came = threading.Event()
 
@@ -37,11 +37,11 @@ def test_a_network_that_cannot_be_had_is_said_once_for_each_picture_asked(
         if message["type"] == "error":
             came.set()
 
-    visitor = studio.join(send)
-    visitor.ask(Header(1, 0, 0.0))
-    studio.show(Frame(np.zeros((48, 64, 3), np.uint8), 0, Fraction(1, 1000), 0))
+    visitor = service.join(send)
+    visitor.request(Header(1, 0, 0.0))
+    service.show(Frame(np.zeros((48, 64, 3), np.uint8), 0, Fraction(1, 1000), 0))
     assert came.wait(10)
-    assert not visitor.waiting
-    studio.close()
+    assert not visitor.ready
+    service.close()
     errors = [message["message"] for message in said if message["type"] == "error"]
     assert errors == ["not translated: the GPU is out of memory"]

@@ -21,6 +21,7 @@ import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
 from rt.backends import open_backend
+from rt.commands import Studio
 from rt.controls import Controls
 from rt.fit import style_size
 from rt.frame import Frame, Rgb
@@ -28,7 +29,7 @@ from rt.pipeline import Stop
 from rt.styles import GALLERY, find_style
 from rt.translator import Translator
 from rt.web.jpeg import encode_jpeg
-from rt.web.server import StudioJob, run_studio
+from rt.web.server import run_studio
 from tests.support.onnx_styles import drawn_picture
 
 WAIT_S = 30
@@ -71,7 +72,7 @@ def running(**changes: Any) -> Iterator[Running]:
 
     def run() -> None:
         try:
-            run_studio(StudioJob(**{"port": 0, "backend": "onnxruntime", **changes}), stop, say)
+            run_studio(Studio(**{"port": 0, "backend": "onnxruntime", **changes}), stop, say)
         except BaseException as error:
             failed.append(error)
         finally:
@@ -158,9 +159,9 @@ class Page:
         self.socket.send(message)
         self.picture()
 
-    def controls(self, **wish: Any) -> None:
+    def controls(self, **update: Any) -> None:
         """Turn knobs."""
-        self.socket.send(json.dumps({"type": "controls", **wish}))
+        self.socket.send(json.dumps({"type": "controls", **update}))
 
 
 def handshake(studio: Running, **headers: str | None) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from rt.backends.identity import IdentityBackend
 from rt.errors import BackendError, StyleError
-from rt.web.shelf import Key, Shelf
+from rt.web.backend_pool import BackendPool, Key
 
 
 class Loader:
@@ -39,61 +39,61 @@ A, B, C = (("a", (16, 16)), ("b", (16, 16)), ("c", (16, 16)))
 
 def test_one_network_is_loaded_once_for_all_who_want_it() -> None:
     loader = Loader()
-    shelf = Shelf(loader, 2)
-    assert shelf.lend(A) is None
-    first, second = shelf.fetch(A), shelf.fetch(A)
-    third = shelf.lend(A)
+    pool = BackendPool(loader, 2)
+    assert pool.acquire_loaded(A) is None
+    first, second = pool.acquire(A), pool.acquire(A)
+    third = pool.acquire_loaded(A)
     assert loader.loaded == [A]
     picture = np.zeros((1, 16, 16, 3), np.uint8)
     first.close()
     first.close()  # works twice, and gives back once
     assert third is not None
     assert np.array_equal(third.translate(picture), picture)
-    shelf.close()
+    pool.close()
     assert loader.closed == []
     second.close()
     third.close()
     assert loader.closed == [A]
 
 
-def test_the_network_unused_for_longest_makes_room() -> None:
+def test_the_least_recently_used_network_is_evicted() -> None:
     loader = Loader()
-    shelf = Shelf(loader, 2)
-    shelf.fetch(A).close()
-    shelf.fetch(B).close()
-    shelf.fetch(A).close()
-    shelf.fetch(C).close()
+    pool = BackendPool(loader, 2)
+    pool.acquire(A).close()
+    pool.acquire(B).close()
+    pool.acquire(A).close()
+    pool.acquire(C).close()
     assert loader.loaded == [A, B, C]
     assert loader.closed == [B]
-    assert len(shelf) == 2
+    assert len(pool) == 2
 
 
 def test_where_all_are_in_use_another_one_is_refused() -> None:
-    shelf = Shelf(Loader(), 1)
-    lent = shelf.fetch(A)
+    pool = BackendPool(Loader(), 1)
+    lease = pool.acquire(A)
     with pytest.raises(BackendError, match="style b at 16x16 cannot be loaded: 1 other networks are in use"):
-        shelf.fetch(B)
-    lent.close()
-    shelf.fetch(B).close()
+        pool.acquire(B)
+    lease.close()
+    pool.acquire(B).close()
 
 
 def test_what_cannot_be_loaded_takes_no_place() -> None:
-    shelf = Shelf(Loader(), 1)
+    pool = BackendPool(Loader(), 1)
     with pytest.raises(StyleError):
-        shelf.fetch(("broken", (16, 16)))
-    shelf.fetch(A).close()
+        pool.acquire(("broken", (16, 16)))
+    pool.acquire(A).close()
 
 
 def test_two_who_ask_at_once_wait_for_one_loading() -> None:
     loader = Loader()
-    shelf = Shelf(loader, 2)
-    threads = [threading.Thread(target=lambda: shelf.fetch(A).close()) for _ in range(8)]
+    pool = BackendPool(loader, 2)
+    threads = [threading.Thread(target=lambda: pool.acquire(A).close()) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert loader.loaded == [A]
-    shelf.close()
+    pool.close()
     with pytest.raises(BackendError, match="closing"):
-        shelf.fetch(B)
+        pool.acquire(B)
     assert loader.closed == [A, B]

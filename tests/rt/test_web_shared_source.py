@@ -12,8 +12,8 @@ import numpy as np
 
 from rt.errors import SourceError
 from rt.frame import Frame, SourceInfo
-from rt.web.camera import Camera
-from rt.web.studio import Studio
+from rt.web.service import TranslationService
+from rt.web.shared_source import SharedSource
 
 BLACK = np.zeros((16, 16, 3), np.uint8)
 
@@ -43,7 +43,7 @@ class Heard:
         self.shown: list[int] = []
         self.over = threading.Event()
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def broadcast(self, message: dict[str, Any]) -> None:
         self.said.append((len(self.shown), message["message"]))
         if "unplugged" in message["message"]:
             self.over.set()
@@ -55,10 +55,10 @@ class Heard:
 def shown(frames: list[Frame], live: bool) -> Heard:
     """Show frames until the source fails; return what the studio was told."""
     heard = Heard()
-    camera = Camera(Given(frames, live), cast(Studio, heard))
+    source = SharedSource(Given(frames, live), cast(TranslationService, heard))
     assert heard.over.wait(30)
-    assert camera.fault == "unplugged"
-    camera.close()
+    assert source.fault == "unplugged"
+    source.close()
     return heard
 
 
@@ -66,12 +66,12 @@ def frame(index: int, pts: int = 0, stale: bool = False) -> Frame:
     return Frame(BLACK, pts, Fraction(1, 1000), index, stale=stale)
 
 
-def test_visitors_are_told_once_that_no_new_picture_comes_and_that_they_come_again() -> None:
+def test_visitors_are_told_once_that_a_source_stalls_and_that_it_goes_on() -> None:
     stale = [False, True, True, True, False, False, True]
     heard = shown([frame(index, stale=is_stale) for index, is_stale in enumerate(stale)], live=True)
     assert heard.shown == [0, 1, 2, 3, 4, 5, 6]
-    last, again = "no new picture comes: this is the last one", "new pictures come again"
-    assert heard.said == [(1, last), (4, again), (6, last), (7, "no more pictures: unplugged")]
+    last, again = "no new frames: this is the last one", "new frames again"
+    assert heard.said == [(1, last), (4, again), (6, last), (7, "no more frames: unplugged")]
 
 
 def test_a_recording_whose_times_begin_late_is_shown_at_once_and_at_its_pace() -> None:
