@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from rt.errors import VideobrushError
@@ -12,7 +13,7 @@ from rt.install import install_hint
 from rt.terminal import print_results, printing, progress, run_command, signals
 
 if TYPE_CHECKING:
-    from train.config import Training
+    from train.config import Paint, Training
     from train.data.frames import Frames
     from train.data.inspection import Check
 
@@ -48,7 +49,7 @@ def _main() -> int:
 
 
 def _run(config: Any) -> int:
-    from train.config import Training
+    from train.config import Paint, Training
     from train.data.frames import Frames
     from train.data.inspection import Check
     from train.export import Export, export_style
@@ -57,8 +58,10 @@ def _run(config: Any) -> int:
     from train.sample import Sample, write_samples
 
     match config:
+        case Paint():
+            return _paint(config)
         case Training():
-            return _train(config)
+            return _train(config, lambda: _tell_next(config))
         case Export():
             style = export_style(config, _tell)
             print_results(f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}")
@@ -94,7 +97,7 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _train(config: Training) -> int:
+def _train(config: Training, finish: Callable[[], None]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -131,13 +134,32 @@ def _train(config: Training) -> int:
     if not first:
         return 0
     if not finished:
-        print(
-            f"stopped; {config.run / CHECKPOINT} is written: to continue, repeat the command with --resume",
-            file=sys.stderr,
-        )
+        again = "repeat the command" + (" with --resume" if config.recipe != "paint" else "")
+        print(f"stopped; {config.run / CHECKPOINT} is written: to continue, {again}", file=sys.stderr)
         return received.status
-    print_results(f"checkpoint {config.run / CHECKPOINT}; next: {_next(config)}")
+    finish()
     return 0
+
+
+def _tell_next(config: Training) -> None:
+    from train.checkpoint import CHECKPOINT
+
+    print_results(f"checkpoint {config.run / CHECKPOINT}; next: {_next(config)}")
+
+
+def _paint(config: Paint) -> int:
+    from train.paint import export_paint, prepare_paint
+
+    config = prepare_paint(config)
+
+    def finish() -> None:
+        style = export_paint(config, _tell)
+        told = f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}"
+        if not config.trains:
+            told += "\nsteadier, and nearer to the painting: the same command with --minutes 10"
+        print_results(told)
+
+    return _train(config, finish)
 
 
 def _next(config: Training) -> str:

@@ -30,6 +30,8 @@ from train.metrics.evaluate import FidReals, Learned, Material, gather_material,
 from train.nets import count_parameters
 
 PARITY_PICTURES = 12
+DRAWING = ("draw48", "paint48", "strokes")
+"""Generators whose images share too little detail with their input for it to be added back."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Export:
     drawings that lay beside their photos."""
     detail: Detail | None = None
     """How the network's change is laid over the frame in live use: keep adds it to the frame's own detail,
-    network shows the network's picture. Default: network for pictures drawn from edges, and of draw48 and
-    paint48."""
+    network shows the network's picture. Default: network for pictures drawn from edges, and of draw48,
+    paint48 and strokes."""
     size: int = 256
     """Short side of the network's picture in live use: the default of --size."""
     data: Path | None = None
@@ -91,8 +93,7 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
             by more than one level anywhere.
         RunError, DataError: the run or its pictures are missing or damaged, or it translates no pictures.
     """
-    target = config.out or config.run / config.name
-    _check_target(config, target)
+    target = check_target(config)
     notes = read_notes(config.facts)
     config.learned.check()
     path = best_checkpoint(config.run) if config.checkpoint == "best" else config.run / CHECKPOINT
@@ -118,7 +119,13 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     return target
 
 
-def _check_target(config: Export, target: Path) -> None:
+def check_target(config: Export) -> Path:
+    """Return the folder of the style.
+
+    Raises:
+        ExportError: its name is no style's, or the folder is not one that may be replaced.
+    """
+    target = config.out or config.run / config.name
     if not NAME_PATTERN.fullmatch(config.name):
         raise ExportError(
             f"--name {config.name!r} is no style name: use lower-case letters, digits, '-' and '_'"
@@ -129,6 +136,7 @@ def _check_target(config: Export, target: Path) -> None:
         raise ExportError(f"{target} is not a style folder and is left alone: give another --out")
     if config.previews is not None:
         picture_paths(config.previews)
+    return target
 
 
 def read_notes(path: Path | None) -> dict[str, Any]:
@@ -172,7 +180,7 @@ class _Work:
     @property
     def detail(self) -> Detail:
         """How the network's change is laid over the frame."""
-        drawn = self.view == "edges" or generator_name(self.facts["settings"]) in ("draw48", "paint48")
+        drawn = self.view == "edges" or generator_name(self.facts["settings"]) in DRAWING
         return self.config.detail or ("network" if drawn else "keep")
 
 
@@ -206,6 +214,8 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
     }
     if norms:
         network["batch_norms_folded"] = norms
+    if "weights" in facts:
+        network["weights"] = facts["weights"]
     if settings.get("z"):
         network["noise"] = f"{settings['z']} channels, at 0"
     return Card(

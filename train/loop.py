@@ -29,6 +29,7 @@ from train.device import World, computes_bfloat16, describe_precision, describe_
 from train.environment import describe_environment
 from train.errors import RunError
 from train.history import History
+from train.metrics.pretrained import DISTANCES, FEW, judges
 from train.recipes import Recipe, make_recipe
 
 SETTINGS = "settings.json"
@@ -110,7 +111,8 @@ class _Loop:
         """How much of the run is done, in [0, 1]."""
         if self.steps is not None:
             return min(1.0, self.step / self.steps)
-        assert self.config.minutes is not None
+        if self.config.minutes is None:
+            return 1.0  # there is nothing to train: see `Paint`
         return min(1.0, self.elapsed_s / 60 / self.config.minutes)
 
     def train(self, stop: Callable[[], bool]) -> None:
@@ -319,6 +321,8 @@ def describe_validation(step: int, metric: str, metrics: dict[str, Any], best: b
     told = f"validation at step {step}: {metric} {found['translated']:.4g}"
     if "floor" in found:
         told += f" (floor {found['floor']:.4g}, ceiling {found['ceiling']:.4g})"
+        if metric in DISTANCES and not judges(found):
+            told += f", {FEW}"
     return told + (", the best so far" if best else "")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from rt.card import View
 from rt.frame import Rgb
 from rt.view import look_at
-from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Training
 from train.data.cache import PictureStore
 from train.data.feed import InputFeed, NoiseFeed, PairedFeed, UnpairedFeed
 from train.data.images import (
@@ -25,6 +25,8 @@ from train.data.images import (
 )
 from train.errors import DataError
 
+PHOTOS = Path(__file__).with_name("photos")
+"""Photos that may be passed on; the terms of each are in the NOTICE beside them."""
 HELD = 64
 """Most pictures of a kind that are held ready for sheets and validation."""
 
@@ -76,6 +78,24 @@ def open_inputs(config: Distill, teacher: Mapping[str, Any], multiple: int) -> I
         shown = pictures if test is None else load_pictures(test, config.load_size, HELD)
     _need(len(pictures), config, folder)
     held = {"A": _squares(shown.pictures[:HELD], config.load_size, multiple)}
+    return InputFeed(config, pictures, held, _name(folder))
+
+
+def photos_folder(photos: Path | str | None) -> Path:
+    """Return the folder of the photos that a painting is laid over: the user's, or the bundled ones."""
+    return PHOTOS if photos is None else Path(photos)
+
+
+def open_photos(config: Paint, multiple: int) -> InputFeed:
+    """Open the photos that are painted in training; these are shown and measured on, too.
+
+    Raises:
+        DataError: there is no such folder, or it has too few readable pictures.
+    """
+    folder = photos_folder(config.photos)
+    pictures = load_pictures(folder, config.load_size)
+    _need(len(pictures), config, folder)
+    held = {"A": _squares(pictures.pictures[:HELD], config.load_size, multiple)}
     return InputFeed(config, pictures, held, _name(folder))
 
 

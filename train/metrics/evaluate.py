@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,12 +12,14 @@ from torch import nn
 
 from rt.card import View
 from rt.frame import Rgb
-from train.data.folders import first_folder, held_split, makes_inputs, read_pairs
+from train.data.folders import first_folder, held_split, makes_inputs, photos_folder, read_pairs
 from train.data.images import load_pictures
+from train.data.paintings import painted_views, read_paintings
 from train.errors import DataError
 from train.graph import crop_to_multiple, translate_pictures
 from train.load import first_teacher, is_teacher_unchanged, load_generator, teacher_checkpoint
 from train.metrics.perceptual import find_fid, find_lpips, measure_fid, measure_lpips
+from train.metrics.pretrained import judge, measure_pretrained
 from train.metrics.translation import (
     measure_pairs,
     measure_steadiness,
@@ -28,6 +30,8 @@ from train.metrics.translation import (
 HELD_BACK = "held-back pictures"
 CLASSIFIER_PX = 72
 """Short side of the pictures the two-domain classifier learns from."""
+PAINTED, FIRST_LOOK = 64, 4
+"""Most photos a painting's style is measured on, and an untrained one."""
 STEADINESS_PICTURES = 12
 """Pictures the warping error is measured on."""
 
@@ -101,6 +105,8 @@ def gather_material(
         RunError: a student's teacher is damaged.
     """
     settings, recipe = facts["settings"], facts["recipe"]
+    if recipe == "paint":
+        return _cut(_painted(facts, data, size), multiple)
     if data is None and "data" not in settings:
         raise DataError("an imported generator has no pictures of its own: give some with --data DIR")
     folder = data or Path(settings["data"])
@@ -120,6 +126,22 @@ def learnt_view(facts: dict[str, Any]) -> View:
     """Return what of its pictures a checkpoint's generator, or a student's teacher, learnt to look at."""
     settings = first_teacher(facts)["settings"]
     return "picture" if (pair := settings.get("pair", "none")) == "none" else cast(View, pair)
+
+
+def _painted(facts: Mapping[str, Any], data: Path | None, size: int) -> Material:
+    """Read photos, the user's or those of the training, and views of the paintings.
+
+    Of a first look, which nothing was trained for, only the steadiness is measured, on a few photos.
+    """
+    settings = facts["settings"]
+    told = HELD_BACK if data is not None else "training photos: none were held back"
+    folder = data or photos_folder(settings["photos"])
+    inputs = list(load_pictures(folder, size, PAINTED if facts["step"] else FIRST_LOOK).pictures)
+    if not facts["step"]:
+        return Material(inputs, told)
+    return Material(
+        inputs, told, reals=painted_views(read_paintings(Path(settings["data"])), settings["scale"])
+    )
 
 
 def _pairs(folder: Path, pair: str, direction: str, size: int) -> Material:
@@ -197,6 +219,8 @@ def _measure(
         metrics |= measure_pairs(material.inputs, translated, material.wanted)
     if classifier is not None:
         metrics |= measure_translation(material.inputs, translated, material.reals, classifier)
+    elif len(material.reals) >= 4 and len(translated) >= 2 and (backbone := judge()) is not None:
+        metrics |= measure_pretrained(material.inputs, translated, material.reals, backbone)
     return metrics
 
 

@@ -12,6 +12,7 @@ from train.errors import RunError
 from train.nets.layers import Generator
 from train.nets.papers import ResnetGenerator, UnetGenerator
 from train.nets.small import DrawingHourglass, Hourglass, MobileResnet, PaintingHourglass, Quarter
+from train.nets.strokes import Strokes
 
 
 def make_generator(
@@ -81,6 +82,7 @@ GENERATORS: dict[str, tuple[Callable[..., Generator], tuple[str, ...]]] = {
     "pu48": (_quarter(48), ("start",)),
     "pu32": (_quarter(32), ("start",)),
     "mobile16": (MobileResnet, ()),
+    "strokes": (Strokes, ()),
     "resnet6": (_resnet(6), _RESNET),
     "resnet9": (_resnet(9), _RESNET),
     "unet128": (_unet(7), ("dropout",)),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Training
 from train.device import World
 from train.recipes.base import Recipe
 from train.recipes.cyclegan import CycleGanRecipe
 from train.recipes.distill import DistillRecipe
 from train.recipes.noise import CganRecipe, DcganRecipe, GanRecipe
+from train.recipes.paint import PaintRecipe
 from train.recipes.pix2pix import Pix2PixRecipe
 
 
@@ -24,6 +25,8 @@ def make_recipe(config: Training, world: World) -> Recipe:
             return Pix2PixRecipe(config, world)
         case Distill():
             return DistillRecipe(config, world)
+        case Paint():
+            return PaintRecipe(config, world)
         case Cgan():
             return CganRecipe(config, world)
         case Dcgan():

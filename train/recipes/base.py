@@ -147,10 +147,12 @@ class Base:
         optimizer: torch.optim.Optimizer,
         parts: Sequence[Mapping[str, Tensor]],
         losses: Callable[[Mapping[str, Tensor]], tuple[Losses, Tensor]],
+        longest: float | None = None,
     ) -> Losses:
         """Take one optimiser step down the mean gradient of all parts in all processes.
 
-        `losses` returns the named losses of a part and the weighted sum that is descended.
+        `losses` returns the named losses of a part and the weighted sum that is descended; a gradient whose
+        norm is above `longest` is shortened to it.
         """
         optimizer.zero_grad(set_to_none=True)
         means: Losses = {}
@@ -160,6 +162,9 @@ class Base:
             for name, loss in found.items():
                 means[name] = means.get(name, 0.0) + loss.detach() / len(parts)
         self.world.average_gradients(optimizer)
+        if longest is not None:
+            learning = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(learning, longest)
         optimizer.step()
         return means
 
