@@ -18,6 +18,7 @@ from torch import Tensor
 
 import train.cli
 from rt.backends import open_backend
+from rt.errors import VideobrushError
 from rt.frame import Rgb
 from rt.styles import Style, find_style
 from tests.support.pictures import COLOURS, draw_picture
@@ -80,7 +81,7 @@ def settings(painting: Path, folder: Path, **changes: object) -> Paint:
 
 def run_paint(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
     monkeypatch.setattr(sys, "argv", ["videobrush-train", "paint", *map(str, words), "--threads", "1"])
-    train.cli.main()
+    train.cli._main()
 
 
 @pytest.mark.parametrize("soften", [False, True])
@@ -260,7 +261,7 @@ def test_training_goes_on_where_the_command_before_stopped(
     second = find_style(run / "mine").card
     assert second.training["steps"] == 3
     assert second.models["fp32"].sha256 != first.models["fp32"].sha256
-    with pytest.raises(SystemExit, match=r"--scale is 2.0, the run was started with 1.0"):
+    with pytest.raises(VideobrushError, match=r"--scale is 2.0, the run was started with 1.0"):
         run_paint(monkeypatch, *words, "--photos", photos, "--steps", "4", "--scale", "2")
 
 
@@ -360,7 +361,7 @@ def test_what_is_no_painting_is_refused_in_one_line(
         path.write_bytes(content)
     elif content is not None:
         write_picture(path, np.zeros((*content, 3), np.uint8))
-    with pytest.raises(SystemExit, match=said) as ended:
+    with pytest.raises(VideobrushError, match=said) as ended:
         run_paint(monkeypatch, path, "--name", "mine", "--run", tmp_path / "run")
     assert "\n" not in str(ended.value)
     assert not (tmp_path / "run").exists()
@@ -380,7 +381,7 @@ def test_what_is_no_painting_is_refused_in_one_line(
 def test_settings_that_do_not_fit_are_refused_in_one_line(
     words: list[str], said: str, painting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit, match=said):
+    with pytest.raises(VideobrushError, match=said):
         run_paint(monkeypatch, painting, *words)
 
 
@@ -391,5 +392,5 @@ def test_a_folder_that_is_no_style_is_left_alone(
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "card.json").write_text("{}")
     words = (painting, "--name", "mine", "--run", tmp_path / "run", "--out", tmp_path / "letters")
-    with pytest.raises(SystemExit, match="exists: give another --out, or replace it with --overwrite"):
+    with pytest.raises(VideobrushError, match="exists: give another --out, or replace it with --overwrite"):
         run_paint(monkeypatch, *words)

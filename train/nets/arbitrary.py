@@ -171,7 +171,7 @@ class ArbitraryStyle(Generator):
         """Blur after each nearest doubling, as part of the convolution: a quarter of the flicker and more
         goes with the aliasing that the doubling makes. Source: Zhang 2019."""
         for styled in self.expand[:2]:
-            conv = cast(nn.Conv2d, cast(StyledConv, styled).conv)
+            conv = cast(StyledConv, styled).conv
             conv.weight = nn.Parameter(blurred(conv.weight))
             conv.kernel_size = (5, 5)
 
