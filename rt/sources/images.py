@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rt.errors import DamagedSource, SourceError, nearest_file
 from rt.frame import Frame, Rgb, SourceInfo
+from rt.image import StillImage, read_image
 from rt.media import reason
 from rt.sources.base import NUMBER, PICTURE_SUFFIXES, SourceOptions, frames_before, refuse_options
-from rt.sources.picture import read_picture
 from rt.sources.pixels import letterboxed
 
 _log = logging.getLogger(__name__)
