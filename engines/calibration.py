@@ -14,6 +14,7 @@ from rt.card import Card
 from rt.errors import DamagedSource, SourceError
 from rt.fit import shrink, style_size
 from rt.frame import Rgb
+from rt.image import is_litter
 from rt.log import LOG
 from rt.sources import open_source
 from rt.view import look_at
@@ -96,7 +97,7 @@ def activation_ranges(
 
 def _read_folder(folder: Path, card: Card, count: int, size: tuple[int, int] | None) -> Iterator[list[Rgb]]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
+        if is_litter(path) or not path.is_file():
             continue
         try:
             yield _read_clip(str(path), card, count, size)

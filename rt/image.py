@@ -35,6 +35,8 @@ from PIL import (
 
 from rt.errors import SinkError, SourceError
 from rt.frame import Rgb
+from rt.install import install_hint
+from rt.replacing import replacing
 
 MAX_PIXELS = 1 << 28
 """Most pixels of an image, by its header: larger ones are refused before they are decoded."""
@@ -114,10 +116,11 @@ _TURNS = {
 """What an EXIF orientation asks for; 1 is upright. Source: CIPA DC-008, tag 274."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """What ends the compressed part of a JPEG: a marker that is neither a stuffed zero nor a restart."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 _SRGB_LEVELS = 2
 """A profile that moves no colour by more levels is sRGB under another name: the numbers stay."""
-_quiet_lock = threading.Lock()
+_quiet_lock = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +229,9 @@ def open_image(
     """Read the header of an image.
 
     Raises:
-        SourceError: it is no image, too large, or, unless `whole` is False, a JPEG that is cut short.
+        SourceError: it is no image, too large, or, unless `whole` is False, a JPEG or PNG without its end.
     """
-    if whole and content[:2] == b"\xff\xd8" and not is_whole_jpeg(content):
+    if whole and not _is_whole(content):
         raise SourceError("it is cut short")
     image = _opened(content, kinds)
     if image.width * image.height > MAX_PIXELS:
@@ -308,16 +311,28 @@ def write_image(rgb: Rgb, path: Path, like: StillImage | None = None) -> None:
     kind = WRITE_SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise SinkError(f"cannot write {path}: a picture's name ends in one of {', '.join(WRITE_SUFFIXES)}")
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(encode_image(rgb, kind, like))
-        part.replace(path)
+        with replacing(path, flush=False) as part:
+            part.write_bytes(encode_image(rgb, kind, like))
     except (OSError, SinkError) as error:
-        part.unlink(missing_ok=True)
         raise SinkError(f"cannot write {path}: {_reason(error)}") from None
-    except BaseException:  # an interrupt
-        part.unlink(missing_ok=True)
-        raise
+
+
+def _is_whole(content: bytes) -> bool:
+    """Tell whether a file has its end, of the kinds whose decoders do not say that it is missing."""
+    if content.startswith(b"\xff\xd8"):
+        return is_whole_jpeg(content)
+    return not content.startswith(_PNG) or _is_whole_png(content)
+
+
+def _is_whole_png(content: bytes) -> bool:
+    at = len(_PNG)
+    while at + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        at += 12 + length
+        if name == b"IEND":
+            return at <= len(content)
+    return False
 
 
 def is_whole_jpeg(content: bytes) -> bool:
@@ -379,7 +394,9 @@ def _opened_heif(content: bytes) -> ImageFile.ImageFile:
         try:
             from pillow_heif import HeifImageFile
         except ImportError:
-            raise SourceError('it is HEIC, which is read with one more package: pip install "pi-heif"') from None
+            raise SourceError(
+                f"it is HEIC, which is read with one more package: {install_hint('heic')}"
+            ) from None
     try:
         image: ImageFile.ImageFile = HeifImageFile(io.BytesIO(content))
     except _FAULTS as error:
@@ -403,7 +420,7 @@ def _levels(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _from_deep(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return an image of 16 bits, 32 bits or floats in 8 bits: the upper ones, as Pillow does with colours."""
+    """Return an image of 16 bits, 32 bits or floats in 8 bits; the upper ones, as Pillow does with RGB."""
     levels = np.asarray(image)
     if image.mode == "F":
         levels = np.rint(np.nan_to_num(levels).clip(0, 1) * 255)
@@ -439,7 +456,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _transform(icc: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None, bool]:
-    """Return what turns colours of a profile into sRGB, None where it does not fit; and whether it is sRGB."""
+    """Return what turns colours of a profile into sRGB (None: it does not fit); and whether it is sRGB."""
     try:
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(icc)),

@@ -11,9 +11,9 @@ from rt.commands import Backend, Run
 from rt.errors import SinkError
 from rt.fit import side_by_side
 from rt.frame import Frame, Rgb
+from rt.image import write_image
 from rt.job import run_job
 from rt.pipeline import Stop
-from rt.sinks.picture import write_picture
 from rt.stats import Stats
 
 CLIP = Path(__file__).parent / "stream.mp4"
@@ -54,7 +54,7 @@ def run_demo(
     stats = run_job(asked, stop, watch)
     if len(pairs) < len(SHOWN):
         return Demo(stats, video, None)
-    write_picture(draw_sheet(pairs), sheet)
+    write_image(draw_sheet(pairs), sheet)
     return Demo(stats, video, sheet)
 
 

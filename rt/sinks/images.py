@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rt.errors import SinkError
 from rt.frame import Frame, SourceInfo
+from rt.image import WRITE_SUFFIXES, StillImage, write_image
 from rt.media import reason
-from rt.sinks.picture import SUFFIXES, write_picture
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class ImageSink:
         path = self._folder / self._called(len(self._written))
         self._written.append(path)  # first: an interrupt may come as soon as it has its name
         try:
-            write_picture(frame.rgb, path)
+            write_image(frame.rgb, path, _still_of(frame))
         except SinkError:
             self._written.pop()  # what has this name still is an older picture
             raise
@@ -152,6 +152,12 @@ class ImageSink:
             )
 
 
+def _still_of(frame: Frame) -> StillImage | None:
+    """Return the image that a frame of the same size was made of, where it was one."""
+    picture = (frame.origin or frame).picture
+    return picture if isinstance(picture, StillImage) and picture.size == frame.size else None
+
+
 def _numbered(path: Path) -> Path:
     """Return a pattern like the name."""
     return path.with_name(f"{path.stem.replace('%', '')}_%04d{path.suffix}")
@@ -164,7 +170,7 @@ def _pattern(address: str, alone: bool) -> Path:
         SinkError: the pattern has no number, or more than one.
     """
     path = Path(address)
-    if address.endswith(("/", "\\")) or path.suffix.lower() not in SUFFIXES:
+    if address.endswith(("/", "\\")) or path.suffix.lower() not in WRITE_SUFFIXES:
         return path / IN_A_FOLDER
     if alone and "%" not in path.name:
         return path

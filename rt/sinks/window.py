@@ -14,11 +14,11 @@ import numpy as np
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb
+from rt.image import write_image
 from rt.pacing import Pace
 from rt.sinks import SinkClosed
 from rt.sinks.fresh import stamped
 from rt.sinks.overlay import Overlay, figures
-from rt.sinks.picture import write_picture
 from rt.stats import Status
 
 _log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class WindowSink:
         """Write the translated picture, without what is written over it, to the current folder."""
         path = stamped(Path(), ".png")
         try:
-            write_picture(frame.rgb, path)
+            write_image(frame.rgb, path)
         except SinkError as error:
             _log.warning("%s", error)
             controls.note(str(error))

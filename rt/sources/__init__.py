@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rt.address import without_secrets
 from rt.errors import SourceError, nearest
-from rt.sources.base import DEFAULTS, NUMBER, PICTURE_SUFFIXES, check_values
+from rt.sources.base import DEFAULTS, NUMBER, check_values
 from rt.sources.base import Source as Source
 from rt.sources.base import SourceOptions as SourceOptions
 
@@ -45,7 +45,20 @@ def is_pictures(address: str) -> bool:
         numbered = NUMBER.search(path.name) is not None and not path.exists()
     except (OSError, ValueError):  # not a name that a file can have
         return False
-    return numbered or path.suffix.lower() in PICTURE_SUFFIXES
+    from rt.image import READ_SUFFIXES
+
+    return numbered or path.suffix.lower() in READ_SUFFIXES
+
+
+def is_animation(address: str) -> bool:
+    """Return whether this names an image that moves."""
+    from rt.image import READ_SUFFIXES, is_animated
+
+    path = Path(address)
+    try:
+        return path.suffix.lower() in READ_SUFFIXES and path.is_file() and is_animated(path)
+    except (OSError, ValueError):
+        return False
 
 
 def is_pipe(address: str) -> bool:
@@ -72,6 +85,12 @@ def _open_csi(address: str, options: SourceOptions) -> Source:
     from rt.sources.csi import open_csi
 
     return open_csi(address, options)
+
+
+def _open_animation(address: str, options: SourceOptions) -> Source:
+    from rt.sources.animation import AnimationSource
+
+    return AnimationSource(address, options)
 
 
 def _open_images(address: str, options: SourceOptions) -> Source:
@@ -114,6 +133,7 @@ VIDEO_FILE = Kind("video file", ("clip.mp4",), _open_file)
 KINDS = (
     VIDEO_FILE,
     Kind("camera", ("0", "/dev/video0"), _open_camera, accepts=is_camera),
+    Kind("animated image", ("moving.gif",), _open_animation, accepts=is_animation),
     Kind("images", ("photo.jpg", "photos/", "img_%04d.png"), _open_images, accepts=is_pictures),
     Kind("pipe", ("/dev/stdin",), _open_pipe, accepts=is_pipe),
     Kind("live stream", ("rtsp://...", "http://...", "tcp://..."), _open_stream, STREAM_SCHEMES),

@@ -14,7 +14,6 @@ from rt.errors import SourceError
 if TYPE_CHECKING:  # the table of kinds feeds the help, which loads no NumPy
     from rt.frame import Frame, SourceInfo
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 NUMBER = re.compile(r"%(0(\d+))?d")
 """The place of the number in the names of numbered images."""
 _FLAGS = {"start_s": "--start", "duration_s": "--duration"}

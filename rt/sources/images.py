@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rt.errors import DamagedSource, SourceError, nearest_file
 from rt.frame import Frame, Rgb, SourceInfo
-from rt.image import StillImage, read_image
+from rt.image import READ_SUFFIXES, StillImage, is_litter, read_image
 from rt.media import reason
-from rt.sources.base import NUMBER, PICTURE_SUFFIXES, SourceOptions, frames_before, refuse_options
+from rt.sources.base import NUMBER, SourceOptions, frames_before, refuse_options
 from rt.sources.pixels import letterboxed
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class ImageSource:
         self._others: list[str] = []
         self._started = self._closed = False
         self._first_at, self._first = self._read_first()
-        height, width = self._first.shape[:2]
+        height, width = self._first.size
         self.info = SourceInfo(address, height, width, self._fps, self._count)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -85,9 +85,9 @@ class ImageSource:
             lap, number = divmod(position, len(self._paths))
             if number == 0 and lap and self._faults:
                 break  # a damaged row of pictures is not begun again
-            rgb = self._first if number == self._first_at else self._read(self._paths[number])
-            if rgb is not None:
-                yield Frame(self._fit(rgb, self._paths[number]), position, 1 / self._fps, index)
+            still = self._first if number == self._first_at else self._read(self._paths[number])
+            if still is not None:
+                yield Frame(self._fit(still, self._paths[number]), position, 1 / self._fps, index)
                 index += 1
             position += 1
         if self._faults and not self._closed:
@@ -96,37 +96,37 @@ class ImageSource:
                 f"{_some(self._faults)}"
             )
 
-    def _read_first(self) -> tuple[int, Rgb]:
+    def _read_first(self) -> tuple[int, StillImage]:
         for position, path in enumerate(self._paths[: self._count]):
-            rgb = self._read(path)
-            if rgb is not None:
-                return position, rgb
+            still = self._read(path)
+            if still is not None:
+                return position, still
         if len(self._paths) == 1:
             raise SourceError(f"cannot read {self._faults[0]}")
         raise SourceError(
             f"cannot read {self._address}: none of its pictures can be read: {_some(self._faults)}"
         )
 
-    def _read(self, path: Path) -> Rgb | None:
+    def _read(self, path: Path) -> StillImage | None:
         try:
-            return read_picture(path)
+            return read_image(path)
         except SourceError as error:
             self._faults.append(f"{path}: {error}")
             if len(self._faults) <= _NAMED:
                 _log.warning("%s is left out: %s", path, error)
             return None
 
-    def _fit(self, rgb: Rgb, path: Path) -> Rgb:
+    def _fit(self, still: StillImage, path: Path) -> Rgb | StillImage:
         size = (self.info.height, self.info.width)
-        if rgb.shape[:2] == size:
-            return rgb
+        if still.size == size:
+            return still
         if len(self._others) < _NAMED and str(path) not in self._others:
             self._others.append(str(path))
             _log.warning(
                 "%s is %dx%d; it is fitted into the first size, %dx%d",
-                *(path, rgb.shape[1], rgb.shape[0], size[1], size[0]),
+                *(path, still.size[1], still.size[0], size[1], size[0]),
             )
-        return letterboxed(rgb, size)
+        return letterboxed(still.rgb, size)
 
 
 def _find(address: str) -> list[Path]:
@@ -149,11 +149,11 @@ def _find(address: str) -> list[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    pictures = [entry for entry in entries if entry.suffix.lower() in PICTURE_SUFFIXES]
+    entries = [entry for entry in folder.iterdir() if not is_litter(entry)]
+    pictures = [entry for entry in entries if entry.suffix.lower() in READ_SUFFIXES]
     if not pictures:
         raise SourceError(
-            f"cannot read {folder}: it is a folder without pictures ({' '.join(PICTURE_SUFFIXES)}); "
+            f"cannot read {folder}: it is a folder without pictures ({' '.join(READ_SUFFIXES)}); "
             "the name of a video file or of a folder with pictures is needed"
         )
     return sorted(pictures, key=lambda path: _natural(path.name))

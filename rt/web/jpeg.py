@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import struct
 
-import cv2
-import numpy as np
-
+from rt.errors import SinkError, SourceError
 from rt.frame import Rgb
+from rt.image import decode_image, encode_image
 from rt.web.protocol import PIXELS, SIDE_PX, Refused
 
 QUALITY = 85
@@ -94,26 +93,23 @@ def decode(content: bytes) -> Rgb:
     """
     check_size(*picture_size(content))
     try:
-        bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise Refused("a damaged picture: it cannot be decoded")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        return decode_image(content, ("JPEG", "PNG", "WEBP")).rgb
+    except SourceError as error:
+        raise Refused(f"a damaged picture: it cannot be decoded: {error}") from None
 
 
 def encode_jpeg(rgb: Rgb) -> bytes:
     """Return uint8[H, W, 3] RGB as a JPEG."""
-    return _encode(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return _encoded(rgb, "JPEG", {"quality": QUALITY})
 
 
 def encode_png(rgb: Rgb) -> bytes:
     """Return uint8[H, W, 3] RGB as a PNG."""
-    return _encode(rgb, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return _encoded(rgb, "PNG", {"compress_level": 1})
 
 
-def _encode(rgb: Rgb, suffix: str, options: list[int]) -> bytes:
-    done, content = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise Refused(f"a picture of {rgb.shape[1]}x{rgb.shape[0]} that cannot be written as {suffix[1:]}")
-    return content.tobytes()
+def _encoded(rgb: Rgb, kind: str, options: dict[str, int]) -> bytes:
+    try:
+        return encode_image(rgb, kind, options=options)
+    except SinkError as error:
+        raise Refused(str(error)) from None

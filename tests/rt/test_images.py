@@ -14,8 +14,8 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb
+from rt.image import write_image
 from rt.sinks import Sink, SinkOptions, open_sink
-from rt.sinks.picture import write_picture
 from rt.sources import open_source
 from tests.support.disk import files_limited_to
 from tests.support.media import drawn
@@ -94,7 +94,7 @@ def test_a_number_padded_with_spaces_is_refused_with_what_to_type(tmp_path: Path
 
 
 def test_the_one_picture_of_a_source_may_have_a_plain_name(tmp_path: Path) -> None:
-    write_picture(rgb := drawn(0, 48, 64), tmp_path / "photo.png")
+    write_image(rgb := drawn(0, 48, 64), tmp_path / "photo.png")
     source = open_source(str(tmp_path / "photo.png"))
     sink = open_sink(str(tmp_path / "painted.png"), source.info)
     sink.write(frame(0, (48, 64)))
@@ -141,7 +141,7 @@ def test_more_frames_than_the_pattern_has_digits_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", [False, True])
 def test_the_input_is_never_replaced(tmp_path: Path, source: str, target: str, link: bool) -> None:
     (tmp_path / "frames").mkdir()
-    write_picture(drawn(0, 8, 8), tmp_path / "frames" / "1.png")
+    write_image(drawn(0, 8, 8), tmp_path / "frames" / "1.png")
     if link:
         (tmp_path / "link").symlink_to("frames")
         target = target.replace("frames", "link")

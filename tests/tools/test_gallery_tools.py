@@ -13,7 +13,7 @@ import pytest
 
 from rt.card import read_card
 from rt.demo import CLIP
-from rt.sinks.picture import write_picture
+from rt.image import write_image
 from tests.support.onnx_styles import drawn_picture, make_style, save_negative
 from tools.bench.result import ROOT
 from tools.gallery import describe, look, previews
@@ -87,11 +87,11 @@ def test_previews_are_a_grid_a_pair_and_a_clip_within_their_bytes(
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for number in range(7):
-        write_picture(drawn_picture(120, 160, seed=number), pictures / f"{number}.png")
+        write_image(drawn_picture(120, 160, seed=number), pictures / f"{number}.png")
     typed = folder, "--pictures", pictures, "--clip", CLIP
     assert run(previews.main, *typed) == 1
     assert capsys.readouterr().err == "previews: --pictures: 7 found, 8 needed\n"
-    write_picture(drawn_picture(160, 120, seed=7), pictures / "7.png")
+    write_image(drawn_picture(160, 120, seed=7), pictures / "7.png")
     assert run(previews.main, *typed) == 0
     grid, pair = (read_picture(folder / "previews" / name) for name in ("grid.jpg", "pair.jpg"))
     assert grid is not None

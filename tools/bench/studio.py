@@ -30,6 +30,7 @@ import numpy as np
 from rt.backends import open_backend
 from rt.demo import CLIP
 from rt.fit import style_size
+from rt.image import encode_image
 from rt.styles import Style, find_style
 from tools.bench.result import ROOT, facts, finish, parser, table
 
@@ -185,10 +186,9 @@ def _dropped(page: Any) -> int:
 def picture(size_wh: tuple[int, int]) -> str:
     """Return the first picture of the bundled clip, enlarged, as an address of its bytes."""
     with av.open(str(CLIP)) as container:
-        rgb = next(container.decode(video=0)).to_ndarray(format="bgr24")
-    done, content = cv2.imencode(".jpg", cv2.resize(rgb, size_wh, interpolation=cv2.INTER_CUBIC))
-    assert done
-    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"
+        rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    large = np.asarray(cv2.resize(rgb, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
+    return f"data:image/jpeg;base64,{base64.b64encode(encode_image(large, 'JPEG')).decode()}"
 
 
 def cpu_s(pid: int) -> float:

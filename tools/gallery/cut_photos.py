@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from rt.frame import Rgb
+from rt.image import write_image
 from train.data.images import picture_paths, read_picture
 
 SMALLEST = 0.4
@@ -38,8 +39,7 @@ def write(squares: list[Rgb], folder: Path, name: str) -> None:
     """Write squares as JPEG files name-000.jpg and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, square in enumerate(squares):
-        bgr = cv2.cvtColor(square, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / f"{name}-{number:03}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        write_image(square, folder / f"{name}-{number:03}.jpg")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from rt.errors import VideobrushError
 from rt.frame import Rgb
-from rt.sinks.picture import write_picture
+from rt.image import write_image
 from rt.styles import Style, find_style
 from tools.gallery.viewing import Viewer, count_frames, read_frames, resized, tile, viewing
 
@@ -70,10 +70,10 @@ def look(style: Style, clip: str, out: Path) -> list[Path]:
         for number, rgb in zip(numbers, spread, strict=True):
             for name, picture in versions(viewer, rgb).items():
                 written.append(out / f"{stem}-{number:04}-{name}.png")
-                write_picture(picture, written[-1])
+                write_image(picture, written[-1])
         written.append(out / f"{stem}-consecutive.png")
         following = read_frames(clip, range(middle, middle + CONSECUTIVE))
-        write_picture(consecutive(viewer, following), written[-1])
+        write_image(consecutive(viewer, following), written[-1])
     return written
 
 

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from rt.errors import SinkError, VideobrushError
 from rt.fit import shrink, side_by_side
 from rt.frame import Rgb
+from rt.image import encode_image
 from rt.sources import SourceOptions
 from rt.styles import Style, find_style
 from tools.gallery.viewing import count_frames, read_frames, resized, tile, viewing
@@ -112,11 +112,10 @@ def write_jpeg(path: Path, rgb: Rgb, most_bytes: int) -> None:
     Raises:
         SinkError: none does.
     """
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     for quality in range(92, 40, -4):
-        done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if done and len(data) <= most_bytes:
-            path.write_bytes(data.tobytes())
+        data = encode_image(rgb, "JPEG", options={"quality": quality})
+        if len(data) <= most_bytes:
+            path.write_bytes(data)
             return
     raise SinkError(f"{path} does not fit into {most_bytes} bytes")
 

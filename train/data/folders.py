@@ -10,6 +10,7 @@ import numpy as np
 
 from rt.card import View
 from rt.frame import Rgb
+from rt.image import is_litter
 from rt.view import look_at
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Training
 from train.data.cache import PictureStore
@@ -127,7 +128,7 @@ def class_names(data: Path) -> list[str]:
         DataError: there are fewer than two.
     """
     folder = first_folder(data, "train")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_litter(path))
     if len(names) < 2:
         raise DataError(
             f"{len(names)} class folder(s) in {folder}: cgan needs a folder for each of 2 or more classes"

@@ -7,21 +7,20 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from rt.backends.cpu import cpu_threads
+from rt.errors import SinkError, SourceError
 from rt.frame import Rgb
-from rt.sources.picture import is_whole_jpeg
+from rt.image import READ_SUFFIXES, is_litter, read_image, write_image
 from train.data.cache import PictureStore
 from train.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+SUFFIXES = READ_SUFFIXES
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +63,11 @@ def to_rgb(picture: Tensor) -> Rgb:
     return levels.permute(1, 2, 0).to(torch.uint8).cpu().contiguous().numpy()
 
 
+def is_picture(path: Path) -> bool:
+    """Tell whether a file of a folder is a picture by its name, and none that a system left there."""
+    return path.suffix.lower() in SUFFIXES and not is_litter(path) and not path.is_dir()
+
+
 def picture_paths(folder: Path) -> list[Path]:
     """Return the pictures of a folder in name order.
 
@@ -72,61 +76,29 @@ def picture_paths(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"no folder {folder}: needed is a folder with pictures")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.is_dir())
+    paths = sorted(path for path in folder.iterdir() if is_picture(path))
     if not paths:
         raise DataError(f"no picture in {folder}: needed is one of {' '.join(SUFFIXES)}")
     return paths
 
 
 def read_picture(path: Path) -> Rgb | None:
-    """Decode a picture of any mode to uint8[H, W, 3] RGB; None where it is damaged or cannot be read.
+    """Decode a picture of any kind to uint8[H, W, 3] RGB; None where it is damaged or cannot be read.
 
-    Gray becomes gray RGB, 16 bits become 8, transparent places of PNG and WebP become white. JPEGs, and PNGs
-    and WebPs without transparency, are turned upright after their EXIF.
+    The pixels are those that every other reader of images gets; see `rt.image.decode_image`.
     """
     try:
-        content = path.read_bytes()
-        return _decode(content) if _is_whole(content) else None
-    except (OSError, cv2.error):  # a link that leads nowhere, or a header that asks for the impossible
+        return read_image(path).rgb
+    except SourceError:
         return None
 
 
-def _decode(content: bytes) -> Rgb | None:
-    encoded = np.frombuffer(content, np.uint8)
-    if content.startswith((b"\x89PNG", b"RIFF")):
-        found = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-        if found is not None and found.ndim == 3 and found.shape[2] == 4:
-            return _on_white(found)
-    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    return None if bgr is None else cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-
-
-def _is_whole(content: bytes) -> bool:
-    """Say whether a file has its end: decoders fill what a cut-off JPEG lacks with gray, and say nothing."""
-    if content.startswith(b"\xff\xd8"):
-        return is_whole_jpeg(content)
-    if content.startswith(b"\x89PNG"):
-        return b"IEND" in content[-4096:]
-    if content.startswith(b"RIFF"):
-        return len(content) >= 8 + int.from_bytes(content[4:8], "little")
-    return bool(content)
-
-
-def _on_white(bgra: npt.NDArray[Any]) -> Rgb:
-    levels = bgra.astype(np.float32) * (255 / np.iinfo(bgra.dtype).max)
-    alpha = levels[..., 3:] / 255
-    rgb: Rgb = (levels[..., 2::-1] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
-    return rgb
-
-
 def write_picture(path: Path, rgb: Rgb) -> None:
-    """Write uint8[H, W, 3] RGB as PNG or JPEG (by suffix) under a temporary name, then rename it."""
-    ok, content = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    if not ok:
-        raise DataError(f"picture {path} cannot be encoded: use .png or .jpg")
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content.tobytes())
-    temporary.replace(path)
+    """Write uint8[H, W, 3] RGB as its suffix says, under a temporary name, then rename it."""
+    try:
+        write_image(rgb, path)
+    except SinkError as error:
+        raise DataError(str(error)) from None
 
 
 def scale_short_side(rgb: Rgb, short_px: int) -> Rgb:

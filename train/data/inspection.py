@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from rt.frame import Rgb
+from rt.errors import SourceError
+from rt.image import StillImage, is_litter, read_image
 from train.data.fingerprint import Fingerprint, find_near, take_fingerprint
-from train.data.images import SUFFIXES, read_picture
+from train.data.images import SUFFIXES, is_picture
 from train.errors import DataError
 
 SHOWN_NAMES = 5
@@ -105,7 +105,7 @@ def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
     """
     if not data.is_dir():
         raise DataError(f"no folder {data}")
-    folders = [data, *sorted(p for p in [*data.glob("*"), *data.glob("*/*")] if p.is_dir())]
+    folders = [data, *_folders(data)]
     found = {folder: _files(folder) for folder in folders}
     found = {folder: paths for folder, paths in found.items() if paths or _should_hold(data, folder, found)}
     total = sum(map(len, found.values()))
@@ -126,8 +126,15 @@ def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
     return groups
 
 
+def _folders(data: Path) -> list[Path]:
+    """Return the folders in a data folder, two levels deep, without those that a system left there."""
+    outer = sorted(path for path in data.iterdir() if path.is_dir() and not is_litter(path))
+    inner = [path for each in outer for path in each.iterdir() if path.is_dir() and not is_litter(path)]
+    return sorted([*outer, *inner])
+
+
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.is_dir())
+    return sorted(path for path in folder.iterdir() if is_picture(path))
 
 
 def _should_hold(data: Path, folder: Path, found: Mapping[Path, Sequence[Path]]) -> bool:
@@ -137,7 +144,7 @@ def _should_hold(data: Path, folder: Path, found: Mapping[Path, Sequence[Path]])
     """
     if folder.parent == data and re.fullmatch(r"(train|val|test)[AB]", folder.name):
         return True
-    if folder == data or folder.name.startswith(".") or any(path.is_dir() for path in folder.iterdir()):
+    if folder == data or any(path.is_dir() for path in folder.iterdir()):
         return False
     return any(paths for other, paths in found.items() if other != data and other.parent == folder.parent)
 
@@ -156,29 +163,24 @@ def _place(data: Path, folder: Path) -> tuple[str, str, str]:
 
 
 def _read(path: Path) -> Picture | None:
-    rgb = read_picture(path)
-    if rgb is None:
+    try:
+        still = read_image(path)
+    except SourceError:
         return None
-    height, width = rgb.shape[:2]
+    rgb = still.rgb
+    height, width = still.size
     half = width // 2
     equal_halves = width % 2 == 0 and np.array_equal(rgb[:, :half], rgb[:, half:]) and rgb.std() > 0
-    return Picture(path, height, width, _mode(path, rgb), equal_halves, take_fingerprint(rgb))
+    return Picture(path, height, width, _mode(still), equal_halves, take_fingerprint(rgb))
 
 
-def _mode(path: Path, rgb: Rgb) -> str:
+def _mode(still: StillImage) -> str:
     """Say how a picture is stored."""
-    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is None:
-        return "rgb"
-    if stored.dtype != np.uint8:
-        mode = "16-bit"
-    elif stored.ndim == 2 or (
-        np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 1], rgb[..., 2])
-    ):
+    red, green, blue = (still.rgb[..., channel] for channel in range(3))
+    mode = still.stored
+    if mode in ("rgb", "alpha") and np.array_equal(red, green) and np.array_equal(green, blue):
         mode = "grey"
-    else:
-        mode = "alpha" if stored.shape[2] == 4 else "rgb"
-    return mode if stored.shape[:2] == rgb.shape[:2] else f"{mode}, turned"
+    return f"{mode}, turned" if still.turned else mode
 
 
 Finding = tuple[list[str], list[str]]

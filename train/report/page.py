@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import cv2
 
 from rt.frame import Rgb
+from rt.image import encode_image
 from train.errors import DataError, RunError
 from train.report.chart import Points, draw_chart, short
 
@@ -183,10 +184,8 @@ def _embed(rgb: Rgb) -> str:
     if scale < 1:
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         rgb = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(rgb.dtype, copy=False)
-    _, content = cv2.imencode(
-        ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    return "data:image/jpeg;base64," + base64.b64encode(content.tobytes()).decode("ascii")
+    content = encode_image(rgb, "JPEG", options={"quality": JPEG_QUALITY})
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | None) -> str:
