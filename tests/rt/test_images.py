@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from rt.errors import SinkError
-from rt.frame import Frame, Rgb
+from rt.frame import Frame, Rgb, SourceInfo
 from rt.image import write_image
 from rt.sinks import Sink, SinkOptions, open_sink
 from rt.sources import open_source
@@ -26,7 +24,7 @@ def frame(index: int, size: tuple[int, int] = (20, 31)) -> Frame:
 
 
 def opened(address: Path | str, overwrite: bool = False, source: str | None = None) -> Sink:
-    like: Any = SimpleNamespace(info=SimpleNamespace(name=source, frame_count=None)) if source else None
+    like = SourceInfo(source, 20, 31, None, None) if source else None
     return open_sink(str(address), like, SinkOptions(overwrite=overwrite))
 
 
