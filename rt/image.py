@@ -331,7 +331,7 @@ def _is_whole_png(content: bytes) -> bool:
         length, name = struct.unpack_from(">I4s", content, at)
         at += 12 + length
         if name == b"IEND":
-            return at <= len(content)
+            return bool(at <= len(content))
     return False
 
 
@@ -469,7 +469,7 @@ def _transform(icc: bytes, mode: str) -> tuple[ImageCms.ImageCmsTransform | None
         return None, False
     if mode == "CMYK":
         return transform, False
-    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 15, np.uint8)] * 3), -1).reshape(1, -1, 3)
+    colours = np.stack(np.meshgrid(*[np.arange(0, 256, 15, dtype=np.uint8)] * 3), -1).reshape(1, -1, 3)
     sample = Image.fromarray(np.ascontiguousarray(colours)) if mode == "RGB" else _ramp()
     before, after = (np.asarray(each.convert("RGB"), int) for each in (sample, transform.apply(sample)))
     return transform, bool(np.abs(after - before).max() <= _SRGB_LEVELS)
@@ -489,8 +489,8 @@ def _srgb_profile() -> bytes:
 
 def _on_white(rgb: Rgb, alpha: npt.NDArray[np.uint8]) -> Rgb:
     share = alpha[..., None].astype(np.uint32)
-    laid = (rgb * share + 255 * (255 - share) + 127) // 255
-    return laid.astype(np.uint8)
+    laid: Rgb = ((rgb * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
+    return laid
 
 
 def _stored(image: Image.Image, deep: bool) -> str:
