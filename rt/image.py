@@ -432,7 +432,8 @@ def _from_deep(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _opaque(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    return where.astype(np.uint8) * np.uint8(255)
+    levels: npt.NDArray[np.uint8] = where.astype(np.uint8) * np.uint8(255)
+    return levels
 
 
 def _in_srgb(base: Image.Image, icc: bytes) -> tuple[Image.Image, bytes]:

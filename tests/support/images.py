@@ -59,7 +59,8 @@ def from_display_p3(rgb: Rgb) -> Rgb:
     )
     light = (light @ matrix.T).clip(0, 1)
     coded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(coded * 255).astype(np.uint8)
+    levels: Rgb = np.rint(coded * 255).astype(np.uint8)
+    return levels
 
 
 def on_white(rgb: Rgb, alpha: npt.NDArray[np.uint8]) -> Rgb:
