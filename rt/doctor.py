@@ -26,7 +26,7 @@ NEEDED = {
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
     "opencv-python": "cv2",
-    "openvino": "rt.backends.openvino",
+    "openvino": f"{__package__}.backends.openvino",
     "rich": "rich",
     "tyro": "tyro",
 }

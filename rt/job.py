@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
@@ -29,11 +29,17 @@ from rt.terminal import live_status, progress
 from rt.translator import Translator
 
 
-def run_job(asked: Run, stop: Stop, watch: Callable[[Frame], None] | None = None) -> Stats:
+def run_job(
+    asked: Run,
+    stop: Stop,
+    watch: Callable[[Frame], None] | None = None,
+    on_progress: Callable[[int, int | None], object] | None = None,
+) -> Stats:
     """Open source, outputs, style and backend in this order and translate every frame.
 
     Whatever is wrong with one of them is found before a model is loaded. `watch` sees each translated frame,
-    in the translator's thread.
+    in the translator's thread. `on_progress` is called after each frame, in the calling thread, with the
+    frames written and their expected number; without it that is said on stderr.
 
     Raises:
         VideobrushError: something cannot be opened, or failed on the way; see `run_pipeline`.
@@ -54,13 +60,26 @@ def run_job(asked: Run, stop: Stop, watch: Callable[[Frame], None] | None = None
                     watch(frame)
                 yield frame
 
-        shown = (
-            live_status(lambda: describe(run.status(meter)))
-            if source.live
-            else progress(controls.style, source.info.frame_count)
-        )
+        shown = _progress(source, controls, lambda: describe(run.status(meter)), on_progress)
         with shown as report:
             return run_pipeline(source, translate, sink, stop=stop, meter=meter, on_progress=report)
+
+
+def _progress(
+    source: Source,
+    controls: Controls,
+    status: Callable[[], str],
+    on_progress: Callable[[int, int | None], object] | None,
+) -> AbstractContextManager[Callable[[int], None]]:
+    """Return what is called after each frame while it is open."""
+    if on_progress is not None:
+        count = source.info.frame_count
+
+        def report(frames: int) -> None:
+            on_progress(frames, count)
+
+        return nullcontext(report)
+    return live_status(status) if source.live else progress(controls.style, source.info.frame_count)
 
 
 def source_options(asked: Run) -> SourceOptions:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from contextlib import suppress
 
-LOG = logging.getLogger("rt")
+LOG = logging.getLogger(__package__)
 """What any module of `rt` says: `info` lines as they are, `warning` and `error` with their level in front."""
 
 

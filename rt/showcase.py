@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -61,7 +60,7 @@ def make_page(listed: Sequence[Listed]) -> str:
     articles = "\n".join(
         _damaged(entry) if entry.style is None else _article(entry.style) for entry in listed
     )
-    css = files("rt").joinpath("showcase.css").read_text(encoding="utf-8")
+    css = Path(__file__).with_name("showcase.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
