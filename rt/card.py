@@ -22,6 +22,8 @@ VIEWS: tuple[View, ...] = ("picture", "gray", "edges")
 Detail = Literal["keep", "network"]
 DETAILS: tuple[Detail, ...] = ("keep", "network")
 """How what a network changed is laid over the frame, see `rt.fit.lay_back`."""
+_RENAMED = {"called_target": "classified_as_target", "pictures": "images"}
+"""Names within `data` and `metrics` that cards of videobrush 0.1 have."""
 HIGHEST_OPSET = 20
 """The newest ONNX operators a style's networks use: what TensorRT 10.3, that of JetPack 6, parses."""
 
@@ -150,9 +152,17 @@ def _compare(path: Path, model: Model) -> None:
         raise StyleError(f"{path} is damaged: its SHA-256 is not the card's; install the style again")
 
 
+def _renamed(found: Any, levels: int = 2) -> Any:
+    """Return the facts of a card of videobrush 0.1 under today's names, so many levels deep."""
+    if not isinstance(found, dict) or not levels:
+        return found
+    return {_RENAMED.get(name, name): _renamed(value, levels - 1) for name, value in found.items()}
+
+
 def _card_from(facts: Any) -> Card:
     if not isinstance(facts, dict):
         raise TypeError("the top level is not an object")
+    facts = {name: _renamed(value) if name in ("data", "metrics") else value for name, value in facts.items()}
     if facts.get("version") != CARD_VERSION:
         raise ValueError(f"version {facts.get('version')!r} found, this program reads version {CARD_VERSION}")
     known = {entry.name for entry in fields(Card)}

@@ -18,7 +18,7 @@ METRICS = {
     "swd": ("Sliced Wasserstein distance", ""),
     "lab": ("Lab colour distance", ""),
     "rkid": ("rKID", ""),
-    "called_target": ("Called the target by a classifier", "%"),
+    "classified_as_target": ("Classified as target", "%"),
     "l1": ("L1 to the wanted picture, levels", ""),
     "psnr": ("PSNR to the wanted picture, dB", ""),
     "ssim": ("SSIM to the wanted picture", ""),

@@ -1,1 +1,1 @@
-"""Pictures in, style out: training and export in PyTorch."""
+"""Images in, style out: training and export in PyTorch."""

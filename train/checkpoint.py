@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from train.data.pool import Pool
 from train.errors import RunError
+from train.facts import RunFacts
 
 CHECKPOINT = "checkpoint.safetensors"
 """The newest checkpoint of a run."""
@@ -52,7 +53,7 @@ class Checkpoints:
     def __init__(self, run: Path, keep: int) -> None:
         self.run, self.keep = run, keep
 
-    def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any], best: bool = False) -> None:
+    def save(self, step: int, tensors: dict[str, Tensor], facts: RunFacts, best: bool = False) -> None:
         """Write a checkpoint, keep it as the best if it is, and let go of the oldest.
 
         Raises:
@@ -102,15 +103,15 @@ def training_state(recipe: Trainable) -> dict[str, Tensor]:
 
 
 def pool_state(recipe: Trainable, suffix: str = "") -> dict[str, Tensor]:
-    """Return the pictures of a recipe's pools; `suffix` tells the pools of several processes apart."""
+    """Return the images of a recipe's pools; `suffix` tells the pools of several processes apart."""
     return {
-        f"{name}{suffix}/{index}": picture.cpu()
+        f"{name}{suffix}/{index}": image.cpu()
         for name, pool in recipe.pools.items()
-        for index, picture in enumerate(pool.pictures)
+        for index, image in enumerate(pool.images)
     }
 
 
-def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, Any]) -> None:
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: RunFacts) -> None:
     """Write tensors and facts under a temporary name, flush, then rename.
 
     Raises:
@@ -121,7 +122,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: dict[str,
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     try:
-        save_file(laid_out, temporary, metadata={"facts": json.dumps(facts)})
+        save_file(laid_out, temporary, metadata={"facts": json.dumps(facts.to_json())})
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
@@ -133,7 +134,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: dict[str,
         ) from None
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> RunFacts:
     """Return the facts of a checkpoint.
 
     Raises:
@@ -143,7 +144,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def load_checkpoint(path: Path, recipe: Trainable, suffix: str = "") -> dict[str, Any]:
+def load_checkpoint(path: Path, recipe: Trainable, suffix: str = "") -> RunFacts:
     """Put weights, optimiser states and pools into a freshly built recipe and return the facts.
 
     Raises:
@@ -156,12 +157,12 @@ def load_checkpoint(path: Path, recipe: Trainable, suffix: str = "") -> dict[str
         optimizer.load_state_dict(whole)
         _lay_out_like_parameters(optimizer)
     for name, pool in recipe.pools.items():
-        pictures = _below(tensors, name + suffix)
-        pool.pictures = [pictures[str(index)] for index in range(len(pictures))]
+        images = _below(tensors, name + suffix)
+        pool.images = [images[str(index)] for index in range(len(images))]
     return facts
 
 
-def load_weights(path: Path, recipe: Trainable) -> dict[str, Any]:
+def load_weights(path: Path, recipe: Trainable) -> RunFacts:
     """Put the weights of a checkpoint, and nothing else of it, into a recipe and return the facts.
 
     Raises:
@@ -171,7 +172,7 @@ def load_weights(path: Path, recipe: Trainable) -> dict[str, Any]:
     return facts
 
 
-def load_net(path: Path, name: str, net: nn.Module) -> dict[str, Any]:
+def load_net(path: Path, name: str, net: nn.Module) -> RunFacts:
     """Put one network of a checkpoint into `net`, its average where there is one, and return the facts.
 
     Raises:
@@ -187,7 +188,7 @@ def load_net(path: Path, name: str, net: nn.Module) -> dict[str, Any]:
     return facts
 
 
-def _load_nets(path: Path, recipe: Trainable) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _load_nets(path: Path, recipe: Trainable) -> tuple[RunFacts, dict[str, Tensor]]:
     facts, tensors = _read(path, tensors=True)
     try:
         for name, net in recipe.nets.items():
@@ -195,22 +196,22 @@ def _load_nets(path: Path, recipe: Trainable) -> tuple[dict[str, Any], dict[str,
     except RuntimeError:
         raise RunError(
             f"checkpoint {path} is of other networks than {name}: it was trained with "
-            f"{_networks(facts['settings'])}"
+            f"{_networks(facts.settings)}"
         ) from None
     return facts, tensors
 
 
-def _networks(settings: dict[str, Any]) -> str:
+def _networks(settings: Mapping[str, Any]) -> str:
     """Return the options that say which networks a run trained."""
     options = ("generator", "student", "generator_width", "norm", "discriminator_width", "patch", "z")
     given = {option: settings[option] for option in options if settings.get(option) is not None}
     return " ".join(f"--{option.replace('_', '-')} {value}" for option, value in given.items())
 
 
-def _read(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: Path, tensors: bool) -> tuple[RunFacts, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as archive:
-            facts = json.loads(archive.metadata()["facts"])
+            facts = RunFacts.from_json(json.loads(archive.metadata()["facts"]))
             names = archive.keys() if tensors else ()
             return facts, {name: archive.get_tensor(name) for name in names}
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Train image-translation networks on pictures, and export them as styles."""
+"""Train image-translation networks on images, and export them as styles."""
 
 from __future__ import annotations
 

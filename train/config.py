@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import tyro
 
 from train.errors import RunError
+from train.facts import Networks
 
 GeneratorName = Literal[
     "hg48",
@@ -62,21 +64,21 @@ class Training:
     """Name of the recipe: its command."""
 
     data: Path
-    """Folder with the pictures."""
+    """Folder with the images."""
     run: Path = Path("runs/mine")
     """Folder of this run: settings, checkpoints, sample sheets, history, report, TensorBoard events."""
     steps: int | None = None
     """Length of the run in steps; the schedule follows. Give this, --epochs or --minutes."""
     epochs: float | None = None
-    """Length of the run in passes over the pictures (over the larger domain); the schedule follows."""
+    """Length of the run in passes over the images (over the larger domain); the schedule follows."""
     minutes: float | None = None
     """Length of the run in minutes of training time; the schedule follows."""
     batch: int = 1
-    """Pictures of each kind that a process computes at once (Zhu 2017, 7.1; Isola 2017, 6.2: 1)."""
+    """Images of each kind that a process computes at once (Zhu 2017, 7.1; Isola 2017, 6.2: 1)."""
     accumulate: int = 1
     """Batches whose gradients are added up to one step: a larger batch in the same memory."""
     load_size: int = 286
-    """Short side in pixels that pictures are scaled to before cropping (Isola 2017, 6.2)."""
+    """Short side in pixels that images are scaled to before cropping (Isola 2017, 6.2)."""
     crop_size: int = 256
     """Side in pixels of the random training crops (Isola 2017, 6.2)."""
     flip: bool = True
@@ -90,7 +92,7 @@ class Training:
     ema: float = 0.999
     """Decay of the averaged generator weights; these are measured and exported (ours). 0: none are kept."""
     augment: tuple[Augmentation, ...] = ()
-    """DiffAugment of what the discriminators see, real and fake (Zhao 2020); for few pictures."""
+    """DiffAugment of what the discriminators see, real and fake (Zhao 2020); for few images."""
     start_from: Path | None = None
     """Folder of a run with the same networks whose weights this run starts from."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -99,7 +101,7 @@ class Training:
     """Compute in bfloat16 where it is safe (faster on GPUs and CPUs with instructions for it; where
     PyTorch finds none the run computes in float32 and says so)."""
     channels_last: bool = True
-    """Lay pictures and weights out as [N, H, W, C] in memory where --batch is above 1: the same, faster."""
+    """Lay images and weights out as [N, H, W, C] in memory where --batch is above 1: the same, faster."""
     compile: bool = False
     """Compile the networks (torch.compile): on a CPU two minutes at the start for 14 % off a step."""
     seed: int = 0
@@ -144,11 +146,16 @@ class Training:
 
     @property
     def lays_channels_last(self) -> bool:
-        """Whether memory is laid out as [N, H, W, C]; never for single pictures.
+        """Whether memory is laid out as [N, H, W, C]; never for single images.
 
         PyTorch 2.13 on the CPU gives a ResNet wrong gradients in that layout where N is 1.
         """
         return self.channels_last and self.batch > 1
+
+    @property
+    def network_facts(self) -> Networks:
+        """What networks the run trains."""
+        return Networks.of(self.recipe, settings_json(self))
 
     def need_positive(self, *names: str) -> None:
         """Raise RunError where one of the settings is not at least 1."""
@@ -159,20 +166,20 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class _FromNoise(Training):
-    """What the recipes have in common that make pictures from noise."""
+    """What the recipes have in common that make images from noise."""
 
     load_size: int = 64
-    """Short side in pixels that pictures are scaled to before cropping (Radford 2015: 64 × 64)."""
+    """Short side in pixels that images are scaled to before cropping (Radford 2015: 64 × 64)."""
     crop_size: int = 64
-    """Side in pixels of the pictures made: a power of two, at least 16."""
+    """Side in pixels of the images made: a power of two, at least 16."""
     batch: int = 128
-    """Pictures per step and process (Radford 2015, 4)."""
+    """Images per step and process (Radford 2015, 4)."""
     schedule: Schedule = "constant"
     """Step size over the run; constant: it stays."""
     z: int = 100
     """Length of the noise vector (Radford 2015, 4)."""
     width: int = 64
-    """Channels of the layer next to the picture (Radford 2015, figure 1: 128; 64 in the authors' code)."""
+    """Channels of the layer next to the image (Radford 2015, figure 1: 128; 64 in the authors' code)."""
     loss: Adversarial = "vanilla"
     """Adversarial loss; vanilla is cross-entropy, the generator's not saturating (Goodfellow 2014, 3)."""
 
@@ -185,39 +192,39 @@ class _FromNoise(Training):
 
 @dataclass(frozen=True, kw_only=True)
 class Gan(_FromNoise):
-    """Train a generator of pictures from noise, fully connected (GAN, Goodfellow et al. 2014)."""
+    """Train a generator of images from noise, fully connected (GAN, Goodfellow et al. 2014)."""
 
     recipe = "gan"
     run: Path = Path("runs/gan")
     """Folder of this run."""
     load_size: int = 32
-    """Short side in pixels that pictures are scaled to before cropping."""
+    """Short side in pixels that images are scaled to before cropping."""
     crop_size: int = 32
-    """Side in pixels of the pictures made: a power of two, at least 16."""
+    """Side in pixels of the images made: a power of two, at least 16."""
     width: int = 256
     """Units of the first hidden layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cgan(_FromNoise):
-    """Train a generator of pictures of asked classes, a folder each in DATA (CGAN, Mirza et al. 2014)."""
+    """Train a generator of images of asked classes, a folder each in DATA (CGAN, Mirza et al. 2014)."""
 
     recipe = "cgan"
     run: Path = Path("runs/cgan")
     """Folder of this run."""
     load_size: int = 32
-    """Short side in pixels that pictures are scaled to before cropping."""
+    """Short side in pixels that images are scaled to before cropping."""
     crop_size: int = 32
-    """Side in pixels of the pictures made: a power of two, at least 16."""
+    """Side in pixels of the images made: a power of two, at least 16."""
     networks: Literal["mlp", "dcgan"] = "mlp"
     """Fully connected networks (Mirza 2014), or DCGAN's convolutions."""
     width: int = 256
-    """Units of the first hidden layer; with --networks dcgan channels of the layer next to the picture."""
+    """Units of the first hidden layer; with --networks dcgan channels of the layer next to the image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dcgan(_FromNoise):
-    """Train a generator of pictures from noise, all of convolutions (DCGAN, Radford et al. 2015)."""
+    """Train a generator of images from noise, all of convolutions (DCGAN, Radford et al. 2015)."""
 
     recipe = "dcgan"
     run: Path = Path("runs/dcgan")
@@ -238,7 +245,7 @@ class _Translation(Training):
     """Halving in resnet*: strided (Zhu 2017, 7.2), or without aliasing by a blur (Zhang 2019)."""
     up: Literal["transposed", "nearest"] = "transposed"
     """Doubling in resnet*: transposed (Zhu 2017, 7.2), or without checkerboards (Odena 2016)."""
-    start: Literal["identity", "icnr"] = "identity"
+    init: Literal["identity", "icnr"] = "identity"
     """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
     (ICNR, Aitken 2017)."""
     patch: Literal["pixel", "16", "70", "286"] = "70"
@@ -266,7 +273,7 @@ class _Translation(Training):
 
 @dataclass(frozen=True, kw_only=True)
 class CycleGan(_Translation):
-    """Train two generators and two discriminators on unpaired pictures (CycleGAN, Zhu et al. 2017).
+    """Train two generators and two discriminators on unpaired images (CycleGAN, Zhu et al. 2017).
 
     DATA has trainA and trainB; testA and testB, where present, feed sample sheets and the validation.
     """
@@ -298,9 +305,9 @@ class CycleGan(_Translation):
 
 @dataclass(frozen=True, kw_only=True)
 class Pix2Pix(_Translation):
-    """Train a generator on pairs of pictures (pix2pix, Isola et al. 2017).
+    """Train a generator on pairs of images (pix2pix, Isola et al. 2017).
 
-    DATA/train holds pictures of A and B side by side, or DATA has trainA and trainB with equal names; --pair
+    DATA/train holds images of A and B side by side, or DATA has trainA and trainB with equal names; --pair
     makes A from photos. DATA/val or DATA/test (valA, testA, ...), where present, feeds sheets and validation.
     """
 
@@ -310,7 +317,7 @@ class Pix2Pix(_Translation):
     generator: GeneratorName = "unet256"
     """Generator (Isola 2017, 6.1.1: the U-Net)."""
     norm: Norm = "instance"
-    """Normalisation in the generator; instance: what batch norm computes on one picture (Isola 2017, 3.3)."""
+    """Normalisation in the generator; instance: what batch norm computes on one image (Isola 2017, 3.3)."""
     loss: Adversarial = "vanilla"
     """Adversarial loss; vanilla is binary cross-entropy (Isola 2017, 3.1)."""
     direction: Direction = "AtoB"
@@ -333,7 +340,7 @@ class Pix2Pix(_Translation):
 class Distill(Training):
     """Train a small generator to do what a trained one does, and steadily (after OMGD, Ren et al. 2021).
 
-    The student sees warped, disturbed pictures; its target is the teacher's picture, warped alike.
+    The student sees warped, disturbed images; its target is the teacher's image, warped alike.
     """
 
     recipe = "distill"
@@ -345,7 +352,7 @@ class Distill(Training):
     """The small generator to train."""
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
-    start: Literal["identity", "icnr"] = "identity"
+    init: Literal["identity", "icnr"] = "identity"
     """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
     (ICNR, Aitken 2017)."""
     copy_teacher: bool = False
@@ -353,7 +360,7 @@ class Distill(Training):
     run: Path = Path("runs/distill")
     """Folder of this run."""
     batch: int = 16
-    """Pictures per step and process (ours)."""
+    """Images per step and process (ours)."""
     learning_rate: float = 4e-4
     """Adam's step size at the start (ours)."""
     beta1: float = 0.9
@@ -375,7 +382,7 @@ class Distill(Training):
     adversarial_from: float = 0.3
     """Share of the run after which the LSGAN loss counts (ours)."""
     flow_px: float = 8.0
-    """Deviation of the random flow that pictures and targets are warped by, in pixels; 0: none (ours)."""
+    """Deviation of the random flow that images and targets are warped by, in pixels; 0: none (ours)."""
     noise: float = 0.02
     """Largest deviation of the noise on the student's input, of [0, 1]; 0: no disturbance (ours)."""
 
@@ -401,7 +408,7 @@ class Paint(Training):
     minutes: float | None = 0.0
     """Minutes of training: 0 for a first look, 10 for a steady style, 150 for the best."""
     size: int = 256
-    """Short side of the network's picture in live use: the default of --size."""
+    """Short side of the network's image in live use: the default of --size."""
     scale: float = 1.0
     """How large the strokes are: the painting is looked at this many times as large."""
     strength: float = 1.0
@@ -445,7 +452,7 @@ class Paint(Training):
     feature_weight: float = 4.0
     """Weight of the L1 loss on features, to the untrained style; --from-scratch: to the photo (ours)."""
     gram_weight: float = 1.0
-    """Weight of each picture's Gram matrices to those of the untrained style: strokes stay (ours)."""
+    """Weight of each image's Gram matrices to those of the untrained style: strokes stay (ours)."""
     painting_weight: float = 0.3
     """Weight of the batch's Gram matrices to the painting's (Gatys 2016, equation 5; the number is ours)."""
     equivariance_weight: float = 10.0
@@ -500,7 +507,7 @@ def settings_json(config: Training) -> dict[str, Any]:
     return {name: plain(value) for name, value in asdict(config).items()}
 
 
-def check_same_settings(config: Training, recorded: dict[str, Any]) -> None:
+def check_same_settings(config: Training, recorded: Mapping[str, Any]) -> None:
     """Compare the settings with those of the run being resumed.
 
     A setting the run does not know is younger than the run, which had its default.

@@ -6,7 +6,7 @@ from rt.errors import VideobrushError
 
 
 class DataError(VideobrushError):
-    """A picture folder is missing, empty or unreadable."""
+    """An image folder is missing, empty or unreadable."""
 
 
 class RunError(VideobrushError):
@@ -14,4 +14,4 @@ class RunError(VideobrushError):
 
 
 class ExportError(VideobrushError):
-    """A generator cannot be exported, or the exported one does not compute the same picture."""
+    """A generator cannot be exported, or the exported one does not compute the same image."""

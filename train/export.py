@@ -16,20 +16,27 @@ from torch import nn
 from rt.card import NAME_PATTERN, Card, Detail, View, describe_model, write_card
 from rt.view import look_at
 from train.checkpoint import CHECKPOINT, read_facts
-from train.data.images import picture_paths, read_picture, scale_short_side, write_picture
+from train.data.images import image_paths, load_image, save_image, scale_short_side
 from train.errors import DataError, ExportError
-from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_pictures, write_onnx
+from train.facts import RunFacts
+from train.graph import check_parity, crop_to_multiple, fold_batch_norm, translate_images, write_onnx
 from train.load import (
     best_checkpoint,
-    generator_name,
     is_teacher_unchanged,
     load_generator,
     teacher_checkpoint,
 )
-from train.metrics.evaluate import FidReals, Learned, Material, gather_material, learnt_view, measure_style
+from train.metrics.evaluate import (
+    EvalSet,
+    FidReals,
+    PerceptualMetrics,
+    gather_eval_set,
+    measure_style,
+    training_view,
+)
 from train.nets import count_parameters
 
-PARITY_PICTURES = 12
+PARITY_IMAGES = 12
 DRAWING = ("draw48", "paint48", "strokes")
 """Generators whose images share too little detail with their input for it to be added back."""
 
@@ -51,20 +58,20 @@ class Export:
     title: str = ""
     """One line for people: what the style does."""
     view: View | None = None
-    """What of a camera's picture the network is to look at; default: what --pair made in training. edges: for
+    """What of a camera's image the network is to look at; default: what --pair made in training. edges: for
     drawings that lay beside their photos."""
     detail: Detail | None = None
     """How the network's change is laid over the frame in live use: keep adds it to the frame's own detail,
-    network shows the network's picture. Default: network for pictures drawn from edges, and of draw48,
+    network shows the network's image. Default: network for images drawn from edges, and of draw48,
     paint48 and strokes."""
     size: int = 256
-    """Short side of the network's picture in live use: the default of --size."""
+    """Short side of the network's image in live use: the default of --size."""
     data: Path | None = None
-    """Folder with pictures to check and measure on; default: the run's own."""
+    """Folder with images to check and measure on; default: the run's own."""
     facts: Path | None = None
     """JSON object with `data` (name, origin, terms) and `faults` (sentences) for the card."""
     previews: Path | None = None
-    """Folder of redistributable pictures for the style's previews; default: none are written."""
+    """Folder of redistributable images for the style's previews; default: none are written."""
     fid_weights: Path | None = None
     """Inception weights of torch-fidelity: FID is measured too; it needs the package torchmetrics."""
     fid_reals: FidReals = "test"
@@ -77,9 +84,9 @@ class Export:
     """Replace an existing style folder."""
 
     @property
-    def learned(self) -> Learned:
+    def perceptual(self) -> PerceptualMetrics:
         """Return the metrics asked for that need the user's weights."""
-        return Learned(self.fid_weights, self.fid_reals, self.lpips)
+        return PerceptualMetrics(self.fid_weights, self.fid_reals, self.lpips)
 
 
 def export_style(config: Export, say: Callable[[str], None]) -> Path:
@@ -89,23 +96,23 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     export leaves nothing.
 
     Raises:
-        ExportError: the name, target or size does not fit, or ONNX Runtime's picture differs from PyTorch's
+        ExportError: the name, target or size does not fit, or ONNX Runtime's image differs from PyTorch's
             by more than one level anywhere.
-        RunError, DataError: the run or its pictures are missing or damaged, or it translates no pictures.
+        RunError, DataError: the run or its images are missing or damaged, or it translates no images.
     """
     target = check_target(config)
     notes = read_notes(config.facts)
-    config.learned.check()
+    config.perceptual.check()
     path = best_checkpoint(config.run) if config.checkpoint == "best" else config.run / CHECKPOINT
     net, facts = load_generator(path, config.direction or "AtoB")
-    if config.direction is not None and facts["recipe"] != "cyclegan":
-        raise ExportError(f"--direction: a run of {facts['recipe']} has one generator alone; leave it out")
+    if config.direction is not None and facts.recipe != "cyclegan":
+        raise ExportError(f"--direction: a run of {facts.recipe} has one generator alone; leave it out")
     if config.size < (minimum := int(net.minimum_px)):  # type: ignore[arg-type]
         raise ExportError(
-            f"--size {config.size}: {generator_name(facts['settings'])} takes no picture smaller than "
+            f"--size {config.size}: {facts.networks.generator} takes no image smaller than "
             f"{minimum} px; give --size {minimum} or more"
         )
-    say(f"checkpoint {path}, step {facts['step']}")
+    say(f"checkpoint {path}, step {facts.step}")
     folder = target.with_name(target.name + ".part")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -135,7 +142,7 @@ def check_target(config: Export) -> Path:
     if target.exists() and not (target / "card.json").is_file():
         raise ExportError(f"{target} is not a style folder and is left alone: give another --out")
     if config.previews is not None:
-        picture_paths(config.previews)
+        image_paths(config.previews)
     return target
 
 
@@ -162,7 +169,7 @@ class _Work:
 
     config: Export
     net: nn.Module
-    facts: dict[str, Any]
+    facts: RunFacts
     """The checkpoint's facts."""
     notes: dict[str, Any]
     """`data` and `faults`, as the user gave them."""
@@ -170,17 +177,17 @@ class _Work:
     @property
     def direction(self) -> str:
         """Which of the domains is translated to which."""
-        return self.config.direction or str(self.facts["settings"].get("direction", "AtoB"))
+        return self.config.direction or self.facts.direction or "AtoB"
 
     @property
     def view(self) -> View:
-        """What of a camera's picture the network looks at."""
-        return self.config.view or learnt_view(self.facts)
+        """What of a camera's image the network looks at."""
+        return self.config.view or training_view(self.facts)
 
     @property
     def detail(self) -> Detail:
         """How the network's change is laid over the frame."""
-        drawn = self.view == "edges" or generator_name(self.facts["settings"]) in DRAWING
+        drawn = self.view == "edges" or self.facts.networks.generator in DRAWING
         return self.config.detail or ("network" if drawn else "keep")
 
 
@@ -188,36 +195,36 @@ def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     """Write everything a style consists of into `folder`, the card last."""
     config, net = work.config, work.net
     multiple = int(net.multiple)  # type: ignore[arg-type]
-    material: Material = gather_material(
+    eval_set: EvalSet = gather_eval_set(
         work.facts, work.direction, config.data, config.size, multiple, config.fid_reals
     )
     folded, norms = fold_batch_norm(net)
     write_onnx(folded, folder / "model.onnx")
-    compared = material.inputs[:PARITY_PICTURES]
+    compared = eval_set.inputs[:PARITY_IMAGES]
     worst = check_parity(net, folder / "model.onnx", compared)
-    say(f"ONNX Runtime against PyTorch on {len(compared)} pictures: largest difference {worst} level(s): ok")
-    say(f"measuring on {material.counts} {material.measured_on} ...")
-    metrics = measure_style(net, material, config.learned)
+    say(f"ONNX Runtime against PyTorch on {len(compared)} images: largest difference {worst} level(s): ok")
+    say(f"measuring on {eval_set.counts} {eval_set.measured_on} ...")
+    metrics = measure_style(net, eval_set, config.perceptual)
     if config.previews is not None:
         _write_previews(folder, work)
-    metrics |= {"measured_on": material.measured_on, "onnx_largest_difference": worst}
+    metrics |= {"measured_on": eval_set.measured_on, "onnx_largest_difference": worst}
     write_card(_make_card(folder, work, metrics, norms), folder)
 
 
 def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -> Card:
     config, net, facts = work.config, work.net, work.facts
-    settings, recipe = facts["settings"], facts["recipe"]
+    recipe, networks = facts.recipe, facts.networks
     network = {
-        "generator": generator_name(facts["settings"]),
-        "norm": settings["norm"],
+        "generator": networks.generator,
+        "norm": networks.norm,
         "parameters": count_parameters(net),
     }
     if norms:
         network["batch_norms_folded"] = norms
-    if "weights" in facts:
-        network["weights"] = facts["weights"]
-    if settings.get("z"):
-        network["noise"] = f"{settings['z']} channels, at 0"
+    if "weights" in facts.further:
+        network["weights"] = facts.further["weights"]
+    if networks.z:
+        network["noise"] = f"{networks.z} channels, at 0"
     return Card(
         name=config.name,
         title=config.title or f"{recipe} {work.direction[0]} to {work.direction[-1]}",
@@ -227,12 +234,12 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
         models={"fp32": describe_model(folder / "model.onnx")},
         recipe=recipe,
         network=network,
-        data={**work.notes.get("data", {}), "pictures": facts["pictures"]},
+        data={**work.notes.get("data", {}), "images": dict(facts.images)},
         training={
-            "steps": facts["step"],
-            "minutes": round(facts["elapsed_s"] / 60, 1),
+            "steps": facts.step,
+            "minutes": facts.minutes,
             "direction": work.direction,
-            **facts["environment"],
+            **facts.environment,
             **_teacher_facts(facts),
         },
         metrics=metrics,
@@ -242,33 +249,33 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
     )
 
 
-def _teacher_facts(facts: dict[str, Any]) -> dict[str, Any]:
+def _teacher_facts(facts: RunFacts) -> dict[str, Any]:
     """Return how a student's teacher was trained; nothing without one, or where it has changed since."""
-    if facts["recipe"] != "distill" or not is_teacher_unchanged(facts):
+    if facts.recipe != "distill" or not is_teacher_unchanged(facts):
         return {}
     teacher = read_facts(teacher_checkpoint(facts))
     return {
         "teacher": {
-            "recipe": teacher["recipe"],
-            "generator": generator_name(teacher["settings"]),
-            "steps": teacher["step"],
-            "minutes": round(teacher["elapsed_s"] / 60, 1),
-            **teacher["environment"],
+            "recipe": teacher.recipe,
+            "generator": teacher.networks.generator,
+            "steps": teacher.step,
+            "minutes": teacher.minutes,
+            **teacher.environment,
         }
     }
 
 
 def _write_previews(folder: Path, work: _Work) -> None:
-    """Write pairs of the given pictures: what the network looks at | what it makes of it."""
+    """Write pairs of the given images: what the network looks at | what it makes of it."""
     config, net = work.config, work.net
     assert config.previews is not None
     previews = folder / "previews"
     previews.mkdir()
-    for path in picture_paths(config.previews):
-        rgb = read_picture(path)
+    for path in image_paths(config.previews):
+        rgb = load_image(path)
         if rgb is None:
-            raise DataError(f"preview picture {path} is damaged")
+            raise DataError(f"preview image {path} is damaged")
         multiple = int(net.multiple)  # type: ignore[arg-type]
         before = look_at(crop_to_multiple(scale_short_side(rgb, config.size), multiple), work.view)
-        after = translate_pictures(net, [before])[0]
-        write_picture(previews / f"{path.stem}.jpg", np.concatenate([before, after], axis=1))
+        after = translate_images(net, [before])[0]
+        save_image(previews / f"{path.stem}.jpg", np.concatenate([before, after], axis=1))

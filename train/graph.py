@@ -31,8 +31,8 @@ class PixelsInOut(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         """Translate uint8[N, H, W, 3] RGB; the graph that is exported."""
-        picture = frame.to(torch.float32).permute(0, 3, 1, 2) * (1 / 127.5) - 1.0  # [N, 3, H, W]
-        levels = self.generator(picture) * 127.5 + 127.5
+        image = frame.to(torch.float32).permute(0, 3, 1, 2) * (1 / 127.5) - 1.0  # [N, 3, H, W]
+        levels = self.generator(image) * 127.5 + 127.5
         # TensorRT's cast to uint8 truncates and is undefined out of range: round and clip stand before it.
         return torch.clamp(torch.round(levels), 0.0, 255.0).permute(0, 2, 3, 1).to(torch.uint8)
 
@@ -40,7 +40,7 @@ class PixelsInOut(nn.Module):
 def fold_batch_norm(net: nn.Module) -> tuple[nn.Module, int]:
     """Return a copy for inference whose convolutions do what the batch norms behind them did, and how many.
 
-    The statistics are the ones gathered in training, not those of the picture: frames of one video are
+    The statistics are the ones gathered in training, not those of the image: frames of one video are
     normalised alike.
     """
     folded = copy.deepcopy(net).eval()
@@ -71,7 +71,7 @@ def write_onnx(net: nn.Module, path: Path) -> None:
         for name in ("rows", "columns")
     )
     shapes = ({0: batch, 1: multiple * rows, 2: multiple * columns},)
-    # Neither number may be 1, which the exporter would take for fixed, nor the picture larger than it must.
+    # Neither number may be 1, which the exporter would take for fixed, nor the image larger than it must.
     times = max(2, 96 // multiple)
     example = torch.zeros(2, times * multiple, (times + 1) * multiple, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision, which is not used
@@ -97,14 +97,14 @@ def write_onnx(net: nn.Module, path: Path) -> None:
 
 
 @torch.no_grad()
-def translate_pictures(net: nn.Module, pictures: list[Rgb]) -> list[Rgb]:
-    """Translate uint8[H, W, 3] RGB pictures of any size, each cropped to the network's multiple."""
+def translate_images(net: nn.Module, images: list[Rgb]) -> list[Rgb]:
+    """Translate uint8[H, W, 3] RGB images of any size, each cropped to the network's multiple."""
     graph = PixelsInOut(net).eval()
-    return [graph(torch.from_numpy(np.ascontiguousarray(rgb))[None])[0].numpy() for rgb in pictures]
+    return [graph(torch.from_numpy(np.ascontiguousarray(rgb))[None])[0].numpy() for rgb in images]
 
 
-def check_parity(net: nn.Module, path: Path, pictures: list[Rgb]) -> int:
-    """Compare ONNX Runtime with PyTorch on pictures cut to several sizes; return the largest difference.
+def check_parity(net: nn.Module, path: Path, images: list[Rgb]) -> int:
+    """Compare ONNX Runtime with PyTorch on images cut to several sizes; return the largest difference.
 
     Raises:
         ExportError: a pixel differs by more than one level, or the shapes differ.
@@ -114,8 +114,8 @@ def check_parity(net: nn.Module, path: Path, pictures: list[Rgb]) -> int:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     multiple, minimum = _whole(net.multiple), _whole(net.minimum_px)
     worst = 0
-    for number, rgb in enumerate(pictures):
-        # Sizes change from picture to picture, so that a size frozen into the graph is found.
+    for number, rgb in enumerate(images):
+        # Sizes change from image to image, so that a size frozen into the graph is found.
         cropped = crop_to_multiple(rgb[: max(minimum, rgb.shape[0] - multiple * number)], multiple)
         frames = np.stack([cropped] * (1 + number % 2))
         with torch.no_grad():
@@ -128,14 +128,14 @@ def check_parity(net: nn.Module, path: Path, pictures: list[Rgb]) -> int:
         worst = max(worst, int(np.abs(found.astype(np.int16) - wanted).max()))
     if worst > 1:
         raise ExportError(
-            f"ONNX Runtime's picture differs from PyTorch's by up to {worst} levels (1 is allowed): "
+            f"ONNX Runtime's image differs from PyTorch's by up to {worst} levels (1 is allowed): "
             "nothing was written"
         )
     return worst
 
 
 def crop_to_multiple(rgb: Rgb, multiple: int) -> Rgb:
-    """Cut a picture at the bottom and the right to multiples of `multiple` pixels."""
+    """Cut an image at the bottom and the right to multiples of `multiple` pixels."""
     height, width = (side - side % multiple for side in rgb.shape[:2])
     return np.ascontiguousarray(rgb[:height, :width])
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from train.data.images import read_picture, write_picture
+from train.data.images import load_image, save_image
 from train.recipes.base import Sheet
 from train.report import page
 from train.report.page import Report, write_report
@@ -50,7 +50,7 @@ class History:
     def sheet(self, step: int, elapsed_s: float, sheet: Sheet) -> Path:
         """Write a sample sheet and return its path."""
         path = self.run / f"sample-{step:07d}.jpg"
-        write_picture(path, sheet.rgb)
+        save_image(path, sheet.rgb)
         self._note(step, elapsed_s, sheet=path.name, rows=sheet.rows, columns=sheet.columns)
         self._board.add_image("sample", sheet.rgb, step, dataformats="HWC")
         return path
@@ -71,8 +71,8 @@ class History:
                 metrics.append((entry["step"], entry["validation"]))
                 best = entry["step"] if entry["best"] else best
             # A sheet may have been tidied away.
-            if "sheet" in entry and (picture := read_picture(self.run / entry["sheet"])) is not None:
-                sheets.append(page.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], picture))
+            if "sheet" in entry and (image := load_image(self.run / entry["sheet"])) is not None:
+                sheets.append(page.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], image))
         title = f"{settings['recipe']}, {self.run.name}"
         write_report(
             Report(title, state, losses, sheets, metrics, settings, environment, best), self.run / REPORT

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from train.checkpoint import CHECKPOINT, write_checkpoint
 from train.environment import describe_environment
 from train.errors import RunError
+from train.facts import RunFacts
 from train.reference import Import, load_reference
 
 
@@ -19,14 +18,8 @@ def import_generator(config: Import) -> str:
     net, settings = load_reference(config.file, config.arch)
     if (config.out / CHECKPOINT).exists():
         raise RunError(f"{config.out} already holds a run: give another --out")
-    facts: dict[str, Any] = {
-        "step": 0,
-        "elapsed_s": 0.0,
-        "recipe": "import",
-        "settings": settings,
-        "environment": {**describe_environment(), "imported": config.file.name},
-        "pictures": {},
-    }
+    environment = {**describe_environment(), "imported": config.file.name}
+    facts = RunFacts("import", settings, environment=environment)
     try:
         config.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -28,6 +28,7 @@ from train.data.feed import Batch, Batches, seeded
 from train.device import World, computes_bfloat16, describe_precision, describe_world, open_world
 from train.environment import describe_environment
 from train.errors import RunError
+from train.facts import RunFacts
 from train.history import History
 from train.metrics.pretrained import DISTANCES, FEW, judges
 from train.recipes import Recipe, make_recipe
@@ -66,7 +67,7 @@ def train(
     (seed, step), so nothing but the tensors of the checkpoint and the counters has to be restored.
 
     Raises:
-        DataError, RunError: before training starts, where pictures or the run folder do not fit; later,
+        DataError, RunError: before training starts, where images or the run folder do not fit; later,
             where the losses diverge or a checkpoint cannot be written.
     """
     torch.set_num_threads(config.threads or cpu_threads())
@@ -91,7 +92,7 @@ class _Loop:
             say("precision: float32, not --amp: no bfloat16 instructions found here, it would be emulated")
         feed = self.recipe.feed
         counts = ", ".join(f"{count} in {name}" for name, count in feed.counts.items())
-        say(f"pictures: {counts}, short side {config.load_size} px")
+        say(f"images: {counts}, short side {config.load_size} px")
         self.step, self.elapsed_s = 0, 0.0
         self.progress = 0.0
         self.nothing_left = False
@@ -100,10 +101,10 @@ class _Loop:
         self.best: float | None = None
         self.environment = {**describe_environment(), "precision": describe_precision(config.amp, world)}
         self.checkpoints = Checkpoints(config.run, config.keep)
-        self.pictures_per_step = config.batch * config.accumulate * world.size
+        self.images_per_step = config.batch * config.accumulate * world.size
         self.steps = config.steps
         if config.epochs is not None:
-            self.steps = math.ceil(config.epochs * feed.length / self.pictures_per_step)
+            self.steps = math.ceil(config.epochs * feed.length / self.images_per_step)
         self.batches = Batches(feed, config, world)
 
     @property
@@ -127,8 +128,8 @@ class _Loop:
         config = self.config
         if config.start_from is not None and not config.resume:
             facts = load_weights(config.start_from / CHECKPOINT, self.recipe)
-            told = {"steps": facts["step"], "minutes": round(facts["elapsed_s"] / 60, 1)}
-            self.environment["started_from"] = {**told, **facts["environment"]}
+            told = {"steps": facts.step, "minutes": facts.minutes}
+            self.environment["started_from"] = {**told, **facts.environment}
         if config.resume:
             self._restore()
             self.say(f"resumed at step {self.step}, {self.elapsed_s / 60:.1f} minutes trained")
@@ -146,7 +147,7 @@ class _Loop:
                 losses = self._step()
                 self.elapsed_s = time.perf_counter() - self.began_s
                 if self._looks_at_losses():
-                    self._tell(losses, self.pictures_per_step / (time.perf_counter() - step_started))
+                    self._tell(losses, self.images_per_step / (time.perf_counter() - step_started))
                 self._save_when_due()
             if self.progress >= 1.0:
                 self._look()
@@ -197,9 +198,7 @@ class _Loop:
         checkpoint = self.config.run / CHECKPOINT
         kept = "; no checkpoint was written yet"
         if checkpoint.is_file():
-            kept = (
-                f"; the last good checkpoint, of step {read_facts(checkpoint)['step']}, is kept: {checkpoint}"
-            )
+            kept = f"; the last good checkpoint, of step {read_facts(checkpoint).step}, is kept: {checkpoint}"
         return RunError(
             f"training diverged at step {self.step}: {what}{kept}; "
             "start a new --run with a smaller --learning-rate"
@@ -245,18 +244,20 @@ class _Loop:
         """What tells this process's pools from the others' in a checkpoint."""
         return f"@{self.world.rank}" if self.world.rank else ""
 
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "recipe": self.config.recipe,
-            "settings": settings_json(self.config),
-            "environment": self.environment,
-            "pictures": dict(self.recipe.feed.counts),
-            "processes": self.world.size,
-            "best": self.best,
-            **self.recipe.facts,
-        }
+    def _facts(self) -> RunFacts:
+        return RunFacts.from_json(
+            {
+                "step": self.step,
+                "elapsed_s": self.elapsed_s,
+                "recipe": self.config.recipe,
+                "settings": settings_json(self.config),
+                "environment": self.environment,
+                "images": dict(self.recipe.feed.counts),
+                "processes": self.world.size,
+                "best": self.best,
+                **self.recipe.facts,
+            }
+        )
 
     def _look(self) -> None:
         """Validate, write a checkpoint (kept if it is the best), a sample sheet and the report."""
@@ -289,30 +290,31 @@ class _Loop:
 
     def _restore(self) -> None:
         facts = load_checkpoint(self.config.run / CHECKPOINT, self.recipe, self._pool_suffix)
-        before = facts.get("processes", 1)
+        before = facts.processes
         if before != self.world.size:
             raise RunError(
                 f"cannot resume {self.config.run} with {self.world.size} process(es): "
                 f"the run was started with {before}"
             )
+        recorded = facts.to_json()
         for name, value in self.recipe.facts.items():
-            if facts.get(name, value) != value:
+            if recorded.get(name, value) != value:
                 raise RunError(
                     f"cannot resume {self.config.run}: its {name} is {json.dumps(value)}, "
-                    f"the run was started with {json.dumps(facts[name])}; give a new --run"
+                    f"the run was started with {json.dumps(recorded[name])}; give a new --run"
                 )
-        self.step, self.elapsed_s, self.best = facts["step"], facts["elapsed_s"], facts.get("best")
+        self.step, self.elapsed_s, self.best = facts.step, facts.elapsed_s, facts.best
         self.nothing_left = self.done >= 1
         if self.nothing_left:
-            self.environment = facts["environment"]
+            self.environment = dict(facts.environment)
             return
-        commands, command = facts["environment"]["command"], self.environment["command"]
+        commands, command = facts.command, self.environment["command"]
         if not commands.endswith(command):
             commands = f"{commands} && {command}"
-        earlier, precision = facts["environment"].get("precision"), self.environment["precision"]
+        earlier, precision = facts.precision, self.environment["precision"]
         if earlier is not None and not earlier.endswith(precision):
             precision = f"{earlier}, then {precision}"
-        self.environment = {**facts["environment"], "command": commands, "precision": precision}
+        self.environment = {**facts.environment, "command": commands, "precision": precision}
 
 
 def describe_validation(step: int, metric: str, metrics: dict[str, Any], best: bool) -> str:
@@ -348,9 +350,9 @@ def _check_run(config: Training) -> None:
         if not checkpoint.is_file():
             raise RunError(f"nothing to resume in {config.run}: no {CHECKPOINT}; leave out --resume")
         facts = read_facts(checkpoint)
-        if facts["recipe"] != config.recipe:
-            raise RunError(f"cannot resume {config.run}: it is a run of {facts['recipe']}")
-        check_same_settings(config, facts["settings"])
+        if facts.recipe != config.recipe:
+            raise RunError(f"cannot resume {config.run}: it is a run of {facts.recipe}")
+        check_same_settings(config, facts.settings)
     elif checkpoint.exists():
         raise RunError(
             f"{config.run} already holds a run: add --resume to continue it, or give another --run"

@@ -27,9 +27,9 @@ def prepare_paint(config: Paint) -> Paint:
     if not checkpoint.is_file():
         return dataclasses.replace(config, resume=False)
     facts = read_facts(checkpoint)
-    if facts["recipe"] != config.recipe:
-        raise RunError(f"{config.run} holds a run of {facts['recipe']}: give another --run")
-    if facts["step"]:
+    if facts.recipe != config.recipe:
+        raise RunError(f"{config.run} holds a run of {facts.recipe}: give another --run")
+    if facts.step:
         return dataclasses.replace(config, resume=True)
     for path in (*Checkpoints(config.run, config.keep).numbered(), checkpoint):
         path.unlink()

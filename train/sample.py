@@ -1,4 +1,4 @@
-"""Sheets of pictures made from noise: what a gan, cgan or dcgan has learnt to draw."""
+"""Sheets of images made from noise: what a gan, cgan or dcgan has learned to draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rt.errors import nearest
 from rt.frame import Rgb
 from train.checkpoint import CHECKPOINT
 from train.data.feed import seeded
-from train.data.images import write_picture
+from train.data.images import save_image
 from train.errors import RunError
 from train.load import best_checkpoint, load_noise_generator
 from train.recipes.noise import draw_samples
@@ -22,16 +22,16 @@ from train.recipes.noise import draw_samples
 
 @dataclass(frozen=True)
 class Sample:
-    """Draw a sheet of pictures with the generator of a gan, cgan or dcgan."""
+    """Draw a sheet of images with the generator of a gan, cgan or dcgan."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Folder of a training run."""
     out: Path | None = None
-    """Picture to write, .png or .jpg; default RUN/samples.png, or RUN/samples-CLASS.png."""
+    """Image to write, .png or .jpg; default RUN/samples.png, or RUN/samples-CLASS.png."""
     class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """The class to draw, of a cgan; default: a row of each."""
     count: int = 64
-    """Pictures on the sheet, of each class where no class is asked for: 8."""
+    """Images on the sheet, of each class where no class is asked for: 8."""
     seed: int = 0
     """Seed of the noise: the same seed, the same sheet."""
     checkpoint: Literal["best", "newest"] = "best"
@@ -39,16 +39,16 @@ class Sample:
 
 
 def write_samples(config: Sample) -> Path:
-    """Write the sheet and return its path; pictures of RUN are left as they are.
+    """Write the sheet and return its path; images of RUN are left as they are.
 
     Raises:
-        RunError: the run is missing, makes no pictures from noise, or has no such class.
+        RunError: the run is missing, makes no images from noise, or has no such class.
     """
     path = best_checkpoint(config.run) if config.checkpoint == "best" else config.run / CHECKPOINT
     generator, facts = load_noise_generator(path)
-    names: list[str] = facts.get("classes", [])
+    names = facts.classes
     if config.class_name is not None and config.class_name not in names:
-        known = f"its classes are {', '.join(names)}" if names else f"a {facts['recipe']} has none"
+        known = f"its classes are {', '.join(names)}" if names else f"a {facts.recipe} has none"
         raise RunError(f"no class {config.class_name!r}: {known}{nearest(config.class_name, names)}")
     if config.count < 1:
         raise RunError(f"--count is {config.count}: needed is 1 or more")
@@ -61,17 +61,17 @@ def write_samples(config: Sample) -> Path:
         sheet = tile(draw_samples(generator, config.count, label, rng))
     suffix = f"-{config.class_name}" if config.class_name is not None else ""
     out = config.out or config.run / f"samples{suffix}.png"
-    write_picture(out, sheet)
+    save_image(out, sheet)
     return out
 
 
-def tile(pictures: list[Rgb]) -> Rgb:
-    """Return pictures of one size on a nearly square sheet, row by row; what is left over is white."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    height, width = pictures[0].shape[:2]
+def tile(images: list[Rgb]) -> Rgb:
+    """Return images of one size on a nearly square sheet, row by row; what is left over is white."""
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    height, width = images[0].shape[:2]
     sheet = np.full((rows * height, columns * width, 3), 255, np.uint8)
-    for number, rgb in enumerate(pictures):
+    for number, rgb in enumerate(images):
         top, left = number // columns * height, number % columns * width
         sheet[top : top + height, left : left + width] = rgb
     return sheet

@@ -21,7 +21,7 @@ from rt.sources.live import LiveSource
 from tests.support.captures import FakeCapture, make_devices
 from tests.support.media import Clip, cut_short, drawn, write_clip
 from tests.support.servers import Peer, PipeWriter
-from train.data.images import write_picture
+from train.data.images import save_image
 
 LIMIT_S = 20  # only reached where something hangs
 
@@ -62,7 +62,7 @@ def _row(folder: Path) -> Path:
     row = folder / "row"
     row.mkdir()
     for index in range(5):
-        write_picture(row / f"{index}.png", drawn(index, 40, 56))
+        save_image(row / f"{index}.png", drawn(index, 40, 56))
     return row
 
 

@@ -37,30 +37,30 @@ def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     data = make_domains(tmp_path / "data")
     trained = run("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 2)
     assert trained.returncode == 0, trained.stderr
-    assert "pictures: 6 in trainA, 6 in trainB, short side 36 px" in trained.stderr
+    assert "images: 6 in trainA, 6 in trainB, short side 36 px" in trained.stderr
     assert f"next: videobrush-train export {tmp_path / 'run'} --name NAME" in trained.stdout
     style = tmp_path / "styles" / "drawn"
     style.parent.mkdir()
     exported = run("export", tmp_path / "run", "--name", "drawn", "--out", style, "--size", 64)
     assert exported.returncode == 0, exported.stderr
-    assert "ONNX Runtime against PyTorch on 6 pictures: largest difference" in exported.stderr
+    assert "ONNX Runtime against PyTorch on 6 images: largest difference" in exported.stderr
     card = read_card(style)
     assert card.training["command"].startswith("cli.py cyclegan --data")
     assert f"next: videobrush run INPUT OUTPUT.mp4 --style {style}" in exported.stdout
 
 
 def test_a_video_becomes_a_data_folder_that_can_be_checked(tmp_path: Path) -> None:
-    def picture(index: int, height: int, width: int) -> Rgb:
+    def image(index: int, height: int, width: int) -> Rgb:
         return np.roll(drawn(0, height, width), 11 * index, axis=1)
 
-    clip = write_clip(tmp_path / "clip.mp4", Clip(frames=6, picture=picture))
+    clip = write_clip(tmp_path / "clip.mp4", Clip(frames=6, picture=image))
     data = tmp_path / "data"
     taken = run("frames", clip, "--out", data / "trainA", "--every", 2)
     assert taken.returncode == 0, taken.stderr
-    assert taken.stdout == f"3 picture(s) in {data / 'trainA'} from 6 frames\n"
+    assert taken.stdout == f"3 image(s) in {data / 'trainA'} from 6 frames\n"
     checked = run("check", data)
     assert checked.returncode == 0, checked.stderr
-    assert "trainA         3        0  48×64         3 rgb" in checked.stdout
+    assert "trainA       3        0  48×64         3 rgb" in checked.stdout
     assert checked.stdout.endswith("no faults\n")
     (data / "trainA" / "half.jpg").write_bytes((data / "trainA" / "clip-000000.jpg").read_bytes()[:300])
     found = run("check", data)
@@ -109,7 +109,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_pat
     resumed = run(*command[:-1], 101, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed at step " in resumed.stderr
-    made_by = read_facts(tmp_path / "run" / "checkpoint.safetensors")["environment"]["command"]
+    made_by = read_facts(tmp_path / "run" / "checkpoint.safetensors").environment["command"]
     started_by, continued_by = made_by.split(" && ")
     assert started_by.endswith("--steps 100000 --threads 1")
     assert continued_by.endswith("--steps 101 --resume")

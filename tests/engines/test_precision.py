@@ -186,7 +186,7 @@ def test_a_fixed_filter_before_the_network_stays_in_float32_and_out_of_int8(tmp_
     torch.manual_seed(0)
     models = {}
     for name in ("hg48", "paint48"):
-        net = make_generator(name, "none", width=8, start="icnr")
+        net = make_generator(name, "none", width=8, init="icnr")
         write_onnx(net, tmp_path / f"{name}.onnx")
         models[name] = read_onnx(tmp_path / f"{name}.onnx")
     names = [[layer.name for layer in quantizable_layers(model)] for model in models.values()]

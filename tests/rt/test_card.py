@@ -55,6 +55,28 @@ def test_a_card_read_is_the_card_written(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.onnx"]
 
 
+def test_a_card_of_0_1_is_read_under_todays_names(folder: Path) -> None:
+    figure = {"translated": 0.8, "floor": 1.0, "ceiling": 0.0}
+    old = {
+        "data": {"name": "photos", "pictures": {"trainA": 6}},
+        "metrics": {
+            "called_target": figure,
+            "pictures": {"translated": 6},
+            "teacher_itself": {"called_target": figure},
+        },
+    }
+    write_card(card(folder), folder)
+    path = folder / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | old))
+    read = read_card(folder)
+    assert read.data == {"name": "photos", "images": {"trainA": 6}}
+    assert read.metrics == {
+        "classified_as_target": figure,
+        "images": {"translated": 6},
+        "teacher_itself": {"classified_as_target": figure},
+    }
+
+
 def test_a_card_is_readable_json_with_its_letters_as_written(folder: Path) -> None:
     write_card(card(folder), folder)
     text = (folder / "card.json").read_text(encoding="utf-8")

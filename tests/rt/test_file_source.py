@@ -32,7 +32,7 @@ from tests.support.media import (
     write_changing_size,
     write_clip,
 )
-from train.data.images import write_picture
+from train.data.images import save_image
 
 
 def read(path: Path) -> list[Frame]:
@@ -140,7 +140,7 @@ def test_frames_stand_upright(tmp_path: Path, turn: int, suffix: str) -> None:
 def test_a_stream_of_jpegs_stands_upright_as_their_exif_tags_say(
     tmp_path: Path, turn: int, quarters: int
 ) -> None:
-    write_picture(tmp_path / "one.jpg", drawn(0, 48, 64))
+    save_image(tmp_path / "one.jpg", drawn(0, 48, 64))
     jpeg = (tmp_path / "one.jpg").read_bytes()
     (tmp_path / "many.mjpeg").write_bytes(with_exif(jpeg, turn) * 3)
     frames = read(tmp_path / "many.mjpeg")

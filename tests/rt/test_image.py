@@ -33,7 +33,7 @@ from rt.styles import find_style
 from rt.web.jpeg import decode
 from rt.web.protocol import Refused
 from tests.support.images import HEIGHT, WIDTH, Kind, all_kinds, display_p3, scene, written
-from train.data.images import read_picture
+from train.data.images import load_image
 
 TABLE = all_kinds()
 
@@ -49,7 +49,7 @@ def read_in_a_folder(path: Path) -> Rgb:
 
 
 def read_for_training(path: Path) -> Rgb:
-    rgb = read_picture(path)
+    rgb = load_image(path)
     if rgb is None:
         raise SourceError("damaged")
     return rgb
@@ -139,7 +139,7 @@ def test_an_image_that_is_too_large_is_refused_by_its_header(
         image_size(content)
     path = tmp_path / f"bomb{KINDS[kind][0]}"
     path.write_bytes(content)
-    assert read_picture(path) is None
+    assert load_image(path) is None
     with pytest.raises(SourceError, match="60000x60000"):
         open_source(str(path))
 

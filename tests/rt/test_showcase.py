@@ -19,11 +19,11 @@ from tests.support.onnx_styles import make_style
 MEASURED = {"translated": 0.71, "floor": 0.98, "ceiling": 0.07}
 METRICS = {
     "swd": {"translated": 0.106, "floor": 0.075, "ceiling": 0.2155},
-    "called_target": MEASURED,
+    "classified_as_target": MEASURED,
     "compared": 28,
-    "measured_on": "held-back pictures",
+    "measured_on": "held-out images",
     "teacher": {"psnr": {"translated": 28.14, "floor": 100.0, "ceiling": 9.0}},
-    "teacher_itself": {"called_target": {**MEASURED, "translated": 0.83}},
+    "teacher_itself": {"classified_as_target": {**MEASURED, "translated": 0.83}},
     "int8": {"psnr_db": 48.06},
     "clips": {"median": {"style": 1.2, "seen": 1.1}, "rows": [{}, {}]},
     "speed": {
@@ -81,7 +81,7 @@ def test_figures_stand_between_floor_and_ceiling_beside_the_teachers(own: Path) 
     assert rows(made) == [
         "|style|teacher|floor|ceiling|from ceiling to floor",
         "Sliced Wasserstein distance|0.106|–|0.075|0.215",
-        "Called the target by a classifier|71 %|83 %|98 %|7 %",
+        "Classified as target|71 %|83 %|98 %|7 %",
         "|PSNR, dB|SSIM",
         "Style to its teacher|28.1|–",
         "INT8 to FP32|48.1|–",
@@ -92,7 +92,7 @@ def test_figures_stand_between_floor_and_ceiling_beside_the_teachers(own: Path) 
         "openvino int8, 288×160|6.3|7.9|163",
     ]
     assert re.findall(r"width:(\d+)%", made) == ["78", "70"]
-    assert "Held-back pictures. Distances compare 28 pictures with as many. Floor: " in made
+    assert "Held-out images. Distances compare 28 pictures with as many. Floor: " in made
     assert "The network alone on a &lt;fast&gt; one, 2 cores, 2026-01-02." in made
     assert "Median of 2 real clips; 1 is as steady as the clip itself." in made
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rt.frame import Rgb
-from train.data.images import write_picture
+from train.data.images import save_image
 
 COLOURS = {"A": (70, 120, 50), "B": (190, 200, 225)}
 
@@ -33,5 +33,5 @@ def make_domains(folder: Path, count: int = 6, size: tuple[int, int] = (72, 80))
             target.mkdir(parents=True)
             for index in range(count):
                 seed = 1000 * split_number + 100 * ord(domain) + index
-                write_picture(target / f"{index:03d}.png", draw_picture(*size, seed, colour))
+                save_image(target / f"{index:03d}.png", draw_picture(*size, seed, colour))
     return folder

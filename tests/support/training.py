@@ -14,7 +14,7 @@ from rt.frame import Rgb
 from tests.support.pictures import draw_picture
 from train.checkpoint import CHECKPOINT
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
-from train.data.images import write_picture
+from train.data.images import save_image
 from train.device import World
 from train.loop import train
 
@@ -69,33 +69,33 @@ def draw_shape(shape: str, seed: int, side: int = 32) -> Rgb:
     rng = np.random.default_rng(seed)
     x, y = (int(value) for value in rng.integers(int(0.4 * side), int(0.6 * side) + 1, 2))
     r = int(rng.integers(int(0.2 * side), int(0.3 * side) + 1))
-    picture = np.full((side, side, 3), 230, np.uint8)
+    image = np.full((side, side, 3), 230, np.uint8)
     if shape == "disc":
-        cv2.circle(picture, (x, y), r, (200, 40, 40), -1)
+        cv2.circle(image, (x, y), r, (200, 40, 40), -1)
     elif shape == "square":
-        cv2.rectangle(picture, (x - r, y - r), (x + r, y + r), (30, 150, 30), -1)
+        cv2.rectangle(image, (x - r, y - r), (x + r, y + r), (30, 150, 30), -1)
     else:
         thick = max(1, side // 10)
         for way in (r, -r):
-            cv2.line(picture, (x - r, y - way), (x + r, y + way), (40, 60, 200), thick)
-    return picture
+            cv2.line(image, (x - r, y - way), (x + r, y + way), (40, 60, 200), thick)
+    return image
 
 
 def make_classes(folder: Path, count: int, side: int = 32) -> Path:
-    """Write a folder of `count` drawn pictures per shape and return the folder above them."""
+    """Write a folder of `count` drawn images per shape and return the folder above them."""
     for number, shape in enumerate(SHAPES):
         (folder / shape).mkdir(parents=True)
         for index in range(count):
-            write_picture(folder / shape / f"{index:03d}.png", draw_shape(shape, 1000 * number + index, side))
+            save_image(folder / shape / f"{index:03d}.png", draw_shape(shape, 1000 * number + index, side))
     return folder
 
 
 def make_pairs(folder: Path, count: int = 6, side: int = 40) -> Path:
-    """Write train and val with `count` pictures each of a drawn scene beside its colours exchanged."""
+    """Write train and val with `count` images each of a drawn scene beside its colours exchanged."""
     for number, split in enumerate(("train", "val")):
         (folder / split).mkdir(parents=True)
         for index in range(count):
             left = draw_picture(side, side, 500 * number + index, (120, 90, 60))
             both = np.concatenate([left, 255 - left[:, :, ::-1]], axis=1)
-            write_picture(folder / split / f"{index:03d}.png", both)
+            save_image(folder / split / f"{index:03d}.png", both)
     return folder

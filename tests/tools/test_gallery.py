@@ -27,7 +27,7 @@ from rt.translator import Translator
 from rt.view import look_at
 from tools.bench.result import ROOT
 from tools.gallery.table import BEGIN, END, README, make_table
-from train.data.images import read_picture
+from train.data.images import load_image
 
 NAMES = sorted(folder.name for folder in GALLERY.iterdir() if folder.is_dir())
 SHIPPED = [(name, precision) for name in NAMES for precision in find_style(name).card.models]
@@ -57,7 +57,7 @@ def test_a_bundled_style_is_whole_small_and_says_where_it_comes_from(name: str) 
     assert size_bytes(style.folder) <= STYLE_LIMIT_BYTES
     assert card.faults
     assert all(len(fault) > 30 for fault in card.faults)
-    assert {"name", "origin", "terms", "previews", "pictures"} <= card.data.keys()
+    assert {"name", "origin", "terms", "previews", "images"} <= card.data.keys()
     assert {"steps", "minutes", "machine", "commit", "command", "made_with"} <= card.training.keys()
     assert card.training["made_with"] == f"tools/gallery/{name}/make.sh"
     assert (ROOT / card.training["made_with"]).is_file()
@@ -68,7 +68,7 @@ def test_a_bundled_style_is_whole_small_and_says_where_it_comes_from(name: str) 
 def test_a_bundled_style_was_measured_between_floor_and_ceiling(name: str) -> None:
     card = find_style(name).card
     student, metrics = card.recipe == "distill", card.metrics
-    domains = ("swd", "lab", "rkid", "called_target")
+    domains = ("swd", "lab", "rkid", "classified_as_target")
     recipe = card.training["teacher"]["recipe"] if student else card.recipe
     # What learnt from pairs may be measured against a domain instead; what learnt from domains has no pairs.
     paired = recipe == "pix2pix" and not metrics.keys() & set(domains)
@@ -99,7 +99,7 @@ def test_the_gallery_is_small() -> None:
 def test_the_previews_of_a_bundled_style_open(name: str) -> None:
     folder = find_style(name).folder / "previews"
     for picture in ("grid.jpg", "pair.jpg"):
-        rgb = read_picture(folder / picture)
+        rgb = load_image(folder / picture)
         assert rgb is not None
         assert rgb.shape[1] > rgb.shape[0]
         assert rgb.std() > 10

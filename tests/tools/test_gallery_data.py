@@ -16,7 +16,7 @@ from tools.gallery import draw_facades, paint_pairs, select_snow
 from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import BEST
 from train.config import Pix2Pix
-from train.data.images import read_picture, write_picture
+from train.data.images import load_image, save_image
 from train.nets import make_generator
 
 Run = Callable[..., None]
@@ -47,11 +47,11 @@ def test_paintings_stand_beside_themselves_flattened_and_graded(run: Run, tmp_pa
     painting = drawn_picture(256, 256)
     for split in ("trainA", "testA"):
         (tmp_path / "data" / split).mkdir(parents=True)
-        write_picture(tmp_path / "data" / split / "a.png", painting)
+        save_image(tmp_path / "data" / split / "a.png", painting)
     run(paint_pairs.main, "paintings", tmp_path / "data", tmp_path / "out", "--variants", 3)
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").glob("*/*"))
     assert names == ["test/00000.png", "train/00000.png", "train/00001.png", "train/00002.png"]
-    pairs = [read_picture(tmp_path / "out" / name) for name in names]
+    pairs = [load_image(tmp_path / "out" / name) for name in names]
     for pair in pairs:
         assert pair is not None
         assert pair.shape == (256, 512, 3)
@@ -71,7 +71,7 @@ def test_photos_need_the_network_that_paints_them(
 
 def test_drawn_facades_differ_and_one_grows_part_by_part(run: Run, tmp_path: Path) -> None:
     run(draw_facades.main, tmp_path / "plans", "--count", 3)
-    plans = [read_picture(path) for path in sorted((tmp_path / "plans").iterdir())]
+    plans = [load_image(path) for path in sorted((tmp_path / "plans").iterdir())]
     assert len(plans) == 3
     for plan in plans:
         assert plan is not None
@@ -79,7 +79,7 @@ def test_drawn_facades_differ_and_one_grows_part_by_part(run: Run, tmp_path: Pat
         assert {draw_facades.WALL, draw_facades.WINDOW, draw_facades.DOOR, draw_facades.CORNICE} <= colours
     assert not np.array_equal(plans[0], plans[1])  # type: ignore[arg-type]
     run(draw_facades.main, tmp_path / "growing", "--growing", 30)
-    frames = [read_picture(path) for path in sorted((tmp_path / "growing").iterdir())]
+    frames = [load_image(path) for path in sorted((tmp_path / "growing").iterdir())]
     bare = [int((frame == draw_facades.WALL).all(axis=2).sum()) for frame in frames if frame is not None]
     assert bare[0] == draw_facades.SIZE[0] * draw_facades.SIZE[1]
     assert len(bare) == 30
@@ -122,7 +122,7 @@ def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(
 ) -> None:
     for folder, seed in (("trainA", 1), ("trainB", 2), ("testA", 3)):
         (tmp_path / "data" / folder).mkdir(parents=True)
-        write_picture(tmp_path / "data" / folder / "a.png", drawn_picture(256, 272, seed=seed))
+        save_image(tmp_path / "data" / folder / "a.png", drawn_picture(256, 272, seed=seed))
     pairs = tmp_path / "pairs"
     run(paint_pairs.main, "paintings", tmp_path / "data", pairs, "--variants", 1)
     painter = tiny(Pix2Pix, pairs, tmp_path / "painter", steps=1)
@@ -131,7 +131,7 @@ def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(
     (painter.run / BEST).write_bytes(b"not looked at")
     painted = tmp_path / "painted"
     run(paint_pairs.main, "photos", tmp_path / "data", painted, "--run", painter.run, "--variants", 2)
-    first, second = (read_picture(painted / "train" / f"0000{number}.png") for number in (0, 1))
+    first, second = (load_image(painted / "train" / f"0000{number}.png") for number in (0, 1))
     assert first is not None
     assert second is not None
     assert np.array_equal(first[:, :272], drawn_picture(256, 272, seed=1))

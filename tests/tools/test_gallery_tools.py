@@ -17,7 +17,7 @@ from rt.image import write_image
 from tests.support.onnx_styles import drawn_picture, make_style, save_negative
 from tools.bench.result import ROOT
 from tools.gallery import describe, look, previews
-from train.data.images import read_picture
+from train.data.images import load_image
 
 Run = Callable[..., int]
 
@@ -93,7 +93,7 @@ def test_previews_are_a_grid_a_pair_and_a_clip_within_their_bytes(
     assert capsys.readouterr().err == "previews: --pictures: 7 found, 8 needed\n"
     write_image(drawn_picture(160, 120, seed=7), pictures / "7.png")
     assert run(previews.main, *typed) == 0
-    grid, pair = (read_picture(folder / "previews" / name) for name in ("grid.jpg", "pair.jpg"))
+    grid, pair = (load_image(folder / "previews" / name) for name in ("grid.jpg", "pair.jpg"))
     assert grid is not None
     assert pair is not None
     assert (grid.shape, pair.shape) == ((576, 768, 3), (360, 960, 3))
@@ -114,7 +114,7 @@ def test_frames_to_look_at_are_written_at_full_size_and_consecutive_ones_enlarge
     assert run(look.main, folder, CLIP, "--out", tmp_path / "looks") == 0
     names = capsys.readouterr().out.split()
     assert len(names) == 3 * 3 + 1
-    pictures = {Path(name).stem: read_picture(Path(name)) for name in names}
+    pictures = {Path(name).stem: load_image(Path(name)) for name in names}
     before, full, half, sheet = (
         pictures[f"drawn-stream-{name}"] for name in ("0044-before", "0044-1", "0044-0.5", "consecutive")
     )

@@ -22,7 +22,7 @@ from train.data.feed import Batch
 from train.device import World
 from train.errors import ExportError, RunError
 from train.export import Export, export_style
-from train.graph import check_parity, translate_pictures, write_onnx
+from train.graph import check_parity, translate_images, write_onnx
 from train.load import load_generator
 from train.loop import train as run_training
 from train.metrics import evaluate
@@ -115,7 +115,7 @@ def test_a_run_can_start_from_the_weights_of_another(data: Path, tmp_path: Path)
     )
     for name in ("G_A/head.2.weight", "D_B/model.0.weight"):
         assert torch.equal(first[name], second[name])
-    started_from = read_facts(tmp_path / "second" / CHECKPOINT)["environment"]["started_from"]
+    started_from = read_facts(tmp_path / "second" / CHECKPOINT).environment["started_from"]
     assert started_from["steps"] == 4
     with pytest.raises(RunError, match=r"is of other networks than D_A: it was trained with --generator "):
         train(settings(data, tmp_path / "third", start_from=tmp_path / "first", discriminator_width=16))
@@ -150,7 +150,7 @@ def test_a_diverged_run_says_the_parts_and_keeps_the_last_good_checkpoint(
     assert "D_A 0.25" in said
     kept = config.run / CHECKPOINT
     assert f"the last good checkpoint, of step 2, is kept: {kept}; start a new --run with a smaller" in said
-    assert read_facts(kept)["step"] == 2
+    assert read_facts(kept).step == 2
 
 
 def test_weights_that_are_no_numbers_are_never_saved(
@@ -196,14 +196,14 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     card = read_card(style)
     assert (card.name, card.recipe, card.multiple, card.size_px) == ("snow", "cyclegan", 8, 64)
     assert card.data["terms"] == "free"
-    assert card.data["pictures"] == {"trainA": 6, "trainB": 6}
+    assert card.data["images"] == {"trainA": 6, "trainB": 6}
     assert card.faults == ("Tiny.",)
     assert card.training["steps"] == 4
     for name in ("swd", "warping"):
         assert set(card.metrics[name]) == {"translated", "floor", "ceiling"}
     assert card.metrics["onnx_largest_difference"] <= 1
-    assert card.metrics["measured_on"] == "held-back pictures"
-    assert card.metrics["pictures"] == {"translated": 6, "real": 6}
+    assert card.metrics["measured_on"] == "held-out images"
+    assert card.metrics["images"] == {"translated": 6, "real": 6}
     assert card.metrics["compared"] == 3
     assert [path.name for path in (style / "previews").iterdir()] == ["000.jpg"]
     assert said[1].startswith("ONNX Runtime against PyTorch on")
@@ -215,7 +215,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     for shape in ((1, 64, 64, 3), (3, 40, 72, 3), (2, 256, 448, 3)):
         frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         found = session.run(None, {"frame": frames})[0]
-        wanted = np.stack(translate_pictures(load_generator(run / CHECKPOINT, "AtoB")[0], list(frames)))
+        wanted = np.stack(translate_images(load_generator(run / CHECKPOINT, "AtoB")[0], list(frames)))
         assert found.shape == shape
         assert np.abs(found.astype(np.int16) - wanted).max() <= 1
 
@@ -243,8 +243,8 @@ def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
 ) -> None:
     net, _ = load_generator(run / CHECKPOINT, "BtoA")
     write_onnx(net, tmp_path / "model.onnx")
-    pictures = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), np.uint8) for seed in range(4)]
-    assert check_parity(net, tmp_path / "model.onnx", pictures) <= 1
+    images = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), np.uint8) for seed in range(4)]
+    assert check_parity(net, tmp_path / "model.onnx", images) <= 1
     content = (tmp_path / "model.onnx").read_bytes()
     assert not [
         word for word in (b"stack_trace", b"forward", b".py", str(Path.cwd()).encode()) if word in content
@@ -261,7 +261,7 @@ def test_a_card_says_where_its_figures_come_from_training_pictures(
     monkeypatch.setattr(evaluate, "train_domain_classifier", partial(train_domain_classifier, steps=1))
     said: list[str] = []
     style = export_style(Export(run=tmp_path / "run", name="snow", size=64), said.append)
-    told = "training pictures: there are no testA and testB"
+    told = "training images: there are no testA and testB"
     assert read_card(style).metrics["measured_on"] == told
     assert said[2] == f"measuring on 6 and 6 {told} ..."
 

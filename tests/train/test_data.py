@@ -1,4 +1,4 @@
-"""Pictures, their folders and the batches made of them."""
+"""Images, their folders and the batches made of them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from train.config import Cgan, CycleGan, Gan, Pix2Pix
 from train.data.feed import Batches, Order
 from train.data.folders import open_classes, open_pairs, open_unpaired, read_pairs
 from train.data.images import (
-    load_pictures,
-    picture_paths,
-    read_picture,
+    image_paths,
+    load_image,
+    load_images,
+    save_image,
     scale_short_side,
     to_rgb,
     to_tensor,
-    write_picture,
 )
 from train.device import World
 from train.errors import DataError, RunError
@@ -47,30 +47,30 @@ def test_scaling_keeps_the_aspect_and_never_undercuts_the_short_side() -> None:
 def test_damaged_pictures_are_named_counted_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_picture(tmp_path / "good.png", draw_picture(40, 40, 0, COLOURS["A"]))
-    (tmp_path / "bad.jpg").write_bytes(b"not a picture")
+    save_image(tmp_path / "good.png", draw_picture(40, 40, 0, COLOURS["A"]))
+    (tmp_path / "bad.jpg").write_bytes(b"not an image")
     (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("no picture by name")
+    (tmp_path / "notes.txt").write_text("no image by name")
     with caplog.at_level(logging.WARNING):
-        assert len(load_pictures(tmp_path, 40)) == 1
-    assert "2 damaged pictures" in caplog.text
+        assert len(load_images(tmp_path, 40)) == 1
+    assert "2 damaged images" in caplog.text
     assert "bad.jpg, empty.png" in caplog.text
 
 
 def test_a_folder_without_readable_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder .*trainX: needed is a folder with pictures"):
-        load_pictures(tmp_path / "trainX", 64)
-    with pytest.raises(DataError, match=r"no picture in .*: needed is one of \.jpg"):
-        load_pictures(tmp_path, 64)
+    with pytest.raises(DataError, match="no folder .*trainX: needed is a folder with images"):
+        load_images(tmp_path / "trainX", 64)
+    with pytest.raises(DataError, match=r"no image in .*: needed is one of \.jpg"):
+        load_images(tmp_path, 64)
     (tmp_path / "bad.jpg").write_bytes(b"x")
     with pytest.raises(DataError, match="all 1 are damaged"):
-        load_pictures(tmp_path, 64)
+        load_images(tmp_path, 64)
 
 
 def test_grey_pictures_are_read_as_rgb_and_transparent_ones_on_white(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((8, 8), 77, np.uint8))
     cv2.imwrite(str(tmp_path / "alpha.png"), np.full((8, 8, 4), (10, 20, 30, 128), np.uint8))
-    grey, alpha = read_picture(tmp_path / "grey.png"), read_picture(tmp_path / "alpha.png")
+    grey, alpha = load_image(tmp_path / "grey.png"), load_image(tmp_path / "alpha.png")
     assert grey is not None
     assert grey.tolist()[0][0] == [77, 77, 77]
     assert alpha is not None
@@ -80,11 +80,11 @@ def test_grey_pictures_are_read_as_rgb_and_transparent_ones_on_white(tmp_path: P
 
 def test_crops_are_the_same_for_the_same_seed_and_flipped_half_of_the_time(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
-    write_picture(tmp_path / "ramp.png", ramp)
-    pictures = load_pictures(tmp_path, 64)
-    crops = pictures.crops(400, 32, torch.Generator().manual_seed(3))
+    save_image(tmp_path / "ramp.png", ramp)
+    images = load_images(tmp_path, 64)
+    crops = images.crops(400, 32, torch.Generator().manual_seed(3))
     assert crops.shape == (400, 3, 32, 32)
-    assert torch.equal(crops, pictures.crops(400, 32, torch.Generator().manual_seed(3)))
+    assert torch.equal(crops, images.crops(400, 32, torch.Generator().manual_seed(3)))
     falling = (crops[:, 0, 0, 0] > crops[:, 0, 0, -1]).float().mean().item()
     assert falling == pytest.approx(0.5, abs=0.08)
 
@@ -136,51 +136,51 @@ def test_numbers_beyond_what_a_setting_can_be_are_refused(settings: dict[str, An
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_a_picture_that_is_cut_off_counts_as_damaged(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"whole{suffix}"
-    write_picture(path, draw_picture(64, 64, 0, COLOURS["A"]))
-    assert read_picture(path) is not None
+    save_image(path, draw_picture(64, 64, 0, COLOURS["A"]))
+    assert load_image(path) is not None
     content = path.read_bytes()
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(content[: len(content) * 9 // 10])
-    assert read_picture(cut) is None
+    assert load_image(cut) is None
 
 
 def test_what_a_phone_hangs_behind_a_jpeg_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "moving.jpg"
-    write_picture(path, draw_picture(64, 64, 0, COLOURS["A"]))
-    alone = read_picture(path)
+    save_image(path, draw_picture(64, 64, 0, COLOURS["A"]))
+    alone = load_image(path)
     assert alone is not None
     path.write_bytes(path.read_bytes() + bytes(100) + b"ftypmp42" * 2000)
-    moving = read_picture(path)
+    moving = load_image(path)
     assert moving is not None
     assert np.array_equal(moving, alone)
 
 
 def test_what_cannot_be_read_counts_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    assert read_picture(tmp_path / "gone.png") is None
-    write_picture(tmp_path / "huge.png", draw_picture(64, 64, 0, COLOURS["A"]))
+    assert load_image(tmp_path / "gone.png") is None
+    save_image(tmp_path / "huge.png", draw_picture(64, 64, 0, COLOURS["A"]))
     content = bytearray((tmp_path / "huge.png").read_bytes())
     content[16:24] = struct.pack(">II", 100_000, 100_000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     (tmp_path / "huge.png").write_bytes(content)
     with pytest.raises(cv2.error):
         cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert read_picture(tmp_path / "huge.png") is None
+    assert load_image(tmp_path / "huge.png") is None
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in picture_paths(tmp_path)] == ["gone.png", "huge.png"]
+    assert [path.name for path in image_paths(tmp_path)] == ["gone.png", "huge.png"]
 
 
 def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     rgb = np.zeros((16, 32, 3), np.uint8)
     rgb[:, :16] = 255  # white on the left
     path = tmp_path / "turned.jpg"
-    write_picture(path, rgb)
+    save_image(path, rgb)
     content = path.read_bytes()
     # APP1 with one entry: orientation (0x0112) 6, the camera was held a quarter turn to the right
     tiff = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
     exif = b"Exif\x00\x00" + tiff
     path.write_bytes(content[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + content[2:])
-    turned = read_picture(path)
+    turned = load_image(path)
     assert turned is not None
     assert turned.shape == (32, 16, 3)
     assert turned[2].mean() > 250  # white is on top now
@@ -189,7 +189,7 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
 
 def test_pictures_of_16_bits_and_with_a_palette_keep_their_colours(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8, 3), (257 * 10, 257 * 20, 257 * 30), np.uint16))
-    deep = read_picture(tmp_path / "deep.png")
+    deep = load_image(tmp_path / "deep.png")
     assert deep is not None
     assert deep.dtype == np.uint8
     assert deep[0, 0].tolist() == [30, 20, 10]
@@ -218,7 +218,7 @@ def test_processes_share_a_batch_without_overlap(tmp_path: Path) -> None:
         for name in ("A", "B"):
             assert torch.equal(torch.cat([part[name] for part in parts]), wanted[name])
             assert wanted[name].is_contiguous(memory_format=torch.channels_last)
-            assert all(part[name].is_contiguous() for part in parts)  # single pictures
+            assert all(part[name].is_contiguous() for part in parts)  # single images
     for reader in (*readers, whole):
         reader.close()
 
@@ -234,20 +234,20 @@ def test_pairs_are_cut_at_the_same_place_and_turned_about_on_request(tmp_path: P
         batches.close()
         # B is A with red and blue exchanged, then all turned to their opposite.
         assert torch.allclose(batch["B"], -batch["A"].flip(1), atol=0.01)
-    assert [picture.shape for picture in feed.held["A"][:1]] == [(32, 32, 3)]
+    assert [image.shape for image in feed.held["A"][:1]] == [(32, 32, 3)]
 
 
 def test_two_folders_make_pairs_by_name_and_tell_which_do_not(tmp_path: Path) -> None:
     for domain, names in (("A", ("x", "y")), ("B", ("x", "y", "z"))):
         (tmp_path / f"train{domain}").mkdir()
         for name in names:
-            write_picture(tmp_path / f"train{domain}" / f"{name}.png", draw_picture(40, 40, 0, COLOURS["A"]))
-    with pytest.raises(DataError, match=r"1 picture\(s\) are in one folder alone, the first is z"):
+            save_image(tmp_path / f"train{domain}" / f"{name}.png", draw_picture(40, 40, 0, COLOURS["A"]))
+    with pytest.raises(DataError, match=r"1 image\(s\) are in one folder alone, the first is z"):
         read_pairs(tmp_path, "train", "none", "AtoB", 40)
     (tmp_path / "trainB" / "z.png").unlink()
     inputs, wanted = read_pairs(tmp_path, "train", "none", "AtoB", 40)
     assert (len(inputs), len(wanted)) == (2, 2)
-    write_picture(tmp_path / "trainB" / "y.png", draw_picture(40, 60, 0, COLOURS["A"]))
+    save_image(tmp_path / "trainB" / "y.png", draw_picture(40, 60, 0, COLOURS["A"]))
     with pytest.raises(DataError, match=r"wrong pair y\.png .* A is 40×40 and B 60×40 pixels"):
         read_pairs(tmp_path, "train", "none", "AtoB", 40)
 
@@ -255,8 +255,8 @@ def test_two_folders_make_pairs_by_name_and_tell_which_do_not(tmp_path: Path) ->
 def test_single_pictures_are_no_pairs_but_may_become_some(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     photo = draw_picture(41, 41, 0, COLOURS["A"])
-    write_picture(tmp_path / "train" / "photo.png", photo)
-    with pytest.raises(DataError, match=r"wrong pair .*photo\.png: 41×41 pixels are no two pictures"):
+    save_image(tmp_path / "train" / "photo.png", photo)
+    with pytest.raises(DataError, match=r"wrong pair .*photo\.png: 41×41 pixels are no two images"):
         read_pairs(tmp_path, "train", "none", "AtoB", 40)
     inputs, wanted = read_pairs(tmp_path, "train", "gray", "AtoB", 41)
     assert np.array_equal(wanted[0], photo)
@@ -272,7 +272,7 @@ def test_classes_are_the_folders_and_an_empty_one_is_refused(tmp_path: Path) -> 
     assert feed.classes == [0] * 4 + [1] * 4 + [2] * 4
     for path in (data / "disc").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"no picture in .*disc: needed is one of"):
+    with pytest.raises(DataError, match=r"no image in .*disc: needed is one of"):
         open_classes(config)
 
 

@@ -63,7 +63,7 @@ def test_two_processes_take_the_step_of_one_with_the_doubled_batch(tmp_path: Pat
     data = make_domains(tmp_path / "data", size=(36, 40))
     train(2, 1, data, tmp_path / "two")
     train(1, 2, data, tmp_path / "one")
-    assert [read_facts(tmp_path / name / CHECKPOINT)["processes"] for name in ("two", "one")] == [2, 1]
+    assert [read_facts(tmp_path / name / CHECKPOINT).processes for name in ("two", "one")] == [2, 1]
     two, one = (read_history(tmp_path / name)[0] for name in ("two", "one"))
     assert two["step"] == one["step"] == 1
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-3, abs=1e-5)

@@ -20,10 +20,10 @@ from tests.support.reference_weights import Shapes, draw, resnet_shapes, unet_sh
 from tests.support.training import CPU, make_pairs, tiny, train_tiny
 from train.checkpoint import BEST
 from train.config import CycleGan, Distill, Pix2Pix
-from train.data.images import read_picture
+from train.data.images import load_image
 from train.errors import ExportError, RunError
 from train.export import Export, export_style
-from train.graph import fold_batch_norm, translate_pictures
+from train.graph import fold_batch_norm, translate_images
 from train.imported import import_generator
 from train.load import best_checkpoint, load_generator
 from train.metrics import evaluate
@@ -79,13 +79,13 @@ def export_checked(config: Export) -> Card:
     net, _ = load_generator(best_checkpoint(config.run), config.direction or "AtoB")
     least = max(card.minimum_px, 2 * card.multiple)
     for size in ((least, least + card.multiple), (least + card.multiple, least)):
-        picture = draw_picture(*size, seed=9, colour=(120, 90, 60))
-        wanted = translate_pictures(net, [picture])[0].astype(np.int16)
+        image = draw_picture(*size, seed=9, colour=(120, 90, 60))
+        wanted = translate_images(net, [image])[0].astype(np.int16)
         # The network does something, and not the same to every pixel.
-        assert (wanted - picture).std() > 1.0
+        assert (wanted - image).std() > 1.0
         for name in ("openvino", "onnxruntime"):
             backend = opened(name, style, size)
-            found = backend.translate(picture[None])[0]
+            found = backend.translate(image[None])[0]
             backend.close()
             assert np.abs(found - wanted).max() <= 1
     return card
@@ -103,7 +103,7 @@ def test_a_u_net_of_pix2pix_becomes_a_style(unet: Path, pairs: Path, tmp_path: P
     assert card.network["batch_norms_folded"] == 11
     assert card.network.get("noise") == ("4 channels, at 0" if z else None)
     assert set(card.metrics["psnr"]) == {"translated", "floor", "ceiling"}
-    assert card.metrics["measured_on"] == "held-back pictures"
+    assert card.metrics["measured_on"] == "held-out images"
     assert card.metrics["onnx_largest_difference"] <= 1
 
 
@@ -121,7 +121,7 @@ def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> N
     for name in ("psnr", "ssim"):
         assert set(card.metrics["teacher"][name]) == {"translated", "floor", "ceiling"}
     assert card.metrics["teacher_itself"].keys() == {
-        *("warping", "swd", "lab", "rkid", "called_target", "compared")
+        *("warping", "swd", "lab", "rkid", "classified_as_target", "compared")
     }
     itself, own = card.metrics["teacher_itself"], card.metrics
     assert itself["swd"]["floor"] == own["swd"]["floor"]
@@ -142,7 +142,7 @@ def test_a_card_does_not_describe_a_teacher_that_has_changed_since(domains: Path
         export_style(Export(config.run, "drawn", out=tmp_path / "drawn", size=40), lambda text: None)
     )
     assert card.metrics["measured_on"] == (
-        "held-back pictures, not against the teacher, which was trained on since"
+        "held-out images, not against the teacher, which was trained on since"
     )
     assert "teacher" not in card.training
     assert "teacher" not in card.metrics
@@ -155,9 +155,9 @@ def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_p
     config = tiny(Distill, pairs, tmp_path / "run", **changes)
     held = make_recipe(config, CPU).feed.held["A"]
     assert len(held) == 3
-    picture = read_picture(pairs / "val" / "000.png")
-    assert picture is not None
-    assert np.array_equal(held[0], picture[4:132, 4:132])  # the middle of the left half
+    image = load_image(pairs / "val" / "000.png")
+    assert image is not None
+    assert np.array_equal(held[0], image[4:132, 4:132])  # the middle of the left half
     train_tiny(config)
     card = export_checked(Export(config.run, "drawn", out=tmp_path / "drawn", size=128))
     for found in (card.metrics, card.metrics["teacher"], card.metrics["teacher_itself"]):
@@ -166,7 +166,7 @@ def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_p
     found = read_card(small).metrics
     assert "teacher" not in found
     assert found["measured_on"] == (
-        "held-back pictures, not against the teacher, which takes none smaller than 128 px"
+        "held-out images, not against the teacher, which takes none smaller than 128 px"
     )
     with pytest.raises(RunError, match="translates AtoB: give --direction AtoB"):
         make_recipe(tiny(Distill, pairs, tmp_path, **changes, direction="BtoA"), CPU)
@@ -179,18 +179,18 @@ def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> Non
     config = tiny(Distill, photos, tmp_path / "run", teacher=teacher.run)
     held = make_recipe(config, CPU).feed.held["A"]
     assert len(held) == 6
-    assert all(np.ptp(picture, axis=2).max() == 0 for picture in held)
+    assert all(np.ptp(image, axis=2).max() == 0 for image in held)
     train_tiny(config)
     exported = Export(config.run, "drawn", out=tmp_path / "drawn", size=36, previews=photos)
     folder = export_style(exported, lambda text: None)
     assert read_card(folder).view == "gray"
-    preview = read_picture(sorted((folder / "previews").iterdir())[0])
+    preview = load_image(sorted((folder / "previews").iterdir())[0])
     assert preview is not None
     assert np.ptp(preview[:, : preview.shape[1] // 2 - 8], axis=2).max() <= 2  # what the network looked at
     alone = {"feature_weight": 0.0, "adversarial_weight": 0.0}
     second = tiny(Distill, photos, tmp_path / "second", teacher=config.run, **alone)
     held = make_recipe(second, CPU).feed.held["A"]
-    assert all(np.ptp(picture, axis=2).max() == 0 for picture in held)  # a student's student, too
+    assert all(np.ptp(image, axis=2).max() == 0 for image in held)  # a student's student, too
     train_tiny(second)
     assert (
         read_card(export_style(Export(second.run, "twice", out=tmp_path / "twice", size=36), print)).view
@@ -244,13 +244,13 @@ def test_an_imported_generator_becomes_a_style(
     assert card.network["generator"] == generator
     assert card.network.get("batch_norms_folded") == folded
     assert card.training["imported"] == "latest_net_G.pth"
-    assert card.metrics["measured_on"] == "pictures of --data"
+    assert card.metrics["measured_on"] == "images of --data"
 
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_folded_batch_norms_change_no_picture(name: str) -> None:
     torch.manual_seed(0)
-    start = {"start": "icnr"} if name in ("hg48", "paint48", "pu48", "pu32") else {}
+    start = {"init": "icnr"} if name in ("hg48", "paint48", "pu48", "pu32") else {}
     net = make_generator(name, "batch", width=4, **start).eval()  # type: ignore[arg-type]
     norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     with torch.no_grad():
@@ -263,20 +263,20 @@ def test_folded_batch_norms_change_no_picture(name: str) -> None:
             ):
                 assert tensor is not None
                 tensor.uniform_(low, high)
-        picture = torch.rand(2, 3, max(32, net.multiple), 2 * max(32, net.multiple)) * 2 - 1
-        wanted = net(picture)
+        image = torch.rand(2, 3, max(32, net.multiple), 2 * max(32, net.multiple)) * 2 - 1
+        wanted = net(image)
         folded, count = fold_batch_norm(net)
-        found = folded(picture)
-        assert torch.equal(net(picture), wanted)  # the network itself is left as it was
+        found = folded(image)
+        assert torch.equal(net(image), wanted)  # the network itself is left as it was
     assert count == len(norms) > 0
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    assert (wanted - picture).std() > 0.01
+    assert (wanted - image).std() > 0.01
     assert (found - wanted).abs().max() <= 1e-4
 
 
 def test_what_cannot_be_exported_is_refused_in_one_line(unet: Path, pairs: Path, tmp_path: Path) -> None:
     config = Export(unet, "drawn", out=tmp_path / "drawn")
-    with pytest.raises(ExportError, match="--size 100: unet128 takes no picture smaller than 128 px"):
+    with pytest.raises(ExportError, match="--size 100: unet128 takes no image smaller than 128 px"):
         export_style(replace(config, size=100), lambda text: None)
     with pytest.raises(ExportError, match="--direction: a run of pix2pix has one generator alone"):
         export_style(replace(config, direction="BtoA"), lambda text: None)
@@ -285,6 +285,6 @@ def test_what_cannot_be_exported_is_refused_in_one_line(unet: Path, pairs: Path,
     import_generator(theirs)
     with pytest.raises(RunError, match="already holds a run: give another --out"):
         import_generator(theirs)
-    with pytest.raises(Exception, match="an imported generator has no pictures of its own: give some with"):
+    with pytest.raises(Exception, match="an imported generator has no images of its own: give some with"):
         export_style(replace(config, run=tmp_path / "run"), lambda text: None)
     assert not (tmp_path / "drawn").exists()

@@ -12,7 +12,7 @@ from rt.errors import DamagedSource, SourceError
 from rt.frame import Rgb
 from tests.support.media import Clip, drawn, write_clip
 from train.data.frames import Extracted, Frames, extract_frames
-from train.data.images import read_picture
+from train.data.images import load_image
 from train.errors import DataError
 
 
@@ -28,11 +28,11 @@ def numbers(out: Path) -> list[int]:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve frames, each unlike the one before, ten a second."""
 
-    def picture(index: int, height: int, width: int) -> Rgb:
+    def image(index: int, height: int, width: int) -> Rgb:
         return np.roll(drawn(0, height, width), 11 * index, axis=1)
 
     path = tmp_path_factory.mktemp("clips") / "my clip.mp4"
-    return write_clip(path, Clip(size=(48, 80), frames=12, rate=Fraction(10), picture=picture))
+    return write_clip(path, Clip(size=(48, 80), frames=12, rate=Fraction(10), picture=image))
 
 
 def test_every_nth_frame_becomes_a_picture_named_after_its_number(clip: Path, tmp_path: Path) -> None:
@@ -40,14 +40,14 @@ def test_every_nth_frame_becomes_a_picture_named_after_its_number(clip: Path, tm
     config = Frames(video=str(clip), out=tmp_path / "data" / "trainA", every=5)
     found = extract_frames(config, shown.append)
     assert found == Extracted(config.out, read=12, written=3, similar=0)
-    assert found.text == f"3 picture(s) in {config.out} from 12 frames"
+    assert found.text == f"3 image(s) in {config.out} from 12 frames"
     assert shown == list(range(1, 13))
     names = sorted(path.name for path in config.out.iterdir())
     assert names == ["my-clip-000000.jpg", "my-clip-000005.jpg", "my-clip-000010.jpg"]
-    picture = read_picture(config.out / names[1])
-    assert picture is not None
+    image = load_image(config.out / names[1])
+    assert image is not None
     wanted = np.roll(drawn(0, 48, 80), 55, axis=1)
-    assert np.abs(picture.astype(int) - wanted).mean() < 12  # two lossy codecs lie between
+    assert np.abs(image.astype(int) - wanted).mean() < 12  # two lossy codecs lie between
 
 
 def test_a_rate_follows_the_times_of_the_video(clip: Path, tmp_path: Path) -> None:
@@ -74,16 +74,16 @@ def test_pictures_are_scaled_and_written_in_the_asked_format(clip: Path, tmp_pat
     take(clip, tmp_path, every=6, size=32, format="png")
     paths = sorted(tmp_path.iterdir())
     assert [path.suffix for path in paths] == [".png", ".png"]
-    picture = read_picture(paths[0])
-    assert picture is not None
-    assert picture.shape == (32, 53, 3)
+    image = load_image(paths[0])
+    assert image is not None
+    assert image.shape == (32, 53, 3)
 
 
 def test_frames_of_a_still_scene_are_written_once(tmp_path: Path) -> None:
-    def picture(index: int, height: int, width: int) -> Rgb:
+    def image(index: int, height: int, width: int) -> Rgb:
         return drawn(40 if index >= 6 else 0, height, width)
 
-    video = write_clip(tmp_path / "still.mp4", Clip(frames=10, picture=picture))
+    video = write_clip(tmp_path / "still.mp4", Clip(frames=10, picture=image))
     found = take(video, tmp_path / "out", every=1)
     assert numbers(tmp_path / "out") == [0, 6]
     assert found.text.endswith("from 10 frames, 8 nearly equal ones left out")
@@ -103,7 +103,7 @@ def test_pictures_of_other_videos_are_left_alone_and_of_this_one_only_replaced_w
         other.write_bytes(b"another video's")
     take(clip, tmp_path, every=3)
     with pytest.raises(
-        DataError, match=r"holds 4 pictures of a video of this name \(my-clip-000000\.jpg\): give"
+        DataError, match=r"holds 4 images of a video of this name \(my-clip-000000\.jpg\): give"
     ):
         take(clip, tmp_path, every=5)
     take(clip, tmp_path, every=5, overwrite=True)
@@ -123,7 +123,7 @@ def test_a_damaged_video_gives_what_is_readable_and_says_so(tmp_path: Path) -> N
     content = whole.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(content[: len(content) * 2 // 3])
-    with pytest.raises(DamagedSource, match=r"; \d+ pictures were written to .*out"):
+    with pytest.raises(DamagedSource, match=r"; \d+ images were written to .*out"):
         take(cut, tmp_path / "out", every=1)
     written = numbers(tmp_path / "out")
     assert 5 < len(written) < 40

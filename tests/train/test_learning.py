@@ -1,4 +1,4 @@
-"""Every recipe really learns: small runs on drawn pictures, measured against what is known of them.
+"""Every recipe really learns: small runs on drawn images, measured against what is known of them.
 
 Each bound is missed by the same run that learns nothing (a step size of 0), which is asserted beside it.
 Figures in the docstrings were reached with PyTorch 2.13 on a CPU with AVX-512.
@@ -20,8 +20,8 @@ from train.checkpoint import CHECKPOINT
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
 from train.data.feed import seeded
 from train.data.folders import read_pairs
-from train.data.images import to_tensor, write_picture
-from train.graph import translate_pictures
+from train.data.images import save_image, to_tensor
+from train.graph import translate_images
 from train.load import load_generator, load_noise_generator
 from train.metrics.translation import measure_drawn, measure_pairs
 from train.recipes.noise import draw_samples
@@ -58,7 +58,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with 64 drawn pictures of each shape."""
+    """Return a folder with 64 drawn images of each shape."""
     return make_classes(tmp_path_factory.mktemp("data") / "shapes", 64, side=SHAPE_PX)
 
 
@@ -69,7 +69,7 @@ def run_of(kind: type[Training], data: Path, run: Path, **settings: Any) -> Path
 
 
 def drawn_distance(checkpoint: Path) -> dict[str, float]:
-    """Return the sliced Wasserstein distance of a generator's pictures to discs it has never seen."""
+    """Return the sliced Wasserstein distance of a generator's images to discs it has never seen."""
     net, _ = load_noise_generator(checkpoint)
     reals = [draw_shape("disc", 90_000 + number, SHAPE_PX) for number in range(128)]
     found: dict[str, float] = measure_drawn(draw_samples(net, 64, None, seeded("test")), reals)["swd"]
@@ -86,45 +86,45 @@ def test_a_generator_learns_to_draw_discs(
 ) -> None:
     """Floor 0.05, plain noise 4.33; untrained 2.5 (gan) and 2.7 (dcgan), reached 0.42 and 0.36."""
     settings = {**FROM_NOISE, **settings}
-    learnt = drawn_distance(run_of(kind, shapes / "disc", tmp_path / "run", **settings))
+    learned = drawn_distance(run_of(kind, shapes / "disc", tmp_path / "run", **settings))
     untaught = {**settings, **NOTHING_LEARNT}
-    assert learnt["floor"] < learnt["translated"] < bound < 0.25 * learnt["ceiling"]
+    assert learned["floor"] < learned["translated"] < bound < 0.25 * learned["ceiling"]
     assert drawn_distance(run_of(kind, shapes / "disc", tmp_path / "0", **untaught))["translated"] > 2 * bound
 
 
 @pytest.fixture(scope="module")
 def read_shapes() -> nn.Module:
-    """Return a network that tells drawn shapes apart, trained on other pictures than the generators."""
+    """Return a network that tells drawn shapes apart, trained on other images than the generators."""
 
     def draw(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pictures = [
+        images = [
             to_tensor(draw_shape(shape, seed + 1000 * number + index, SHAPE_PX))
             for number, shape in enumerate(SHAPES)
             for index in range(count)
         ]
-        return torch.stack(pictures), torch.arange(len(SHAPES)).repeat_interleave(count)
+        return torch.stack(images), torch.arange(len(SHAPES)).repeat_interleave(count)
 
     torch.manual_seed(0)
     net = nn.Sequential(
         *(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()),
         nn.Linear(32 * (SHAPE_PX // 4) ** 2, len(SHAPES)),
     )
-    pictures, labels = draw(200, 50_000)
+    images, labels = draw(200, 50_000)
     optimizer = torch.optim.Adam(net.parameters(), 2e-3)
     for _ in range(150):
         chosen = torch.randint(len(labels), (64,))
-        loss = nn.functional.cross_entropy(net(pictures[chosen]), labels[chosen])
+        loss = nn.functional.cross_entropy(net(images[chosen]), labels[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    pictures, labels = draw(50, 70_000)
-    assert (net(pictures).argmax(dim=1) == labels).float().mean().item() >= 0.99
+    images, labels = draw(50, 70_000)
+    assert (net(images).argmax(dim=1) == labels).float().mean().item() >= 0.99
     return net.eval()
 
 
 @torch.no_grad()
 def share_read_off(read_shapes: nn.Module, checkpoint: Path) -> list[float]:
-    """Return, for each class asked of a generator, the share of its pictures that is read as that class."""
+    """Return, for each class asked of a generator, the share of its images that is read as that class."""
     net, _ = load_noise_generator(checkpoint)
     shares = []
     for number in range(len(SHAPES)):
@@ -142,7 +142,7 @@ def share_read_off(read_shapes: nn.Module, checkpoint: Path) -> list[float]:
 def test_the_asked_class_is_read_off_what_cgan_draws(
     shapes: Path, tmp_path: Path, read_shapes: nn.Module, settings: dict[str, Any]
 ) -> None:
-    """Of 200 pictures of each class at least 92 % (mlp) and all (dcgan); untrained, of one class none."""
+    """Of 200 images of each class at least 92 % (mlp) and all (dcgan); untrained, of one class none."""
     settings = {**FROM_NOISE, **settings}
     shares = share_read_off(read_shapes, run_of(Cgan, shapes, tmp_path / "run", **settings))
     assert min(shares) >= 0.9, shares
@@ -151,7 +151,7 @@ def test_the_asked_class_is_read_off_what_cgan_draws(
 
 
 def dusk(rgb: Rgb) -> Rgb:
-    """Return a picture as it would look in the evening: a translation that is known."""
+    """Return an image as it would look in the evening: a translation that is known."""
     levels: Rgb = (rgb * np.array([0.25, 0.4, 0.75]) + np.array([20, 0, 60])).round().astype(np.uint8)
     return levels
 
@@ -160,18 +160,18 @@ def scenes(count: int, seed: int) -> list[Rgb]:
     return [draw_shape(SHAPES[number % 3], seed + number, SCENE_PX) for number in range(count)]
 
 
-def write_pictures(folder: Path, pictures: list[Rgb]) -> None:
+def write_images(folder: Path, images: list[Rgb]) -> None:
     folder.mkdir(parents=True)
-    for number, rgb in enumerate(pictures):
-        write_picture(folder / f"{number:02d}.png", rgb)
+    for number, rgb in enumerate(images):
+        save_image(folder / f"{number:02d}.png", rgb)
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of scenes, each beside itself at dusk: 12 to train with, 6 held back."""
+    """Return a folder of scenes, each beside itself at dusk: 12 to train with, 6 held out."""
     folder = tmp_path_factory.mktemp("data") / "pairs"
     for split, count, seed in (("train", 12, 0), ("val", 6, 500)):
-        write_pictures(folder / split, [np.hstack([rgb, dusk(rgb)]) for rgb in scenes(count, seed)])
+        write_images(folder / split, [np.hstack([rgb, dusk(rgb)]) for rgb in scenes(count, seed)])
     return folder
 
 
@@ -180,16 +180,16 @@ PAIRED = {**TRANSLATION, "discriminator_width": 8, "steps": 250}
 
 @pytest.fixture(scope="module")
 def paired(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the run of a pix2pix that has learnt to turn day to dusk."""
+    """Return the run of a pix2pix that has learned to turn day to dusk."""
     run = tmp_path_factory.mktemp("runs") / "pix2pix"
     run_of(Pix2Pix, pairs, run, **PAIRED)
     return run
 
 
 def psnr_of(checkpoint: Path, direction: str, inputs: list[Rgb], wanted: list[Rgb]) -> float:
-    """Return the mean PSNR in dB of a generator's pictures against what they should be."""
+    """Return the mean PSNR in dB of a generator's images against what they should be."""
     net, _ = load_generator(checkpoint, direction)
-    translated = translate_pictures(net, inputs)
+    translated = translate_images(net, inputs)
     return float(measure_pairs(inputs, translated, wanted)["psnr"]["translated"])
 
 
@@ -207,8 +207,8 @@ def test_cyclegan_finds_the_translation_without_pairs(tmp_path: Path) -> None:
     The two domains show different scenes. The way back is harder: what dusk has squeezed must be stretched.
     """
     days, data = scenes(12, 0), tmp_path / "data"
-    write_pictures(data / "trainA", days)
-    write_pictures(data / "trainB", [dusk(rgb) for rgb in scenes(12, 7000)])
+    write_images(data / "trainA", days)
+    write_images(data / "trainB", [dusk(rgb) for rgb in scenes(12, 7000)])
     # The small generator starts at the identity, which plain L1 holds on to: --l1-beta lets it go.
     settings = {
         **TRANSLATION,
@@ -218,26 +218,26 @@ def test_cyclegan_finds_the_translation_without_pairs(tmp_path: Path) -> None:
         "l1_beta": 0.3,
         "steps": 300,
     }
-    learnt = run_of(CycleGan, data, tmp_path / "run", **settings)
+    learned = run_of(CycleGan, data, tmp_path / "run", **settings)
     untaught = run_of(CycleGan, data, tmp_path / "0", **{**settings, **NOTHING_LEARNT})
     dusks = [dusk(rgb) for rgb in days]
-    assert psnr_of(learnt, "AtoB", days, dusks) >= 20
-    assert psnr_of(learnt, "BtoA", dusks, days) >= 16
+    assert psnr_of(learned, "AtoB", days, dusks) >= 20
+    assert psnr_of(learned, "BtoA", dusks, days) >= 16
     assert psnr_of(untaught, "AtoB", days, dusks) < 10
     assert psnr_of(untaught, "BtoA", dusks, days) < 10
 
 
 def test_a_student_reaches_its_teachers_picture(pairs: Path, paired: Path, tmp_path: Path) -> None:
-    """SSIM 0.87 to the teacher on pictures held back from both; untrained 0.08."""
+    """SSIM 0.87 to the teacher on images held out from both; untrained 0.08."""
     settings = {
         **{**QUICK, "load_size": SCENE_PX, "crop_size": SCENE_PX, "batch": 8, "steps": 450},
         **{"teacher": paired, "student": "pu32", "flow_px": 2.0},
     }
     held, _ = read_pairs(pairs, "val", "none", "AtoB", SCENE_PX)
-    wanted = translate_pictures(load_generator(paired / CHECKPOINT, "AtoB")[0], held)
+    wanted = translate_images(load_generator(paired / CHECKPOINT, "AtoB")[0], held)
 
     def ssim_of(checkpoint: Path) -> float:
-        translated = translate_pictures(load_generator(checkpoint, "AtoB")[0], held)
+        translated = translate_images(load_generator(checkpoint, "AtoB")[0], held)
         return float(measure_pairs(held, translated, wanted)["ssim"]["translated"])
 
     assert ssim_of(run_of(Distill, pairs, tmp_path / "run", **settings)) >= 0.85

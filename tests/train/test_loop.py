@@ -24,6 +24,7 @@ from train.checkpoint import BEST, CHECKPOINT, Checkpoints, read_facts
 from train.config import Cgan, CycleGan, Gan, check_same_settings, settings_json
 from train.device import World
 from train.errors import RunError
+from train.facts import RunFacts
 from train.history import HISTORY, History, read_history
 from train.loop import train
 from train.recipes import make_recipe
@@ -47,10 +48,10 @@ def test_the_newest_checkpoints_and_the_best_are_kept(classes: Path, tmp_path: P
     train_tiny(config)
     names = [path.name for path in sorted(config.run.glob("*.safetensors"))]
     assert names == [BEST, "checkpoint-0000008.safetensors", "checkpoint-0000010.safetensors", CHECKPOINT]
-    assert read_facts(config.run / CHECKPOINT)["step"] == 10
+    assert read_facts(config.run / CHECKPOINT).step == 10
     best = read_facts(config.run / BEST)
     found = [entry for entry in read_history(config.run) if "validation" in entry]
-    assert best["best"] == found[-1]["validation"]["swd"]["translated"]
+    assert best.best == found[-1]["validation"]["swd"]["translated"]
     # One file under three names: the best costs no further room.
     assert (config.run / BEST).stat().st_nlink == 3
 
@@ -58,9 +59,9 @@ def test_the_newest_checkpoints_and_the_best_are_kept(classes: Path, tmp_path: P
 def test_a_worse_validation_leaves_the_best_checkpoint_alone(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, keep=1)
     for step, best in ((1, True), (2, False), (3, False)):
-        kept.save(step, {"G/weight": torch.full((2,), float(step))}, {"step": step}, best)
-    assert read_facts(tmp_path / BEST)["step"] == 1
-    assert read_facts(tmp_path / CHECKPOINT)["step"] == 3
+        kept.save(step, {"G/weight": torch.full((2,), float(step))}, RunFacts("gan", {}, step=step), best)
+    assert read_facts(tmp_path / BEST).step == 1
+    assert read_facts(tmp_path / CHECKPOINT).step == 3
     assert [path.name for path in kept.numbered()] == ["checkpoint-0000003.safetensors"]
 
 
@@ -71,14 +72,14 @@ def test_a_file_system_without_hard_links_keeps_copies(
         raise PermissionError("no links here")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    Checkpoints(tmp_path, keep=1).save(1, {"G/weight": torch.ones(2)}, {"step": 1}, best=True)
+    Checkpoints(tmp_path, keep=1).save(1, {"G/weight": torch.ones(2)}, RunFacts("gan", {}, step=1), best=True)
     assert {load_file(tmp_path / name)["G/weight"].sum().item() for name in (BEST, CHECKPOINT)} == {2.0}
 
 
 def test_epochs_are_counted_in_pictures(classes: Path, tmp_path: Path) -> None:
-    # 8 pictures, 4 a step: 2.5 epochs are 5 steps
+    # 8 images, 4 a step: 2.5 epochs are 5 steps
     train_tiny(tiny(Gan, classes / "disc", tmp_path / "run", epochs=2.5))
-    assert read_facts(tmp_path / "run" / CHECKPOINT)["step"] == 5
+    assert read_facts(tmp_path / "run" / CHECKPOINT).step == 5
 
 
 def test_a_run_leaves_its_settings_history_sheet_and_report(classes: Path, tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_run_leaves_its_settings_history_sheet_and_report(classes: Path, tmp_p
     for text in ("cgan, run", "finished", "cross", "swd", "learning_rate"):
         assert text in report
     assert said[0].startswith("device: cpu, ")
-    assert said[1] == "pictures: 8 in cross, 8 in disc, 8 in square, short side 18 px"
+    assert said[1] == "images: 8 in cross, 8 in disc, 8 in square, short side 18 px"
     assert said[2].startswith("validation at step 20: swd ")
     assert "(floor " in said[2]
     assert said[2].endswith(", the best so far")
@@ -113,7 +114,7 @@ def test_bfloat16_is_left_out_aloud_where_the_processor_would_emulate_it(
         assert sum("float32, not --amp: no bfloat16 instructions" in line for line in said) == (
             0 if native else 1
         )
-        told = read_facts(config.run / CHECKPOINT)["environment"]
+        told = read_facts(config.run / CHECKPOINT).environment
         assert told["precision"] == ("bfloat16" if native else "float32")
         recipe = make_recipe(config, World(torch.device("cpu")))
         assert isinstance(recipe, Base)
@@ -122,7 +123,7 @@ def test_bfloat16_is_left_out_aloud_where_the_processor_would_emulate_it(
         assert product.dtype == (torch.bfloat16 if native else torch.float32)
     longer = tiny(Cgan, classes, tmp_path / "False", steps=2, amp=True, resume=True)
     assert train(longer, lambda where: None, said.append)
-    told = read_facts(longer.run / CHECKPOINT)["environment"]
+    told = read_facts(longer.run / CHECKPOINT).environment
     assert told["precision"] == "float32, then bfloat16"
 
 
@@ -165,7 +166,7 @@ def test_a_disk_that_fills_up_later_leaves_the_last_good_checkpoint(
     fault = r"cannot be written: .*No space left on device; the ones before are"
     with pytest.raises(RunError, match=fault):
         train_tiny(config)
-    assert read_facts(config.run / CHECKPOINT)["step"] == 2
+    assert read_facts(config.run / CHECKPOINT).step == 2
     assert list(config.run.glob("*.part")) == []
     assert "stopped: checkpoint" in (config.run / "report.html").read_text(encoding="utf-8")
 
@@ -206,11 +207,33 @@ def test_sheets_that_were_tidied_away_are_left_out_of_the_report(classes: Path, 
 def test_settings_younger_than_a_run_count_as_their_defaults(tmp_path: Path) -> None:
     config = CycleGan(data=tmp_path, run=tmp_path, steps=1)
     recorded = settings_json(config)
-    for name in ("device", "start", "equivariance_weight", "patch", "augment", "generator_width"):
+    for name in ("device", "init", "equivariance_weight", "patch", "augment", "generator_width"):
         del recorded[name]
     check_same_settings(config, recorded)
     with pytest.raises(RunError, match=r"--patch is \"16\", the run was started with \"70\""):
         check_same_settings(CycleGan(data=tmp_path, run=tmp_path, steps=1, patch="16"), recorded)
+
+
+def test_a_checkpoint_of_0_1_is_read_under_todays_names() -> None:
+    old = {
+        "step": 7,
+        "elapsed_s": 90.0,
+        "recipe": "distill",
+        "settings": {"student": "pu32", "norm": "batch", "start": "icnr", "teacher": "runs/t", "data": "d"},
+        "environment": {"command": "videobrush-train distill"},
+        "images": {"trainA": 6},
+        "teacher": {"checkpoint": "best.safetensors", "sha256": "00"},
+        "backbone": "somebody's",
+    }
+    facts = RunFacts.from_json(old)
+    assert (facts.networks.generator, facts.networks.init, facts.networks.norm) == ("pu32", "icnr", "batch")
+    assert (facts.images, facts.minutes, facts.processes, facts.best) == ({"trainA": 6}, 1.5, 1, None)
+    assert facts.teacher is not None
+    assert facts.teacher.sha256 == "00"
+    written = facts.to_json()
+    assert written["settings"]["init"] == "icnr"
+    assert written["backbone"] == "somebody's"
+    assert RunFacts.from_json(json.loads(json.dumps(written))) == facts
 
 
 def test_a_run_of_another_recipe_is_not_continued(classes: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Loss terms and likeness of pictures, against values computed by hand."""
+"""Loss terms and likeness of images, against values computed by hand."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_gradient_penalty_is_the_squared_distance_of_the_slope_from_one() ->
     penalty.backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
     assert weight.grad.item() == pytest.approx(2 * (0.5 * math.sqrt(12) - 1.0) * math.sqrt(12), rel=1e-5)
-    # Patch logits of one picture are averaged: the same critic spread over four patches gives the same slope.
+    # Patch logits of one image are averaged: the same critic spread over four patches gives the same slope.
     spread = gradient_penalty(lambda x: critic(x)[:, None, None, None].expand(-1, 1, 2, 2), real, fake, rng)
     assert spread.item() == pytest.approx(penalty.item(), rel=1e-5)
 
@@ -131,10 +131,10 @@ def test_ssim_of_one_window_is_the_formula_with_gaussian_moments() -> None:
 
 def test_ms_ssim_is_one_for_equals_falls_with_noise_and_has_a_gradient() -> None:
     rng = torch.Generator().manual_seed(0)
-    picture = torch.rand(1, 3, 180, 184, generator=rng) * 2 - 1
-    noise = torch.randn(picture.shape, generator=rng)
-    assert ms_ssim(picture, picture).item() == pytest.approx(1.0, abs=1e-6)
-    found = [ms_ssim(picture + sigma * noise, picture).item() for sigma in (0.05, 0.2, 0.8)]
+    image = torch.rand(1, 3, 180, 184, generator=rng) * 2 - 1
+    noise = torch.randn(image.shape, generator=rng)
+    assert ms_ssim(image, image).item() == pytest.approx(1.0, abs=1e-6)
+    found = [ms_ssim(image + sigma * noise, image).item() for sigma in (0.05, 0.2, 0.8)]
     assert 1.0 > found[0] > found[1] > found[2] > 0.0
     flat = torch.full((1, 1, 180, 180), 0.5)
     c1 = (0.01 * 2) ** 2  # brightness counts at the coarsest of the five scales alone

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rt.frame import Rgb
 from tests.support.pictures import COLOURS, draw_picture, make_domains
-from train.data.images import load_pictures
+from train.data.images import load_images
 from train.errors import DataError
 from train.metrics import translation as metrics
 from train.metrics.distances import lab_distance, random_kid, sliced_wasserstein
@@ -42,21 +42,21 @@ def test_distances_take_small_pictures_and_refuse_tiny_ones() -> None:
     assert sliced_wasserstein(small, small) == 0.0
     assert sliced_wasserstein(drawn(8, 16, "A"), small) > 1.0
     assert random_kid(drawn(8, 16, "A"), small) > random_kid(drawn(8, 16, first_seed=50), small)
-    with pytest.raises(DataError, match="pictures of 6 px are too small to compare: needed are 7"):
+    with pytest.raises(DataError, match="images of 6 px are too small to compare: needed are 7"):
         sliced_wasserstein(drawn(2, side=6), small)
 
 
 def test_the_domain_classifier_tells_the_domains_apart(tmp_path: Path) -> None:
     folder = make_domains(tmp_path)
-    domain_A, domain_B = (load_pictures(folder / f"train{domain}", 64).pictures for domain in "AB")
+    domain_A, domain_B = (load_images(folder / f"train{domain}", 64).images for domain in "AB")
     before = torch.get_rng_state()
     classifier = metrics.train_domain_classifier(domain_A, domain_B, steps=15)
     assert torch.equal(torch.get_rng_state(), before)  # a run's own randomness is left alone
-    tests = [load_pictures(folder / f"test{domain}", 64).pictures for domain in "AB"]
-    assert metrics.share_called_target(classifier, tests[0]) == 0.0
-    assert metrics.share_called_target(classifier, tests[1]) == 1.0
+    tests = [load_images(folder / f"test{domain}", 64).images for domain in "AB"]
+    assert metrics.share_classified_as_target(classifier, tests[0]) == 0.0
+    assert metrics.share_classified_as_target(classifier, tests[1]) == 1.0
     measured = metrics.measure_translation(tests[0], tests[1], tests[1], classifier)
-    assert measured["called_target"] == {"translated": 1.0, "floor": 1.0, "ceiling": 0.0}
+    assert measured["classified_as_target"] == {"translated": 1.0, "floor": 1.0, "ceiling": 0.0}
     assert measured["lab"]["ceiling"] > 20 > measured["lab"]["translated"]
     assert measured["compared"] == 3
 
@@ -87,16 +87,16 @@ def test_pairs_are_compared_value_for_value_between_themselves_and_the_input() -
 
 def test_what_is_no_pair_is_refused() -> None:
     one, two = drawn(1), drawn(2)
-    with pytest.raises(DataError, match="1 inputs, 2 translations and 2 wanted pictures cannot be compared"):
+    with pytest.raises(DataError, match="1 inputs, 2 translations and 2 wanted images cannot be compared"):
         metrics.measure_pairs(one, two, two)
     with pytest.raises(DataError, match="needed are equally many, at least one"):
         metrics.measure_pairs([], [], [])
-    with pytest.raises(DataError, match="a picture of 32×32 cannot be compared with one of 64×64"):
+    with pytest.raises(DataError, match="an image of 32×32 cannot be compared with one of 64×64"):
         metrics.measure_pairs(one, drawn(1, side=32), one)
 
 
 def test_a_generator_is_as_steady_as_it_moves_with_its_input() -> None:
-    pictures = drawn(3, 96, "A")
+    images = drawn(3, 96, "A")
     stuck = torch.zeros(1, 3, 96, 96)
     stuck[..., ::8] = 0.4  # stripes on the screen
 
@@ -104,7 +104,7 @@ def test_a_generator_is_as_steady_as_it_moves_with_its_input() -> None:
         return (x + stuck).clamp(-1, 1)
 
     def measure(translate: object) -> dict[str, float]:
-        found: dict[str, float] = metrics.measure_steadiness(translate, pictures)["warping"]  # type: ignore[arg-type]
+        found: dict[str, float] = metrics.measure_steadiness(translate, images)["warping"]  # type: ignore[arg-type]
         return found
 
     identity = measure(lambda x: x)

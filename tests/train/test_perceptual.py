@@ -18,7 +18,7 @@ from tests.support.training import tiny, train_tiny
 from train.config import CycleGan
 from train.errors import DataError, RunError
 from train.export import Export, export_style
-from train.metrics.evaluate import HELD_BACK, PROTOCOLS, Learned, Material, measure_style
+from train.metrics.evaluate import HELD_OUT, PROTOCOLS, EvalSet, PerceptualMetrics, measure_style
 from train.metrics.perceptual import measure_fid, measure_lpips
 
 
@@ -39,16 +39,16 @@ class MeanDistance:
     def reset(self) -> None:
         self.levels = {True: [], False: []}
 
-    def update(self, pictures: Tensor, real: bool) -> None:
-        assert (pictures.dtype, pictures.shape) == (torch.uint8, (1, 3, 32, 40))
-        self.levels[real].append(pictures.float().mean().item())
+    def update(self, images: Tensor, real: bool) -> None:
+        assert (images.dtype, images.shape) == (torch.uint8, (1, 3, 32, 40))
+        self.levels[real].append(images.float().mean().item())
 
     def compute(self) -> float:
         return float((np.mean(self.levels[True]) - np.mean(self.levels[False])) ** 2)
 
 
 class LevelDistance:
-    """Has the calls of torchmetrics' LPIPS and gives the distance of two pictures' mean levels in [0, 1]."""
+    """Has the calls of torchmetrics' LPIPS and gives the distance of two images' mean levels in [0, 1]."""
 
     def __init__(self, net_type: str, normalize: bool) -> None:
         assert (net_type, normalize) == ("alex", True)
@@ -109,7 +109,7 @@ def test_what_is_missing_is_named_with_what_to_type(
         measure_fid(reals, reals, reals, tmp_path / "code.pth")
     with pytest.raises(DataError, match="FID of 1 translations and 4 reals: needed are 2 and 4"):
         measure_fid(reals[:1], reals[:1], reals, tmp_path)
-    with pytest.raises(DataError, match="LPIPS of 1 translations and 2 wanted pictures: no pairs"):
+    with pytest.raises(DataError, match="LPIPS of 1 translations and 2 wanted images: no pairs"):
         measure_lpips(reals[:1], reals[:1], reals[:2])
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # as if not installed
     with pytest.raises(RunError, match="needs torch_fidelity: type pip install torchmetrics torch-fidelity"):
@@ -129,40 +129,42 @@ def weights(torchmetrics: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 class Brighter(torch.nn.Module):
     """Adds ten levels."""
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return picture + 10 / 127.5
+    def forward(self, image: Tensor) -> Tensor:
+        return image + 10 / 127.5
 
 
 def test_a_card_names_the_protocol_of_its_fid(weights: Path) -> None:
-    held = Material(flat(20, 20), HELD_BACK, reals=flat(30, 40, 30, 40))
+    held = EvalSet(flat(20, 20), HELD_OUT, reals=flat(30, 40, 30, 40))
     both = replace(held, train_reals=flat(50, 50, 50, 50))
-    for material, fid_reals, found in (
+    for eval_set, fid_reals, found in (
         (held, "test", {"translated": 25.0, "floor": 100.0, "ceiling": 225.0}),
         (both, "train+test", {"translated": 156.25, "floor": 25.0, "ceiling": 506.25}),
     ):
-        measured = measure_style(Brighter(), material, Learned(weights, fid_reals))  # type: ignore[arg-type]
+        measured = measure_style(Brighter(), eval_set, PerceptualMetrics(weights, fid_reals))  # type: ignore[arg-type]
         protocol = measured["fid"].pop("protocol")
         assert measured["fid"] == found
-        count = len(material.reals) + len(material.train_reals)
+        count = len(eval_set.reals) + len(eval_set.train_reals)
         assert protocol == f"2 fakes against {count} {PROTOCOLS[fid_reals]}"  # type: ignore[index]
-    measured = measure_style(Brighter(), replace(held, measured_on="training pictures"), Learned(weights))
-    assert "no paper's protocol: nothing was held back" in measured["fid"]["protocol"]
+    measured = measure_style(
+        Brighter(), replace(held, measured_on="training images"), PerceptualMetrics(weights)
+    )
+    assert "no paper's protocol: nothing was held out" in measured["fid"]["protocol"]
     with pytest.raises(
         DataError, match=r"--fid-reals train\+test: needed are trainA, trainB, testA and testB"
     ):
-        measure_style(Brighter(), held, Learned(weights, "train+test"))
-    with pytest.raises(DataError, match="--fid-weights: there are no pictures of the target domain"):
-        measure_style(Brighter(), Material(flat(1), HELD_BACK), Learned(weights))
+        measure_style(Brighter(), held, PerceptualMetrics(weights, "train+test"))
+    with pytest.raises(DataError, match="--fid-weights: there are no images of the target domain"):
+        measure_style(Brighter(), EvalSet(flat(1), HELD_OUT), PerceptualMetrics(weights))
 
 
 def test_lpips_is_measured_against_pairs_and_the_teacher(weights: Path) -> None:
-    material = Material(flat(0, 51), HELD_BACK, wanted=flat(10, 61), teacher=torch.nn.Identity())
-    measured = measure_style(Brighter(), material, Learned(lpips=True))
+    eval_set = EvalSet(flat(0, 51), HELD_OUT, wanted=flat(10, 61), teacher=torch.nn.Identity())
+    measured = measure_style(Brighter(), eval_set, PerceptualMetrics(lpips=True))
     assert measured["lpips"]["translated"] == 0.0
     assert measured["lpips"]["protocol"] == "AlexNet, 2 pairs"
     assert measured["lpips_teacher"]["translated"] == round(10 / 255, 4)
     with pytest.raises(DataError, match="--lpips: there are neither pairs nor a teacher"):
-        measure_style(Brighter(), Material(flat(1), HELD_BACK), Learned(lpips=True))
+        measure_style(Brighter(), EvalSet(flat(1), HELD_OUT), PerceptualMetrics(lpips=True))
 
 
 def test_what_a_metric_lacks_is_said_before_anything_is_exported(torchmetrics: None, tmp_path: Path) -> None:

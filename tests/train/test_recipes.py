@@ -15,7 +15,7 @@ from tests.support.training import CPU, differing, make_classes, make_pairs, tin
 from train.checkpoint import BEST, CHECKPOINT, read_facts
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
 from train.data.feed import Batch, Batches, seeded
-from train.data.images import read_picture
+from train.data.images import load_image
 from train.device import World
 from train.errors import RunError
 from train.history import read_history
@@ -100,7 +100,7 @@ def test_a_resumed_run_of_every_recipe_equals_a_straight_one_bit_for_bit(
     assert last["step"] == 4
     assert "translated" in next(iter(last["validation"].values()))
     assert (tmp_path / "resumed" / BEST).is_file()
-    sheet = read_picture(tmp_path / "resumed" / "sample-0000004.jpg")
+    sheet = load_image(tmp_path / "resumed" / "sample-0000004.jpg")
     assert sheet is not None
     assert sheet.std() > 0.1
 
@@ -162,9 +162,10 @@ def test_a_students_checkpoint_is_at_most_16_mib(
     config = tiny(Distill, folders["domains"], tmp_path / "run", teacher=teacher, student=student, steps=1)
     train_tiny(config)
     assert (config.run / CHECKPOINT).stat().st_size <= 16 * 2**20
-    told = read_facts(config.run / CHECKPOINT)["teacher"]
-    assert told["checkpoint"] == "best.safetensors"
-    assert len(told["sha256"]) == 64
+    told = read_facts(config.run / CHECKPOINT).teacher
+    assert told is not None
+    assert told.checkpoint == "best.safetensors"
+    assert len(told.sha256) == 64
 
 
 def test_a_stopped_run_that_is_ended_where_it_is_gets_its_best(
@@ -175,7 +176,7 @@ def test_a_stopped_run_that_is_ended_where_it_is_gets_its_best(
     assert not (config.run / BEST).exists()  # whoever stops does not wait for a validation
     train_tiny(tiny(CycleGan, folders["domains"], config.run, steps=2, resume=True))
     assert read_history(config.run)[-1]["step"] == 2
-    assert read_facts(config.run / BEST)["step"] == 2
+    assert read_facts(config.run / BEST).step == 2
 
 
 def test_a_finished_run_that_is_resumed_keeps_its_bytes_and_its_students(
@@ -192,7 +193,7 @@ def test_a_finished_run_that_is_resumed_keeps_its_bytes_and_its_students(
     assert (teacher.run / CHECKPOINT).read_bytes() == before
     again = tiny(Distill, domains, config.run, teacher=teacher.run, steps=2, resume=True)
     train_tiny(again)
-    assert read_facts(config.run / CHECKPOINT)["step"] == 2
+    assert read_facts(config.run / CHECKPOINT).step == 2
     other = tiny(CycleGan, domains, tmp_path / "other", **teaching, seed=5)
     train_tiny(other)
     (teacher.run / BEST).write_bytes((other.run / BEST).read_bytes())
@@ -252,10 +253,10 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_small_generators_start_as_the_identity_or_without_a_block_pattern(
     folders: dict[str, Path], tmp_path: Path, generator: str
 ) -> None:
-    picture = 2 * torch.rand(1, 3, 32, 32, generator=seeded("start")) - 1
+    image = 2 * torch.rand(1, 3, 32, 32, generator=seeded("start")) - 1
     for start in ("identity", "icnr"):
-        config = tiny(CycleGan, folders["domains"], tmp_path, generator=generator, start=start)
-        change = make_recipe(config, CPU).nets["G_A"](picture) - picture
+        config = tiny(CycleGan, folders["domains"], tmp_path, generator=generator, init=start)
+        change = make_recipe(config, CPU).nets["G_A"](image) - image
         assert (change.abs().max().item() == 0.0) is (start == "identity")
     # Before the blur every 4 x 4 block of the change has one value.
     head = make_recipe(config, CPU).nets["G_A"].head
@@ -264,8 +265,8 @@ def test_small_generators_start_as_the_identity_or_without_a_block_pattern(
 
 
 def test_a_start_a_network_does_not_have_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
-    config = tiny(CycleGan, folders["domains"], tmp_path, generator="resnet6", start="icnr")
-    with pytest.raises(RunError, match="generator resnet6 has no option start icnr: leave it out"):
+    config = tiny(CycleGan, folders["domains"], tmp_path, generator="resnet6", init="icnr")
+    with pytest.raises(RunError, match="generator resnet6 has no option init icnr: leave it out"):
         make_recipe(config, CPU)
 
 
@@ -287,8 +288,8 @@ def test_validation_tells_how_steady_a_translation_is(
 class Same(nn.Module):
     """A generator that changes nothing."""
 
-    def forward(self, picture: Tensor) -> Tensor:
-        return picture
+    def forward(self, image: Tensor) -> Tensor:
+        return image
 
 
 def test_a_perfect_picture_has_the_wanted_features_however_the_discriminator_is_shown_it(
@@ -298,10 +299,10 @@ def test_a_perfect_picture_has_the_wanted_features_however_the_discriminator_is_
     recipe = make_recipe(tiny(Pix2Pix, folders["pairs"], tmp_path, **changes), CPU)
     assert isinstance(recipe, Pix2PixRecipe)
     recipe.G = Same()
-    picture = torch.rand(2, 3, 32, 32) * 2 - 1
-    losses, _ = recipe._generator(Batch({}, 0, 0.0, seeded("same")), [], {"A": picture, "B": picture})
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    losses, _ = recipe._generator(Batch({}, 0, 0.0, seeded("same")), [], {"A": image, "B": image})
     assert losses["features"].item() == 0.0
-    other, _ = recipe._generator(Batch({}, 0, 0.0, seeded("same")), [], {"A": picture, "B": -picture})
+    other, _ = recipe._generator(Batch({}, 0, 0.0, seeded("same")), [], {"A": image, "B": -image})
     assert other["features"].item() > 0.1
 
 

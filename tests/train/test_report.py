@@ -53,19 +53,19 @@ class Page(HTMLParser):
 def sheet(step: int, rows: tuple[str, ...] = ("real_A", "fake_B", "rec_A"), columns: int = 2) -> Sheet:
     """A sheet whose cell in row r, column c is grey of level 40 r + 10 c + 1 % of the step."""
     side = 16
-    picture = np.zeros((side * len(rows), side * columns, 3), np.uint8)
+    image = np.zeros((side * len(rows), side * columns, 3), np.uint8)
     for row in range(len(rows)):
         for column in range(columns):
             level = 40 * row + 10 * column + step // 100
-            picture[row * side : (row + 1) * side, column * side : (column + 1) * side] = level
-    return Sheet(step, rows, columns, picture)
+            image[row * side : (row + 1) * side, column * side : (column + 1) * side] = level
+    return Sheet(step, rows, columns, image)
 
 
 def decoded(image: dict[str, str | None]) -> Rgb:
     content = base64.b64decode((image["src"] or "").removeprefix("data:image/jpeg;base64,"))
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    return picture.astype(np.uint8)
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert found is not None
+    return found.astype(np.uint8)
 
 
 def level_of(image: dict[str, str | None]) -> int:

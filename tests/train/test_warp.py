@@ -16,7 +16,7 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pictures(count: int = 2, size: tuple[int, int] = (64, 80)) -> torch.Tensor:
+def images(count: int = 2, size: tuple[int, int] = (64, 80)) -> torch.Tensor:
     return torch.stack([to_tensor(draw_picture(*size, seed, COLOURS["A"])) for seed in range(count)])
 
 
@@ -34,7 +34,7 @@ def test_a_whole_shift_moves_every_pixel_and_the_mirror_fills_the_edge() -> None
 
 
 def test_no_motion_changes_nothing() -> None:
-    real = pictures()
+    real = images()
     assert torch.allclose(warp(real, torch.zeros(2, 2, 64, 80)), real, atol=1e-5)
 
 
@@ -55,7 +55,7 @@ def test_motion_is_drawn_from_the_seed_and_has_the_asked_size() -> None:
 
 
 def test_a_camera_disturbs_each_picture_a_little_and_keeps_the_range() -> None:
-    real = pictures(8)
+    real = images(8)
     found = disturb(real, rng())
     assert found.abs().max() <= 1.0
     change = (found - real).abs().mean(dim=(1, 2, 3))
@@ -65,11 +65,11 @@ def test_a_camera_disturbs_each_picture_a_little_and_keeps_the_range() -> None:
 
 
 def test_the_equivariance_loss_is_zero_for_pointwise_nets_and_sees_what_sticks_to_the_screen() -> None:
-    real = pictures()
+    real = images()
     quiet = equivariance(lambda x: x, real, real, rng()).item()
     assert quiet < 0.03  # the noise n alone
     stuck = torch.zeros(1, 3, 64, 80)
-    stuck[..., 32:] = 0.5  # an edge that does not move with the picture
+    stuck[..., 32:] = 0.5  # an edge that does not move with the image
     loud = equivariance(lambda x: x + stuck, real, real + stuck, rng()).item()
     assert loud > quiet + 0.02
     constant = equivariance(lambda x: torch.full_like(x, 0.25), real, torch.zeros_like(real), rng()).item()
@@ -77,7 +77,7 @@ def test_the_equivariance_loss_is_zero_for_pointwise_nets_and_sees_what_sticks_t
 
 
 def test_the_gradient_of_equivariance_reaches_both_translations() -> None:
-    real = pictures(1)
+    real = images(1)
     scale = torch.ones((), requires_grad=True)
     fake = (real * 0.5).requires_grad_(True)
     equivariance(lambda x: scale * x, real, fake, rng()).backward()  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ def test_cutout_takes_a_rectangle_of_half_the_size() -> None:
 
 
 def test_colour_changes_brightness_saturation_and_contrast_of_each_picture() -> None:
-    real = pictures(50, (16, 16))
+    real = images(50, (16, 16))
     changed = diff_augment(real, ("colour",), rng())
     shift = (changed - real).mean(dim=(1, 2, 3))
     assert shift.abs().max() <= 0.5 + 1e-5
@@ -119,7 +119,7 @@ def test_colour_changes_brightness_saturation_and_contrast_of_each_picture() -> 
 
 
 def test_augmentation_is_differentiable_seeded_and_refuses_unknown_names() -> None:
-    real = pictures().requires_grad_(True)
+    real = images().requires_grad_(True)
     policy = ("colour", "translation", "cutout")
     found = diff_augment(real, policy, rng())
     assert found.shape == real.shape

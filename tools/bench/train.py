@@ -30,7 +30,7 @@ from tools.bench.plain_cyclegan import PlainCycleGan
 from tools.bench.result import facts, finish, parser, table
 from train.config import CycleGan
 from train.data.feed import Batch, Batches, seeded
-from train.data.images import write_picture
+from train.data.images import save_image
 from train.device import World, computes_bfloat16, open_world
 from train.recipes.cyclegan import CycleGanRecipe
 
@@ -86,7 +86,7 @@ def write_domains(folder: Path, side: int) -> Path:
         target.mkdir()
         for number in range(PICTURES):
             rgb = np.roll(drawn((side, side))[0][:, :, channels], 17 * number, axis=1)
-            write_picture(target / f"{number:02d}.png", rgb)
+            save_image(target / f"{number:02d}.png", rgb)
     return folder
 
 

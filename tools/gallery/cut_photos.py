@@ -16,7 +16,7 @@ import numpy as np
 
 from rt.frame import Rgb
 from rt.image import write_image
-from train.data.images import picture_paths, read_picture
+from train.data.images import image_paths, load_image
 
 SMALLEST = 0.4
 """Smallest square, as a share of the photo's short side."""
@@ -54,12 +54,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--side", type=int, default=288)
     args = parser.parse_args()
-    paths = {path.stem: path for path in picture_paths(args.photos)}
+    paths = {path.stem: path for path in image_paths(args.photos)}
     if unknown := sorted({*args.held_back, *args.leave_out} - paths.keys()):
         raise SystemExit(f"no photo {unknown[0]} in {args.photos}: there are {' '.join(paths)}")
     rng = np.random.default_rng(0)
     for name, path in paths.items():
-        rgb = read_picture(path)
+        rgb = load_image(path)
         if rgb is None or name in args.leave_out:
             continue
         held = name in args.held_back

@@ -34,7 +34,7 @@ from rt.view import look_at
 from tools.bench.backends import measure_at
 from tools.bench.result import ROOT, facts
 from train.export import read_notes
-from train.graph import translate_pictures
+from train.graph import translate_images
 from train.load import best_checkpoint, load_generator
 
 Translate = Callable[[Rgb], Rgb]
@@ -76,10 +76,10 @@ def describe(style: Style, given: argparse.Namespace) -> Card:
     card = read_card(style.folder)
     if given.facts is not None:
         notes = read_notes(given.facts)
-        pictures = {"pictures": card.data["pictures"]} if "pictures" in card.data else {}
+        images = {"images": card.data["images"]} if "images" in card.data else {}
         card = replace(
             card,
-            data={**notes["data"], **pictures} if "data" in notes else card.data,
+            data={**notes["data"], **images} if "data" in notes else card.data,
             faults=tuple(notes.get("faults", card.faults)),
         )
     if given.make is not None:
@@ -149,7 +149,7 @@ def measure_clip(style: Style, clip: str, given: argparse.Namespace) -> dict[str
     if teacher is not None:
         net = teacher
         _, taught = _compare(
-            clip, given, lambda rgb: translate_pictures(net, [look_at(rgb, card.view)])[0], size, card
+            clip, given, lambda rgb: translate_images(net, [look_at(rgb, card.view)])[0], size, card
         )
         row["teacher"] = _rounded(taught.warping_off)
     return row

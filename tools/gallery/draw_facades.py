@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from rt.frame import Rgb
-from train.data.images import write_picture
+from train.data.images import save_image
 
 SIZE = (360, 480)
 """(height, width) of a plan."""
@@ -96,7 +96,7 @@ def main() -> None:
     else:
         plans = [plan(rng) for _ in range(args.count)]
     for number, parts in enumerate(plans):
-        write_picture(args.out / f"{number:04}.png", drawn(parts))
+        save_image(args.out / f"{number:04}.png", drawn(parts))
 
 
 if __name__ == "__main__":

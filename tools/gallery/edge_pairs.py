@@ -15,7 +15,7 @@ import numpy as np
 
 from rt.view import look_at
 from train.data.folders import read_pairs
-from train.data.images import write_picture
+from train.data.images import save_image
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         drawings, photos = read_pairs(args.data, split, "none", "AtoB", args.side)
         for number, (drawing, photo) in enumerate(zip(drawings, photos, strict=True)):
             for kind, lines in (("drawn", drawing), ("found", look_at(photo, "edges"))):
-                write_picture(args.out / split / f"{number:04}-{kind}.png", np.hstack([lines, photo]))
+                save_image(args.out / split / f"{number:04}-{kind}.png", np.hstack([lines, photo]))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 
 from rt.errors import VideobrushError
 from rt.frame import Rgb
-from train.data.images import read_picture
+from train.data.images import load_image
 
 Box = tuple[float, float, float]
 """Left, top and width of a view, as shares of the photo's width and height and width."""
@@ -109,7 +109,7 @@ def _shrunk(rgb: Rgb, size: tuple[int, int]) -> Rgb:
 
 
 def _read(path: Path) -> Rgb:
-    rgb = read_picture(path)
+    rgb = load_image(path)
     if rgb is None:
         raise VideobrushError(f"no picture {path}: unpack both packages, as this module's text says")
     return rgb

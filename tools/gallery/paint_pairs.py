@@ -25,8 +25,8 @@ from torch import nn
 from rt.frame import Rgb
 from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import CHECKPOINT
-from train.data.images import load_pictures, write_picture
-from train.graph import crop_to_multiple, translate_pictures
+from train.data.images import load_images, save_image
+from train.graph import crop_to_multiple, translate_images
 from train.load import load_generator
 
 SIDE = 256
@@ -119,14 +119,14 @@ def _painted(net: nn.Module, flat: Rgb) -> Rgb:
     for down, right in SHIFTS_RC:
         around = (down, MARGIN_PX - down, right, MARGIN_PX - right)
         moved = cv2.copyMakeBorder(flat, *around, cv2.BORDER_REFLECT_101)
-        total += translate_pictures(net, [np.asarray(moved, np.uint8)])[0][
+        total += translate_images(net, [np.asarray(moved, np.uint8)])[0][
             down : down + height, right : right + width
         ]
     return np.asarray(total / len(SHIFTS_RC) + 0.5, np.uint8)
 
 
 def _load(folder: Path) -> list[Rgb]:
-    return list(load_pictures(folder, SIDE).pictures)
+    return list(load_images(folder, SIDE).images)
 
 
 def main() -> None:
@@ -153,7 +153,7 @@ def main() -> None:
             else _from_photos(pictures, variants, rng, args.run, light)
         )
         for number, pair in enumerate(pairs):
-            write_picture(args.out / split / f"{number:05}.png", np.hstack(pair))
+            save_image(args.out / split / f"{number:05}.png", np.hstack(pair))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from rt.image import encode_image
 from rt.sources import SourceOptions
 from rt.styles import Style, find_style
 from tools.gallery.viewing import count_frames, read_frames, resized, tile, viewing
-from train.data.images import picture_paths, read_picture
+from train.data.images import image_paths, load_image
 
 PICTURES = 8
 GRID_BYTES = 90_000
@@ -79,12 +79,12 @@ def chosen(paths: list[Path]) -> list[Rgb]:
     Raises:
         VideobrushError: there are fewer, or one is damaged.
     """
-    files = [found for path in paths for found in (picture_paths(path) if path.is_dir() else [path])]
+    files = [found for path in paths for found in (image_paths(path) if path.is_dir() else [path])]
     if len(files) < PICTURES:
         raise VideobrushError(f"--pictures: {len(files)} found, {PICTURES} needed")
     pictures = []
     for path in files[:PICTURES]:
-        if (rgb := read_picture(path)) is None:
+        if (rgb := load_image(path)) is None:
             raise VideobrushError(f"--pictures: {path} is no picture that can be read")
         pictures.append(rgb)
     return pictures

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 
 from rt.frame import Rgb
-from train.data.images import picture_paths, read_picture
+from train.data.images import image_paths, load_image
 from train.errors import DataError
 
 SNOW_SHARE = 0.14
@@ -35,11 +35,11 @@ def snow_share(rgb: Rgb) -> float:
 
 def select(folder: Path, out: Path, winter: bool) -> tuple[int, int]:
     """Link the pictures of one folder that fit; return how many of how many."""
-    paths = picture_paths(folder)
+    paths = image_paths(folder)
     out.mkdir(parents=True)
     taken = 0
     for path in paths:
-        rgb = read_picture(path)
+        rgb = load_image(path)
         if rgb is not None and (snow_share(rgb) >= SNOW_SHARE) == winter:
             (out / path.name).symlink_to(path.resolve())
             taken += 1

@@ -68,7 +68,7 @@ def against_real(metrics: Mapping[str, Any], itself: Mapping[str, Any]) -> str:
     """Return the figure that says most: pairs by PSNR, domains by the classifier's verdict."""
     for name, words, form, factor, unit in (
         ("psnr", "PSNR", ".1f", 1, " dB"),
-        ("called_target", "called target", ".0f", 100, " %"),
+        ("classified_as_target", "classified as target", ".0f", 100, " %"),
     ):
         if name in metrics:
             found, taught = (

@@ -1,4 +1,4 @@
-"""Where decoded pictures are kept: in memory while there is room, then in a file that is mapped."""
+"""Where decoded images are kept: in memory while there is room, then in a file that is mapped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rt.frame import Rgb
 from train.errors import DataError
 
 SHARE = 0.5
-"""Share of the memory free at the start of a set that its pictures may take."""
+"""Share of the memory free at the start of a set that its images may take."""
 PIECE_BYTES = 1 << 30
 log = logging.getLogger(__name__)
 
@@ -34,23 +34,23 @@ def free_memory_bytes() -> int:
     return max(0, min(found))
 
 
-class PictureStore:
-    """Keeps the pictures of one set; what memory has no room for goes to a file without a name.
+class ImageCache:
+    """Keeps the images of one set; what memory has no room for goes to a file without a name.
 
     The file lies in the user's cache folder, belongs to this process alone and is gone with it, however it
-    ends: several runs do not meet. Pictures in it are read like any others; the system keeps those in memory
+    ends: several runs do not meet. Images in it are read like any others; the system keeps those in memory
     that it has room for.
     """
 
     def __init__(self, room_bytes: int | None = None, folder: Path | None = None) -> None:
         self.room_bytes = int(SHARE * free_memory_bytes()) if room_bytes is None else room_bytes
-        self.folder = folder or engines_folder().parent / "pictures"
+        self.folder = folder or engines_folder().parent / "images"
         self._lock = threading.Lock()
         self._piece: mmap.mmap | None = None
         self._used_bytes = 0
 
     def keep(self, rgb: Rgb) -> Rgb:
-        """Return the picture uint8[H, W, 3] RGB, itself or its copy in the file; safe from several threads.
+        """Return the image uint8[H, W, 3] RGB, itself or its copy in the file; safe from several threads.
 
         Raises:
             DataError: memory and disk have no room.
@@ -68,7 +68,7 @@ class PictureStore:
 
     def _next_piece(self, size: int) -> mmap.mmap:
         if self._piece is None:
-            log.warning("more pictures than memory has room for: the others are kept in %s", self.folder)
+            log.warning("more images than memory has room for: the others are kept in %s", self.folder)
         self.room_bytes, self._used_bytes = 0, 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,6 @@ class PictureStore:
                 return mmap.mmap(file.fileno(), size)
         except OSError as error:
             raise DataError(
-                f"more pictures than memory has room for, and {self.folder} has none either "
-                f"({error.strerror}): give a smaller --load-size or fewer pictures"
+                f"more images than memory has room for, and {self.folder} has none either "
+                f"({error.strerror}): give a smaller --load-size or fewer images"
             ) from None

@@ -1,4 +1,4 @@
-"""From picture sets to batches: which picture is next, cut how, with which noise.
+"""From image sets to batches: which image is next, cut how, with which noise.
 
 Sample number p of a run is the same whenever and wherever it is drawn: its place in the order comes from
 (seed, epoch), its crop and noise from (seed, p). Nothing has to be saved to continue a run exactly, and
@@ -20,11 +20,11 @@ from torch import Tensor
 
 from rt.frame import Rgb
 from train.config import Training
-from train.data.images import PictureSet
+from train.data.images import ImageSet
 from train.device import World
 
 Sample = dict[str, npt.NDArray[Any]]
-"""Pictures uint8[H, W, 3] RGB, noise float32[Z], classes int64[], by name."""
+"""Images uint8[H, W, 3] RGB, noise float32[Z], classes int64[], by name."""
 
 
 class Feed(Protocol):
@@ -32,12 +32,12 @@ class Feed(Protocol):
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Pictures by folder, for the card."""
+        """Images by folder, for the card."""
         ...
 
     @property
     def held(self) -> Mapping[str, Sequence[Rgb]]:
-        """Pictures for sheets and validation by name, squares of one size."""
+        """Images for sheets and validation by name, squares of one size."""
         ...
 
     @property
@@ -55,7 +55,7 @@ class Batch:
     """What one step learns from."""
 
     tensors: Mapping[str, Tensor]
-    """Pictures float32[N, 3, H, W] in [-1, 1], noise float32[N, Z], classes int64[N], by name."""
+    """Images float32[N, 3, H, W] in [-1, 1], noise float32[N, Z], classes int64[N], by name."""
     number: int = 0
     """Number of this step, from 0."""
     progress: float = 0.0
@@ -79,14 +79,14 @@ def seeded(*key: object) -> torch.Generator:
 
 
 class Order:
-    """The order of a set's pictures: every epoch its own permutation."""
+    """The order of a set's images: every epoch its own permutation."""
 
     def __init__(self, count: int, *key: object) -> None:
         self.count, self.key = count, key
         self._epoch, self._permutation = -1, [0]
 
     def at(self, position: int) -> int:
-        """Return the number of the picture at a position of the run."""
+        """Return the number of the image at a position of the run."""
         epoch, place = divmod(position, self.count)
         if epoch != self._epoch:
             self._epoch = epoch
@@ -99,7 +99,7 @@ class UnpairedFeed:
     """One crop of A and one of B; the shorter set is gone through more often."""
 
     def __init__(
-        self, config: Training, set_A: PictureSet, set_B: PictureSet, held: Mapping[str, Sequence[Rgb]]
+        self, config: Training, set_A: ImageSet, set_B: ImageSet, held: Mapping[str, Sequence[Rgb]]
     ) -> None:
         self.config, self.set_A, self.set_B, self.held = config, set_A, set_B, held
         self.counts = {"trainA": len(set_A), "trainB": len(set_B)}
@@ -108,7 +108,7 @@ class UnpairedFeed:
 
     @property
     def length(self) -> int:
-        """Samples of one epoch: pictures of the larger set."""
+        """Samples of one epoch: images of the larger set."""
         return max(len(self.set_A), len(self.set_B))
 
     def draw(self, position: int, rng: torch.Generator) -> Sample:
@@ -121,13 +121,13 @@ class UnpairedFeed:
 
 
 class PairedFeed:
-    """The same crop of an input and of its wanted picture."""
+    """The same crop of an input and of its wanted image."""
 
     def __init__(
         self,
         config: Training,
-        inputs: PictureSet,
-        wanted: PictureSet,
+        inputs: ImageSet,
+        wanted: ImageSet,
         held: Mapping[str, Sequence[Rgb]],
         z: int,
         folder: str,
@@ -151,31 +151,31 @@ class PairedFeed:
 
 
 class NoiseFeed:
-    """A crop of a picture, noise for a generated one, and the picture's class where there are classes."""
+    """A crop of an image, noise for a generated one, and the image's class where there are classes."""
 
     def __init__(
         self,
         config: Training,
-        pictures: PictureSet,
+        images: ImageSet,
         held: Mapping[str, Sequence[Rgb]],
         z: int,
         counts: Mapping[str, int],
         classes: Sequence[int] = (),
     ) -> None:
-        self.config, self.pictures, self.held, self.z, self.classes = config, pictures, held, z, classes
+        self.config, self.images, self.held, self.z, self.classes = config, images, held, z, classes
         self.counts = counts
-        self.order = Order(len(pictures), config.seed, "pictures")
+        self.order = Order(len(images), config.seed, "pictures")  # the key of the order since 0.1
 
     @property
     def length(self) -> int:
-        """Samples of one epoch: the pictures."""
-        return len(self.pictures)
+        """Samples of one epoch: the images."""
+        return len(self.images)
 
     def draw(self, position: int, rng: torch.Generator) -> Sample:
         """Return a crop `real`, noise `z`, and its `class` where there are classes."""
         number = self.order.at(position)
         sample: Sample = {
-            "real": self.pictures.crop(number, self.config.crop_size, rng, self.config.flip),
+            "real": self.images.crop(number, self.config.crop_size, rng, self.config.flip),
             **_noise(self.z, rng),
         }
         if self.classes:
@@ -187,21 +187,21 @@ class InputFeed:
     """Crops of one set: a teacher is asked what they should become."""
 
     def __init__(
-        self, config: Training, pictures: PictureSet, held: Mapping[str, Sequence[Rgb]], folder: str
+        self, config: Training, images: ImageSet, held: Mapping[str, Sequence[Rgb]], folder: str
     ) -> None:
-        self.config, self.pictures, self.held = config, pictures, held
-        self.counts = {folder: len(pictures)}
-        self.order = Order(len(pictures), config.seed, "inputs")
+        self.config, self.images, self.held = config, images, held
+        self.counts = {folder: len(images)}
+        self.order = Order(len(images), config.seed, "inputs")
 
     @property
     def length(self) -> int:
-        """Samples of one epoch: the pictures."""
-        return len(self.pictures)
+        """Samples of one epoch: the images."""
+        return len(self.images)
 
     def draw(self, position: int, rng: torch.Generator) -> Sample:
         """Return a crop `A`."""
         number = self.order.at(position)
-        return {"A": self.pictures.crop(number, self.config.crop_size, rng, self.config.flip)}
+        return {"A": self.images.crop(number, self.config.crop_size, rng, self.config.flip)}
 
 
 class Batches:
@@ -242,8 +242,8 @@ class Batches:
         if placed.dtype != torch.uint8:
             return placed
         # [N, H, W, 3] -> [N, 3, H, W], which is channels_last as it lies
-        pictures = placed.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-        return pictures if self.channels_last else pictures.contiguous()
+        images = placed.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+        return images if self.channels_last else images.contiguous()
 
 
 def _noise(z: int, rng: torch.Generator) -> Sample:

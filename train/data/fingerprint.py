@@ -1,4 +1,4 @@
-"""Fingerprints of pictures: to find the same picture twice, and nearly the same one."""
+"""Fingerprints of images: to find the same image twice, and nearly the same one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rt.frame import Rgb
 
 THUMBNAIL_PX = 16
 NEAR_LEVELS = 6.0
-"""Root mean square difference, in levels, that thumbnails of nearly equal pictures may have.
+"""Root mean square difference, in levels, that thumbnails of nearly equal images may have.
 
 Measured on photographs of 256 px: re-encoded twins stay below 5, the next unlike pair lies above 8; pairs of
 shoes on white come down to 6.2.
@@ -26,16 +26,16 @@ BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What tells a picture from others without its pixels."""
+    """What tells an image from others without its pixels."""
 
     pixels: bytes
-    """Hash of size and pixels: equal for the same decoded picture, whatever file it comes from."""
+    """Hash of size and pixels: equal for the same decoded image, whatever file it comes from."""
     thumbnail: npt.NDArray[np.float32]
-    """float32[16 * 16 * 3] RGB in levels: much the same for a picture re-encoded or scaled."""
+    """float32[16 * 16 * 3] RGB in levels: much the same for an image re-encoded or scaled."""
 
 
 def take_fingerprint(rgb: Rgb) -> Fingerprint:
-    """Return the fingerprint of a uint8[H, W, 3] RGB picture of any size."""
+    """Return the fingerprint of a uint8[H, W, 3] RGB image of any size."""
     content = np.ascontiguousarray(rgb)
     digest = hashlib.sha256(f"{content.shape}".encode())
     digest.update(content.data)
@@ -44,7 +44,7 @@ def take_fingerprint(rgb: Rgb) -> Fingerprint:
 
 
 def are_near(one: Fingerprint, other: Fingerprint) -> bool:
-    """Tell whether two pictures are nearly the same: re-encoded, scaled, the next frame of a still scene."""
+    """Tell whether two images are nearly the same: re-encoded, scaled, the next frame of a still scene."""
     apart = float(np.sqrt(np.square(one.thumbnail - other.thumbnail).mean()))
     contrast = min(float(one.thumbnail.std()), float(other.thumbnail.std()))
     return apart <= max(1.0, min(NEAR_LEVELS, NEAR_SHARE * contrast))

@@ -1,4 +1,4 @@
-"""A video becomes a folder of training pictures."""
+"""A video becomes a folder of training images."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from rt.errors import DamagedSource
 from rt.frame import Frame
 from rt.sources import Source, SourceOptions, open_source
 from train.data.fingerprint import Fingerprint, are_near, take_fingerprint
-from train.data.images import scale_short_side, write_picture
+from train.data.images import save_image, scale_short_side
 from train.errors import DataError
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Take pictures out of a video: a data folder, or one domain of it."""
+    """Take images out of a video: a data folder, or one domain of it."""
 
     video: Annotated[str, tyro.conf.Positional]
     """A video, or any other input of `videobrush run`: a camera, a stream."""
     out: Path
-    """Folder to write into, such as data/trainA; it may hold pictures of other videos."""
+    """Folder to write into, such as data/trainA; it may hold images of other videos."""
     every: int | None = None
     """Take every n-th frame."""
     fps: float | None = None
     """Take so many frames a second of the video; default, where --every is not given: 1."""
     size: int | None = None
-    """Short side in pixels of the pictures; default: as the video has it."""
+    """Short side in pixels of the images; default: as the video has it."""
     start: float = 0.0
     """Seconds to leave out at the beginning."""
     duration: float | None = None
     """Seconds of the video to use; default: all."""
     limit: int | None = None
-    """Stop after so many pictures."""
+    """Stop after so many images."""
     keep_similar: bool = False
     """Also write frames that are nearly equal to the one written before."""
     format: Literal["jpg", "png"] = "jpg"
-    """Format of the pictures."""
+    """Format of the images."""
     overwrite: bool = False
-    """Replace pictures that were taken from a video of this name before."""
+    """Replace images that were taken from a video of this name before."""
 
     def __post_init__(self) -> None:
         if self.every is not None and self.fps is not None:
@@ -71,13 +71,13 @@ class Extracted:
     def text(self) -> str:
         """The result in one line."""
         left_out = f", {self.similar} nearly equal ones left out" if self.similar else ""
-        return f"{self.written} picture(s) in {self.out} from {self.read} frames{left_out}"
+        return f"{self.written} image(s) in {self.out} from {self.read} frames{left_out}"
 
 
 def extract_frames(config: Frames, show: Callable[[int], None] = lambda read: None) -> Extracted:
-    """Write frames of a video as pictures named VIDEO-000123.jpg after their number.
+    """Write frames of a video as images named VIDEO-000123.jpg after their number.
 
-    Each picture is whole: it is written under a temporary name and renamed. What an interrupted or damaged
+    Each image is whole: it is written under a temporary name and renamed. What an interrupted or damaged
     video gave stays.
 
     Args:
@@ -85,7 +85,7 @@ def extract_frames(config: Frames, show: Callable[[int], None] = lambda read: No
         show: called with the number of frames read so far.
 
     Raises:
-        DataError: the folder cannot be written, holds pictures of such a video, or a live source has no end.
+        DataError: the folder cannot be written, holds images of such a video, or a live source has no end.
         SourceError: the video cannot be opened or read; of a damaged one what was readable is written.
     """
     options = SourceOptions(start_s=config.start, duration_s=config.duration)
@@ -96,7 +96,7 @@ def extract_frames(config: Frames, show: Callable[[int], None] = lambda read: No
         try:
             return _extract(config, source, writer, show)
         except DamagedSource as error:
-            raise DamagedSource(f"{error}; {writer.written} pictures were written to {config.out}") from None
+            raise DamagedSource(f"{error}; {writer.written} images were written to {config.out}") from None
 
 
 def _extract(config: Frames, source: Source, writer: _Writer, show: Callable[[int], None]) -> Extracted:
@@ -109,7 +109,7 @@ def _extract(config: Frames, source: Source, writer: _Writer, show: Callable[[in
         if writer.written == config.limit:
             break
     if writer.written == 0:
-        raise DataError(f"{config.video} gave no picture: it has {read} frames")
+        raise DataError(f"{config.video} gave no image: it has {read} frames")
     return Extracted(config.out, read, writer.written, writer.similar)
 
 
@@ -152,7 +152,7 @@ class _Writer:
         self.old = sorted(path for path in config.out.iterdir() if shape.fullmatch(path.name))
         if self.old and not config.overwrite:
             raise DataError(
-                f"{config.out} holds {len(self.old)} pictures of a video of this name ({self.old[0].name}): "
+                f"{config.out} holds {len(self.old)} images of a video of this name ({self.old[0].name}): "
                 "give another --out, or replace them with --overwrite"
             )
 
@@ -167,15 +167,15 @@ class _Writer:
         self._clear()
         path = self.config.out / f"{self.stem}-{frame.index:06d}.{self.config.format}"
         try:
-            write_picture(path, rgb)
+            save_image(path, rgb)
         except OSError as error:
             raise DataError(
-                f"picture {path} cannot be written: {error.strerror}; {self.written} are written"
+                f"image {path} cannot be written: {error.strerror}; {self.written} are written"
             ) from None
         self.written += 1
 
     def _clear(self) -> None:
-        """Remove what is replaced, once there is a picture to replace it with."""
+        """Remove what is replaced, once there is an image to replace it with."""
         for path in self.old:
             path.unlink(missing_ok=True)
         self.old = []

@@ -1,4 +1,4 @@
-"""Pictures: read, scaled, written; sets of them to cut crops from."""
+"""Images: read, scaled, written; sets of them to cut crops from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rt.backends.cpu import cpu_threads
 from rt.errors import SinkError, SourceError
 from rt.frame import Rgb
 from rt.image import READ_SUFFIXES, is_litter, read_image, write_image
-from train.data.cache import PictureStore
+from train.data.cache import ImageCache
 from train.errors import DataError
 
 SUFFIXES = READ_SUFFIXES
@@ -25,30 +25,30 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """Decoded pictures, uint8[H, W, 3] RGB, to take random crops from."""
+class ImageSet:
+    """Decoded images, uint8[H, W, 3] RGB, to take random crops from."""
 
-    pictures: Sequence[Rgb]
+    images: Sequence[Rgb]
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def crops(self, count: int, size: int, rng: torch.Generator) -> Tensor:
         """Return `count` random crops, each flipped half the time: float32[N, 3, size, size] in [-1, 1]."""
-        chosen = torch.randint(len(self.pictures), (count,), generator=rng)
+        chosen = torch.randint(len(self.images), (count,), generator=rng)
         return torch.stack([to_tensor(self.crop(int(number), size, rng)) for number in chosen])
 
     def crop(self, number: int, size: int, rng: torch.Generator, flip: bool = True) -> Rgb:
-        """Return a random crop uint8[size, size, 3] RGB of one picture, with `flip` mirrored half the time.
+        """Return a random crop uint8[size, size, 3] RGB of one image, with `flip` mirrored half the time.
 
-        It may be a view of the picture: read it, never write to it.
+        It may be a view of the image: read it, never write to it.
         """
-        picture = self.pictures[number]
-        height, width = picture.shape[:2]
+        image = self.images[number]
+        height, width = image.shape[:2]
         top = int(torch.randint(height - size + 1, (), generator=rng))
         left = int(torch.randint(width - size + 1, (), generator=rng))
         mirrored = torch.rand((), generator=rng).item() < 0.5
-        crop = picture[top : top + size, left : left + size]
+        crop = image[top : top + size, left : left + size]
         return crop[:, ::-1] if flip and mirrored else crop
 
 
@@ -57,33 +57,33 @@ def to_tensor(rgb: Rgb) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float().div(127.5).sub(1.0)
 
 
-def to_rgb(picture: Tensor) -> Rgb:
+def to_rgb(image: Tensor) -> Rgb:
     """Turn float[3, H, W] in [-1, 1] into uint8[H, W, 3] RGB, rounded to the nearest level."""
-    levels = (picture.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
+    levels = (image.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
     return levels.permute(1, 2, 0).to(torch.uint8).cpu().contiguous().numpy()
 
 
-def is_picture(path: Path) -> bool:
-    """Tell whether a file of a folder is a picture by its name, and none that a system left there."""
+def is_image(path: Path) -> bool:
+    """Tell whether a file of a folder is an image by its name, and none that a system left there."""
     return path.suffix.lower() in SUFFIXES and not is_litter(path) and not path.is_dir()
 
 
-def picture_paths(folder: Path) -> list[Path]:
-    """Return the pictures of a folder in name order.
+def image_paths(folder: Path) -> list[Path]:
+    """Return the images of a folder in name order.
 
     Raises:
-        DataError: the folder is missing or has no picture.
+        DataError: the folder is missing or has no image.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder {folder}: needed is a folder with pictures")
-    paths = sorted(path for path in folder.iterdir() if is_picture(path))
+        raise DataError(f"no folder {folder}: needed is a folder with images")
+    paths = sorted(path for path in folder.iterdir() if is_image(path))
     if not paths:
-        raise DataError(f"no picture in {folder}: needed is one of {' '.join(SUFFIXES)}")
+        raise DataError(f"no image in {folder}: needed is one of {' '.join(SUFFIXES)}")
     return paths
 
 
-def read_picture(path: Path) -> Rgb | None:
-    """Decode a picture of any kind to uint8[H, W, 3] RGB; None where it is damaged or cannot be read.
+def load_image(path: Path) -> Rgb | None:
+    """Decode an image of any kind to uint8[H, W, 3] RGB; None where it is damaged or cannot be read.
 
     The pixels are those that every other reader of images gets; see `rt.image.decode_image`.
     """
@@ -93,7 +93,7 @@ def read_picture(path: Path) -> Rgb | None:
         return None
 
 
-def write_picture(path: Path, rgb: Rgb) -> None:
+def save_image(path: Path, rgb: Rgb) -> None:
     """Write uint8[H, W, 3] RGB as its suffix says, under a temporary name, then rename it."""
     try:
         write_image(rgb, path)
@@ -112,34 +112,34 @@ def scale_short_side(rgb: Rgb, short_px: int) -> Rgb:
     return cv2.resize(rgb, size_wh, interpolation=method).astype(np.uint8, copy=False)
 
 
-def load_pictures(folder: Path, load_size: int, limit: int | None = None) -> PictureSet:
+def load_images(folder: Path, load_size: int, limit: int | None = None) -> ImageSet:
     """Decode a folder once, short sides scaled to `load_size`; damaged files are named and left out.
 
     Raises:
-        DataError: the folder is missing, or has no readable picture.
+        DataError: the folder is missing, or has no readable image.
     """
-    paths = picture_paths(folder)[:limit]
-    found = read_pictures(paths, load_size)
+    paths = image_paths(folder)[:limit]
+    found = read_images(paths, load_size)
     name_damaged(folder, [path for path, rgb in zip(paths, found, strict=True) if rgb is None])
-    pictures = [rgb for rgb in found if rgb is not None]
-    if not pictures:
-        raise DataError(f"no readable picture in {folder}: all {len(paths)} are damaged")
-    return PictureSet(pictures)
+    images = [rgb for rgb in found if rgb is not None]
+    if not images:
+        raise DataError(f"no readable image in {folder}: all {len(paths)} are damaged")
+    return ImageSet(images)
 
 
-def read_pictures(paths: Iterable[Path], load_size: int) -> list[Rgb | None]:
-    """Decode pictures on all cores, short sides scaled to `load_size`; None in the place of damaged ones.
+def read_images(paths: Iterable[Path], load_size: int) -> list[Rgb | None]:
+    """Decode images on all cores, short sides scaled to `load_size`; None in the place of damaged ones.
 
-    What memory has no room for is kept in a file; see `PictureStore`.
+    What memory has no room for is kept in a file; see `ImageCache`.
 
     Raises:
         DataError: the disk has no room either.
     """
 
-    store = PictureStore()
+    store = ImageCache()
 
     def read(path: Path) -> Rgb | None:
-        rgb = read_picture(path)
+        rgb = load_image(path)
         return None if rgb is None else store.keep(scale_short_side(rgb, load_size))
 
     with ThreadPoolExecutor(cpu_threads()) as threads:
@@ -147,7 +147,7 @@ def read_pictures(paths: Iterable[Path], load_size: int) -> list[Rgb | None]:
 
 
 def name_damaged(folder: Path, damaged: Sequence[Path]) -> None:
-    """Warn of pictures that are left out: how many, and the first few by name."""
+    """Warn of images that are left out: how many, and the first few by name."""
     if damaged:
         names = ", ".join(path.name for path in damaged[:5]) + (", ..." if len(damaged) > 5 else "")
-        log.warning("%d damaged pictures in %s left out: %s", len(damaged), folder, names)
+        log.warning("%d damaged images in %s left out: %s", len(damaged), folder, names)

@@ -1,4 +1,4 @@
-"""What is wrong with a folder of training pictures, before a run is wasted on it."""
+"""What is wrong with a folder of training images, before a run is wasted on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from rt.errors import SourceError
 from rt.image import StillImage, is_litter, read_image
 from train.data.fingerprint import Fingerprint, find_near, take_fingerprint
-from train.data.images import SUFFIXES, is_picture
+from train.data.images import SUFFIXES, is_image
 from train.errors import DataError
 
 SHOWN_NAMES = 5
@@ -29,23 +29,23 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Check:
-    """Look for damaged, doubled, leaked and wrongly paired pictures in a data folder."""
+    """Look for damaged, doubled, leaked and wrongly paired images in a data folder."""
 
     data: Annotated[Path, tyro.conf.Positional]
-    """Folder with trainA and trainB, with train and test of pairs, with one per class, or of pictures."""
+    """Folder with trainA and trainB, with train and test of pairs, with one per class, or of images."""
     pairs: Literal["auto", "yes", "no"] = "auto"
-    """Whether pictures are paired, side by side or by name in two folders; auto: where most of them fit."""
+    """Whether images are paired, side by side or by name in two folders; auto: where most of them fit."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """What is known of one readable picture."""
+class Image:
+    """What is known of one readable image."""
 
     path: Path
     height: int
     width: int
     mode: str
-    """As stored: rgb, grey, alpha, 16-bit, and where a picture is stored turned, `, turned`."""
+    """As stored: rgb, grey, alpha, 16-bit, and where an image is stored turned, `, turned`."""
     equal_halves: bool
     """The left half is the right half."""
     print: Fingerprint
@@ -53,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The pictures of one folder."""
+    """The images of one folder."""
 
     name: str
     """Relative to the data folder."""
@@ -61,7 +61,7 @@ class Group:
     """train, val, test, or nothing."""
     domain: str
     """A, B, the name of a class, or nothing."""
-    pictures: list[Picture]
+    images: list[Image]
     damaged: list[str]
     """Names of files that cannot be decoded."""
 
@@ -79,14 +79,14 @@ class Inspection:
 
 
 def inspect_data(config: Check, show: Callable[[int, int], None] = lambda done, total: None) -> Inspection:
-    """Decode every picture of a data folder and report what is wrong.
+    """Decode every image of a data folder and report what is wrong.
 
     Args:
         config: which folder.
-        show: called with the number of pictures done and their total.
+        show: called with the number of images done and their total.
 
     Raises:
-        DataError: there is no such folder, or no picture in it.
+        DataError: there is no such folder, or no image in it.
     """
     groups = read_groups(config.data, show)
     faults, doubled = _exact(groups)
@@ -98,10 +98,10 @@ def inspect_data(config: Check, show: Callable[[int, int], None] = lambda done, 
 
 
 def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
-    """Read every folder of pictures in `data`, itself included, two levels deep, in name order.
+    """Read every folder of images in `data`, itself included, two levels deep, in name order.
 
     Raises:
-        DataError: there is no such folder, or no picture in it.
+        DataError: there is no such folder, or no image in it.
     """
     if not data.is_dir():
         raise DataError(f"no folder {data}")
@@ -110,19 +110,19 @@ def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:
     found = {folder: paths for folder, paths in found.items() if paths or _should_hold(data, folder, found)}
     total = sum(map(len, found.values()))
     if total == 0:
-        raise DataError(f"no picture in {data}: needed is one of {', '.join(SUFFIXES)}")
+        raise DataError(f"no image in {data}: needed is one of {', '.join(SUFFIXES)}")
     groups, done = [], 0
     for folder, paths in found.items():
-        pictures, damaged = [], []
+        images, damaged = [], []
         for path in paths:
-            picture = _read(path)
-            if picture is None:
+            image = _read(path)
+            if image is None:
                 damaged.append(path.name)
             else:
-                pictures.append(picture)
+                images.append(image)
             done += 1
             show(done, total)
-        groups.append(Group(*_place(data, folder), pictures, damaged))
+        groups.append(Group(*_place(data, folder), images, damaged))
     return groups
 
 
@@ -134,13 +134,13 @@ def _folders(data: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if is_picture(path))
+    return sorted(path for path in folder.iterdir() if is_image(path))
 
 
 def _should_hold(data: Path, folder: Path, found: Mapping[Path, Sequence[Path]]) -> bool:
-    """Tell whether a folder without pictures is a domain or a class that should hold some.
+    """Tell whether a folder without images is a domain or a class that should hold some.
 
-    A class is one whose neighbours hold pictures, while it has no folders itself.
+    A class is one whose neighbours hold images, while it has no folders itself.
     """
     if folder.parent == data and re.fullmatch(r"(train|val|test)[AB]", folder.name):
         return True
@@ -162,7 +162,7 @@ def _place(data: Path, folder: Path) -> tuple[str, str, str]:
     return "/".join(parts) or ".", split, domain
 
 
-def _read(path: Path) -> Picture | None:
+def _read(path: Path) -> Image | None:
     try:
         still = read_image(path)
     except SourceError:
@@ -171,11 +171,11 @@ def _read(path: Path) -> Picture | None:
     height, width = still.size
     half = width // 2
     equal_halves = width % 2 == 0 and np.array_equal(rgb[:, :half], rgb[:, half:]) and rgb.std() > 0
-    return Picture(path, height, width, _mode(still), equal_halves, take_fingerprint(rgb))
+    return Image(path, height, width, _mode(still), equal_halves, take_fingerprint(rgb))
 
 
 def _mode(still: StillImage) -> str:
-    """Say how a picture is stored."""
+    """Say how an image is stored."""
     red, green, blue = (still.rgb[..., channel] for channel in range(3))
     mode = still.stored
     if mode in ("rgb", "alpha") and np.array_equal(red, green) and np.array_equal(green, blue):
@@ -188,8 +188,8 @@ Finding = tuple[list[str], list[str]]
 
 
 def _empty(groups: Sequence[Group]) -> list[str]:
-    empty = [group for group in groups if not group.pictures and not group.damaged]
-    return [f"{group.name}: no picture" for group in empty]
+    empty = [group for group in groups if not group.images and not group.damaged]
+    return [f"{group.name}: no image" for group in empty]
 
 
 def _damaged(groups: Sequence[Group]) -> list[str]:
@@ -202,16 +202,16 @@ def _damaged(groups: Sequence[Group]) -> list[str]:
 
 def _missing(groups: Sequence[Group]) -> list[str]:
     """Note what a run would do without."""
-    places = {(group.split, group.domain) for group in groups if group.pictures}
+    places = {(group.split, group.domain) for group in groups if group.images}
     notes = []
     for split in SPLITS:
         present = [domain for domain in "AB" if (split, domain) in places]
         if len(present) == 1:
             lacking = "B" if present == ["A"] else "A"
-            notes.append(f"{split}{present[0]} has pictures but {split}{lacking} has none")
+            notes.append(f"{split}{present[0]} has images but {split}{lacking} has none")
     splits = {split for split, _ in places}
     if "train" in splits and not splits & {"val", "test"}:
-        notes.append("no test or val pictures: a run would be judged by what it was trained on")
+        notes.append("no test or val images: a run would be judged by what it was trained on")
     return notes
 
 
@@ -220,42 +220,42 @@ Shared = dict[tuple[Group, Group], list[str]]
 
 
 def _exact(groups: Sequence[Group]) -> Finding:
-    """Find equal pictures: a leak between splits, a mistake between domains, a doubling within a folder."""
-    places: dict[bytes, list[tuple[Group, Picture]]] = defaultdict(list)
+    """Find equal images: a leak between splits, a mistake between domains, a doubling within a folder."""
+    places: dict[bytes, list[tuple[Group, Image]]] = defaultdict(list)
     for group in groups:
-        for picture in group.pictures:
-            places[picture.print.pixels].append((group, picture))
+        for image in group.images:
+            places[image.print.pixels].append((group, image))
     shared: Shared = defaultdict(list)
     for same in places.values():
-        for (group, picture), (other, twin) in itertools.combinations(same, 2):
-            shared[group, other].append(f"{picture.path.name} = {twin.path.name}")
+        for (group, image), (other, twin) in itertools.combinations(same, 2):
+            shared[group, other].append(f"{image.path.name} = {twin.path.name}")
     faults, notes = [], []
     for (group, other), names in shared.items():
         if group is other:
-            notes.append(f"{group.name} holds {len(names)} picture(s) twice: {_names(names)}")
+            notes.append(f"{group.name} holds {len(names)} image(s) twice: {_names(names)}")
         else:
             what = "in both domains" if group.domain != other.domain else "a leak"
             faults.append(
-                f"{group.name} and {other.name} share {len(names)} picture(s), {what}: {_names(names)}"
+                f"{group.name} and {other.name} share {len(names)} image(s), {what}: {_names(names)}"
             )
     return faults, notes
 
 
 def _near(groups: Sequence[Group]) -> list[str]:
-    """Note nearly equal pictures, which only somebody's eyes can judge."""
-    known = [(group, picture) for group in groups for picture in group.pictures]
+    """Note nearly equal images, which only somebody's eyes can judge."""
+    known = [(group, image) for group in groups for image in group.images]
     shared: Shared = defaultdict(list)
-    for i, j in find_near([picture.print for _, picture in known]):
-        (group, picture), (other, twin) = known[i], known[j]
-        if picture.print.pixels == twin.print.pixels:
+    for i, j in find_near([image.print for _, image in known]):
+        (group, image), (other, twin) = known[i], known[j]
+        if image.print.pixels == twin.print.pixels:
             continue
         # Both sides of a pair, which have one name, may well look alike.
-        if group.domain == other.domain or picture.path.stem != twin.path.stem:
-            shared[group, other].append(f"{picture.path.name} ~ {twin.path.name}")
+        if group.domain == other.domain or image.path.stem != twin.path.stem:
+            shared[group, other].append(f"{image.path.name} ~ {twin.path.name}")
     notes = []
     for (group, other), names in shared.items():
         where = f"{group.name} holds" if group is other else f"{group.name} and {other.name} share"
-        notes.append(f"{where} {len(names)} nearly equal picture(s), look at them: {_names(names)}")
+        notes.append(f"{where} {len(names)} nearly equal image(s), look at them: {_names(names)}")
     return notes
 
 
@@ -275,8 +275,8 @@ def _wrong_pairs(groups: Sequence[Group], pairs: str) -> list[str]:
 
 def _two_folders(group: Group, partner: Group, pairs: str) -> list[str]:
     """Compare names and sizes of two folders of pairs: told so, or nine names of ten have a partner."""
-    ours = {picture.path.stem: picture for picture in group.pictures}
-    theirs = {picture.path.stem: picture for picture in partner.pictures}
+    ours = {image.path.stem: image for image in group.images}
+    theirs = {image.path.stem: image for image in partner.images}
     both = ours.keys() & theirs.keys()
     if pairs == "auto" and len(both) < 0.9 * max(len(ours), len(theirs)):
         return []
@@ -295,20 +295,20 @@ def _two_folders(group: Group, partner: Group, pairs: str) -> list[str]:
 
 def _side_by_side(group: Group, pairs: str) -> list[str]:
     """Compare widths and halves of side-by-side pairs: told so, or most are twice as wide as high."""
-    wrong = [picture for picture in group.pictures if picture.width != 2 * picture.height]
-    if pairs == "auto" and 2 * len(wrong) >= len(group.pictures):
+    wrong = [image for image in group.images if image.width != 2 * image.height]
+    if pairs == "auto" and 2 * len(wrong) >= len(group.images):
         return []
     faults = []
     if wrong:
-        names = [f"{picture.path.name} {_size(picture)}" for picture in wrong]
+        names = [f"{image.path.name} {_size(image)}" for image in wrong]
         faults.append(f"{group.name}: {len(wrong)} not twice as wide as high, so no pairs: {_names(names)}")
-    if same := [picture.path.name for picture in group.pictures if picture.equal_halves]:
-        faults.append(f"{group.name}: {len(same)} with the same picture on both sides: {_names(same)}")
+    if same := [image.path.name for image in group.images if image.equal_halves]:
+        faults.append(f"{group.name}: {len(same)} with the same image on both sides: {_names(same)}")
     return faults
 
 
-def _size(picture: Picture) -> str:
-    return f"{picture.height}×{picture.width}"
+def _size(image: Image) -> str:
+    return f"{image.height}×{image.width}"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -318,25 +318,23 @@ def _names(names: Sequence[str]) -> str:
 def _table(groups: Sequence[Group]) -> str:
     """Return the folders as a plain text table."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("folder", "pictures", "damaged", "height×width", "stored as"):
-        table.add_column(heading, justify="right" if heading in ("pictures", "damaged") else "left")
+    for heading in ("folder", "images", "damaged", "height×width", "stored as"):
+        table.add_column(heading, justify="right" if heading in ("images", "damaged") else "left")
     for group in groups:
         table.add_row(
             group.name,
-            str(len(group.pictures)),
+            str(len(group.images)),
             str(len(group.damaged)),
-            _sizes(group.pictures),
-            _counted(picture.mode for picture in group.pictures),
+            _sizes(group.images),
+            _counted(image.mode for image in group.images),
         )
     written = io.StringIO()
     Console(file=written, width=200).print(table)
     return "\n".join(line.rstrip() for line in written.getvalue().rstrip().splitlines())
 
 
-def _sizes(pictures: Sequence[Picture]) -> str:
-    sizes = sorted(
-        {(picture.height, picture.width) for picture in pictures}, key=lambda size: size[0] * size[1]
-    )
+def _sizes(images: Sequence[Image]) -> str:
+    sizes = sorted({(image.height, image.width) for image in images}, key=lambda size: size[0] * size[1])
     if not sizes:
         return "-"
     spelled = [f"{height}×{width}" for height, width in sizes]

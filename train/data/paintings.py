@@ -12,7 +12,7 @@ import numpy as np
 
 from rt.frame import Rgb
 from rt.sources import open_source
-from train.data.images import SUFFIXES, picture_paths, read_picture, scale_short_side
+from train.data.images import SUFFIXES, image_paths, load_image, scale_short_side
 from train.errors import DataError
 
 LEAST_PX = 64
@@ -36,11 +36,11 @@ def read_paintings(path: Path) -> list[Rgb]:
     """
     if not path.exists():
         raise DataError(f"no painting {path}: give an image file, or a folder of them")
-    return [_read(one) for one in ([path] if path.is_file() else picture_paths(path))]
+    return [_read(one) for one in ([path] if path.is_file() else image_paths(path))]
 
 
 def _read(path: Path) -> Rgb:
-    rgb = read_picture(path)
+    rgb = load_image(path)
     if rgb is None:
         raise DataError(
             f"painting {path} is no image, or a damaged one: needed is one of {' '.join(SUFFIXES)}"
@@ -99,9 +99,7 @@ def read_frames(source: str, short_px: int) -> list[Rgb]:
         SourceError: the video cannot be opened or read.
     """
     if Path(source).is_dir():
-        found = [
-            rgb for path in picture_paths(Path(source))[:FRAMES] if (rgb := read_picture(path)) is not None
-        ]
+        found = [rgb for path in image_paths(Path(source))[:FRAMES] if (rgb := load_image(path)) is not None]
     else:
         with closing(open_source(source)) as opened:
             shown = (frame.rgb for number, frame in enumerate(islice(opened, READ)) if number % 10 == 0)

@@ -9,12 +9,12 @@ from torch import Tensor
 class Pool:
     """Half the time hand the discriminator an older fake instead of the newest.
 
-    Source: Shrivastava et al. 2017, section 2.3; Zhu et al. 2017, section 4 (50 pictures).
+    Source: Shrivastava et al. 2017, section 2.3; Zhu et al. 2017, section 4 (50 images).
     """
 
     def __init__(self, capacity: int = 50) -> None:
         self.capacity = capacity
-        self.pictures: list[Tensor] = []
+        self.images: list[Tensor] = []
 
     def exchange(self, fakes: Tensor, rng: torch.Generator) -> Tensor:
         """Return float32[N, 3, H, W]: each fake, or with probability 1/2 a past one whose place it takes."""
@@ -22,13 +22,13 @@ class Pool:
             return fakes
         chosen = []
         for fake in fakes.detach():
-            if len(self.pictures) < self.capacity:
-                self.pictures.append(fake.clone())
+            if len(self.images) < self.capacity:
+                self.images.append(fake.clone())
                 chosen.append(fake)
             elif torch.rand((), generator=rng).item() < 0.5:
                 place = int(torch.randint(self.capacity, (), generator=rng))
-                chosen.append(self.pictures[place].to(fake.device))  # a checkpoint leaves them in memory
-                self.pictures[place] = fake.clone()
+                chosen.append(self.images[place].to(fake.device))  # a checkpoint leaves them in memory
+                self.images[place] = fake.clone()
             else:
                 chosen.append(fake)
         return torch.stack(chosen)

@@ -1,7 +1,7 @@
-"""Synthetic motion and noise: what a moving camera does to a picture, without a video.
+"""Synthetic motion and noise: what a moving camera does to an image, without a video.
 
-A generator that turns small movements into other pictures flickers on video. `equivariance` punishes that,
-the student of a distillation learns from pictures moved like this, and `measure_steadiness` measures it.
+A generator that turns small movements into other images flickers on video. `equivariance` punishes that,
+the student of a distillation learns from images moved like this, and `measure_steadiness` measures it.
 Source: Eilertsen et al. 2019 (single-frame regularisation for temporally stable CNNs), section 3.
 """
 
@@ -27,7 +27,7 @@ def draw_flow(
     shift_px: float = 10.0,
     zoom: float = 0.03,
 ) -> Tensor:
-    """Draw a smooth motion for each picture: float32[N, 2, H, W] in px, on the CPU.
+    """Draw a smooth motion for each image: float32[N, 2, H, W] in px, on the CPU.
 
     The motion at a pixel (x, then y) says how far from it that pixel's new value lies. N(0, sigma_px) at the
     corners of cells of 100 px, enlarged and blurred, plus one shift of up to ±shift_px each way and one zoom
@@ -43,44 +43,42 @@ def draw_flow(
     return flow + shift + scale * from_centre
 
 
-def warp(pictures: Tensor, flow: Tensor) -> Tensor:
-    """Move float[N, C, H, W] pictures by a flow from `draw_flow`, bilinearly; mirrored at the edge."""
-    height, width = pictures.shape[-2:]
+def warp(images: Tensor, flow: Tensor) -> Tensor:
+    """Move float[N, C, H, W] images by a flow from `draw_flow`, bilinearly; mirrored at the edge."""
+    height, width = images.shape[-2:]
     places = _places(height, width).to(flow.device) + flow  # [N, 2, H, W], px
     size = torch.tensor([width, height], dtype=torch.float32, device=flow.device).view(2, 1, 1)
     looked_up = ((2.0 * places + 1.0) / size - 1.0).permute(0, 2, 3, 1)  # [N, H, W, 2] in [-1, 1]
-    grid = looked_up.to(pictures.device)
-    moved = grid_sample(
-        pictures.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    return moved.to(pictures.dtype)
+    grid = looked_up.to(images.device)
+    moved = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return moved.to(images.dtype)
 
 
 def inside(flow: Tensor) -> Tensor:
-    """Return float32[N, 1, H, W]: 1 where the flow looks inside the picture, 0 where it meets the mirror."""
+    """Return float32[N, 1, H, W]: 1 where the flow looks inside the image, 0 where it meets the mirror."""
     height, width = flow.shape[-2:]
     x, y = (_places(height, width).to(flow.device) + flow).unbind(dim=1)
     return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).float()[:, None]
 
 
 def disturb(
-    pictures: Tensor, rng: torch.Generator, *, noise: float = 0.02, gain: float = 0.03, gamma: float = 0.03
+    images: Tensor, rng: torch.Generator, *, noise: float = 0.02, gain: float = 0.03, gamma: float = 0.03
 ) -> Tensor:
-    """Add what a camera adds, to each picture its own: float[N, C, H, W] in [-1, 1] in and out.
+    """Add what a camera adds, to each image its own: float[N, C, H, W] in [-1, 1] in and out.
 
     On the scale of [0, 1]: gain and gamma up to ±3 %, noise N(0, sigma) with sigma from U(0, 0.02).
     """
 
     def drawn() -> Tensor:
-        return torch.rand(len(pictures), 1, 1, 1, generator=rng).to(pictures)
+        return torch.rand(len(images), 1, 1, 1, generator=rng).to(images)
 
     gains, gammas, sigmas = (
         1.0 + gain * (2.0 * drawn() - 1.0),
         1.0 + gamma * (2.0 * drawn() - 1.0),
         noise * drawn(),
     )
-    levels = (0.5 * pictures + 0.5).clamp(1e-4, 1.0)
-    levels = gains * levels**gammas + sigmas * torch.randn(pictures.shape, generator=rng).to(pictures)
+    levels = (0.5 * images + 0.5).clamp(1e-4, 1.0)
+    levels = gains * levels**gammas + sigmas * torch.randn(images.shape, generator=rng).to(images)
     return (2.0 * levels - 1.0).clamp(-1.0, 1.0)
 
 

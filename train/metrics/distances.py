@@ -1,4 +1,4 @@
-"""Distances between sets of pictures that need no downloaded weights.
+"""Distances between sets of images that need no downloaded weights.
 
 None of them is comparable with FID or KID figures of papers.
 """
@@ -18,27 +18,27 @@ from rt.frame import Rgb
 from train.data.images import to_tensor
 from train.errors import DataError
 
-Pictures = Sequence[Rgb]
+Images = Sequence[Rgb]
 """uint8[H, W, 3] RGB each, of any sizes."""
 PATCH_PX = 7
 FloatArray = npt.NDArray[np.float64]
 
 
-def sliced_wasserstein(pictures: Pictures, reals: Pictures) -> float:
+def sliced_wasserstein(images: Images, reals: Images) -> float:
     """Mean sliced Wasserstein distance of 7×7 patches over a Laplacian pyramid of four levels.
 
-    Of pictures too small for four, as many levels as have 7 px on their shorter side in both sets.
+    Of images too small for four, as many levels as have 7 px on their shorter side in both sets.
 
     Patches of both sets are scaled by the mean and deviation of the *real* set alone, so that a shift of
     colour or contrast counts. Source: Karras et al. 2018, section 5, with that change of normalisation.
     """
     rng = np.random.default_rng(0)
     levels = []
-    smallest = min(min(rgb.shape[:2]) for rgb in [*pictures, *reals])
+    smallest = min(min(rgb.shape[:2]) for rgb in [*images, *reals])
     depth = sum(smallest >= PATCH_PX * 2**level for level in range(4))
     if depth == 0:
-        raise DataError(f"pictures of {smallest} px are too small to compare: needed are {PATCH_PX}")
-    for found, wanted in zip(_patches(pictures, depth), _patches(reals, depth), strict=True):
+        raise DataError(f"images of {smallest} px are too small to compare: needed are {PATCH_PX}")
+    for found, wanted in zip(_patches(images, depth), _patches(reals, depth), strict=True):
         mean, deviation = wanted.mean(axis=(0, 1)), wanted.std(axis=(0, 1)) + 1e-8
         directions = rng.standard_normal((found[0].size, 128))
         directions /= np.linalg.norm(directions, axis=0)
@@ -51,21 +51,21 @@ def sliced_wasserstein(pictures: Pictures, reals: Pictures) -> float:
     return float(np.mean(levels))
 
 
-def lab_distance(pictures: Pictures, reals: Pictures) -> float:
+def lab_distance(images: Images, reals: Images) -> float:
     """Mean Wasserstein distance of the L, a and b values of all pixels, in Lab units."""
-    found, wanted = _lab(pictures), _lab(reals)
+    found, wanted = _lab(images), _lab(reals)
     points = np.linspace(0.0, 1.0, 513)
     per_channel = np.abs(np.quantile(found, points, axis=0) - np.quantile(wanted, points, axis=0))
     return float(per_channel.mean())
 
 
-def random_kid(pictures: Pictures, reals: Pictures) -> float:
+def random_kid(images: Images, reals: Images) -> float:
     """Unbiased squared MMD, cubic kernel, on features of a random convolutional network, times 1000.
 
     Named rKID, never FID or KID: the network's weights are drawn from a fixed seed, not trained.
     Source of estimator and kernel: Binkowski et al. 2018, section 3.
     """
-    x, y = _random_features(pictures), _random_features(reals)
+    x, y = _random_features(images), _random_features(reals)
     scale = y.std(axis=0) + 1e-8
     mean = y.mean(axis=0)
     x, y = (x - mean) / scale, (y - mean) / scale
@@ -77,15 +77,15 @@ def random_kid(pictures: Pictures, reals: Pictures) -> float:
 
 
 def squash(rgb: Rgb, side: int) -> Rgb:
-    """Return the picture as a square, whatever its aspect."""
+    """Return the image as a square, whatever its aspect."""
     return cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _patches(pictures: Pictures, depth: int) -> list[FloatArray]:
-    """Return float64[patches, 49, 3] per level of a Laplacian pyramid of `depth` levels, 64 per picture."""
+def _patches(images: Images, depth: int) -> list[FloatArray]:
+    """Return float64[patches, 49, 3] per level of a Laplacian pyramid of `depth` levels, 64 per image."""
     rng = np.random.default_rng(1)
     levels: list[list[FloatArray]] = [[] for _ in range(depth)]
-    for rgb in pictures:
+    for rgb in images:
         rest: npt.NDArray[Any] = rgb.astype(np.float32)
         for index, level in enumerate(levels):
             height, width = rest.shape[:2]
@@ -112,17 +112,17 @@ def _thin(ordered: FloatArray, count: int) -> FloatArray:
     return picked
 
 
-def _lab(pictures: Pictures) -> FloatArray:
-    """Return float64[pixels, 3] of Lab values of the pictures shrunk to 64×64."""
+def _lab(images: Images) -> FloatArray:
+    """Return float64[pixels, 3] of Lab values of the images shrunk to 64×64."""
     values = []
-    for rgb in pictures:
+    for rgb in images:
         small = squash(rgb, 64).astype(np.float32) / 255
         values.append(cv2.cvtColor(small, cv2.COLOR_RGB2Lab).reshape(-1, 3))
     return np.concatenate(values).astype(np.float64)
 
 
 @torch.no_grad()
-def _random_features(pictures: Pictures) -> FloatArray:
+def _random_features(images: Images) -> FloatArray:
     """Return float64[N, 2 * 192]: mean and deviation of each feature map of a random network."""
     drawn = torch.Generator().manual_seed(2)
     features: list[list[Tensor]] = []
@@ -130,7 +130,7 @@ def _random_features(pictures: Pictures) -> FloatArray:
         torch.randn(out, count, 4, 4, generator=drawn) / (count * 8) ** 0.5
         for count, out in ((3, 32), (32, 64), (64, 96))
     ]
-    for rgb in pictures:
+    for rgb in images:
         x, found = to_tensor(rgb)[None], []
         for weight in weights:
             x = torch.relu(nn.functional.conv2d(x, weight, stride=2, padding=1))

@@ -15,25 +15,25 @@ from torch import Tensor
 
 from rt.frame import Rgb
 from train.errors import DataError, RunError
-from train.metrics.distances import Pictures
+from train.metrics.distances import Images
 from train.metrics.translation import Measured, rounded
 
 INCEPTION = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
-def measure_fid(inputs: Pictures, translated: Pictures, reals: Pictures, weights: Path) -> dict[str, Any]:
-    """FID of the translations against the given reals; pictures of any sizes.
+def measure_fid(inputs: Images, translated: Images, reals: Images, weights: Path) -> dict[str, Any]:
+    """FID of the translations against the given reals; images of any sizes.
 
     Papers use two protocols that must not be mixed: fakes against test reals alone (CUT), and against train
     and test reals (GAN Compression). Which one this is, the caller chooses by `reals`. The floor is one half
-    of the reals against the other: with fewer pictures FID is larger, so it lies above what a perfect
+    of the reals against the other: with fewer images FID is larger, so it lies above what a perfect
     translation would reach. Source: Heusel et al. 2017.
 
     Args:
-        inputs: pictures before translation, whose FID is the ceiling.
-        translated: the same pictures after it.
-        reals: pictures of the target domain.
+        inputs: images before translation, whose FID is the ceiling.
+        translated: the same images after it.
+        reals: images of the target domain.
         weights: the Inception weights of torch-fidelity.
 
     Raises:
@@ -48,8 +48,8 @@ def measure_fid(inputs: Pictures, translated: Pictures, reals: Pictures, weights
     return rounded({"fid": Measured(*(_fid(metric, found, wanted) for found, wanted in pairs))})
 
 
-def measure_lpips(inputs: Pictures, translated: Pictures, wanted: Pictures) -> dict[str, Any]:
-    """Mean LPIPS (AlexNet) between each translation and the picture it should be; pictures from 32 px.
+def measure_lpips(inputs: Images, translated: Images, wanted: Images) -> dict[str, Any]:
+    """Mean LPIPS (AlexNet) between each translation and the image it should be; images from 32 px.
 
     The weights are looked for where torchvision keeps them. Source: Zhang et al. 2018.
 
@@ -58,9 +58,7 @@ def measure_lpips(inputs: Pictures, translated: Pictures, wanted: Pictures) -> d
         DataError: there are not as many of each.
     """
     if not len(inputs) == len(translated) == len(wanted) > 0:
-        raise DataError(
-            f"LPIPS of {len(translated)} translations and {len(wanted)} wanted pictures: no pairs"
-        )
+        raise DataError(f"LPIPS of {len(translated)} translations and {len(wanted)} wanted images: no pairs")
     metric = find_lpips().LearnedPerceptualImagePatchSimilarity("alex", normalize=True).eval()
     means = (_lpips(metric, found, wanted) for found in (translated, wanted, inputs))
     return rounded({"lpips": Measured(*means)})
@@ -114,16 +112,16 @@ def _check_weights(path: Path) -> None:
         raise RunError(f"{path} holds no weights, or more than weights: fetch {INCEPTION} again") from None
 
 
-def _fid(metric: Any, found: Pictures, wanted: Pictures) -> float:
+def _fid(metric: Any, found: Images, wanted: Images) -> float:
     metric.reset()
-    for pictures, real in ((found, False), (wanted, True)):
-        for rgb in pictures:
+    for images, real in ((found, False), (wanted, True)):
+        for rgb in images:
             metric.update(_batch(rgb), real=real)
     return float(metric.compute())
 
 
 @torch.no_grad()
-def _lpips(metric: Callable[[Tensor, Tensor], Tensor], found: Pictures, wanted: Pictures) -> float:
+def _lpips(metric: Callable[[Tensor, Tensor], Tensor], found: Images, wanted: Images) -> float:
     pairs = zip(found, wanted, strict=True)
     return float(np.mean([float(metric(_batch(one) / 255, _batch(other) / 255)) for one, other in pairs]))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from train.data.images import to_tensor
 from train.errors import DataError
-from train.metrics.distances import Pictures, squash
+from train.metrics.distances import Images, squash
 from train.metrics.translation import Measured, rounded
 from train.nets.backbone import Backbone, Features, has_backbone, load_backbone
 
@@ -49,21 +49,21 @@ def gram(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def look(pictures: Pictures, backbone: Backbone) -> Seen:
+def look(images: Images, backbone: Backbone) -> Seen:
     """Return what is needed of images, uint8[H, W, 3] RGB each, to compare them with others.
 
     Raises:
         DataError: there are none.
     """
-    if not pictures:
+    if not images:
         raise DataError("no images to compare")
     pooled, grams = [], list[Tensor]()
-    for rgb in pictures:
+    for rgb in images:
         features: Features = backbone(to_tensor(squash(rgb, SIDE))[None])
         pooled.append(torch.cat([features.stages[at].mean((2, 3))[0] for at in POOLED]).double())
         own = [gram(texture)[0] for texture in features.textures]
         grams = own if not grams else [total + one for total, one in zip(grams, own, strict=True)]
-    return Seen(torch.stack(pooled), [total / len(pictures) for total in grams])
+    return Seen(torch.stack(pooled), [total / len(images) for total in grams])
 
 
 def kid(found: Seen, wanted: Seen, scale: Tensor | None = None) -> float:
@@ -97,7 +97,7 @@ def gram_distance(found: Seen, wanted: Seen) -> float:
 
 
 def measure_pretrained(
-    inputs: Pictures, translated: Pictures, reals: Sequence[Any], backbone: Backbone
+    inputs: Images, translated: Images, reals: Sequence[Any], backbone: Backbone
 ) -> dict[str, Any]:
     """Return `kid` and `gram`, each with floor and ceiling, and what they were measured with.
 

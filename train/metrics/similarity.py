@@ -1,4 +1,4 @@
-"""How alike two pictures are: PSNR, SSIM, MS-SSIM.
+"""How alike two images are: PSNR, SSIM, MS-SSIM.
 
 All take float[N, C, H, W] with values in [-1, 1] and compute in float32.
 """
@@ -17,7 +17,7 @@ C1, C2 = (0.01 * 2.0) ** 2, (0.03 * 2.0) ** 2
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of MS-SSIM's scales, finest first. Source: Wang et al. 2003, section 3.2."""
 EQUAL_DB = 100.0
-"""PSNR given for equal pictures, and the largest there is: JSON has no infinity."""
+"""PSNR given for equal images, and the largest there is: JSON has no infinity."""
 
 
 def psnr(found: Tensor, wanted: Tensor) -> float:
@@ -27,9 +27,9 @@ def psnr(found: Tensor, wanted: Tensor) -> float:
 
 
 def ssim(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean structural similarity, 1 for equal pictures: a scalar with a gradient.
+    """Mean structural similarity, 1 for equal images: a scalar with a gradient.
 
-    Pictures smaller than the window are compared with a window of their own size.
+    Images smaller than the window are compared with a window of their own size.
     Source: Wang et al. 2004, equation 13, without padding.
     """
     similarity, _ = _ssim_maps(found.float(), wanted.float())
@@ -37,9 +37,9 @@ def ssim(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def ms_ssim(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean multi-scale structural similarity, 1 for equal pictures: a scalar with a gradient.
+    """Mean multi-scale structural similarity, 1 for equal images: a scalar with a gradient.
 
-    Five scales where the shorter side allows it, that is from 176 px (the smallest picture as large as the
+    Five scales where the shorter side allows it, that is from 176 px (the smallest image as large as the
     window); fewer with the weights of the others made to sum to 1. Source: Wang et al. 2003, equation 7.
     """
     found, wanted = found.float(), wanted.float()
@@ -50,9 +50,9 @@ def ms_ssim(found: Tensor, wanted: Tensor) -> Tensor:
     for number, weight in enumerate(weights):
         similarity, contrast = _ssim_maps(found, wanted)
         chosen = similarity if number == scales - 1 else contrast
-        # Per picture and channel; what is unlike enough to be negative counts as nothing, as in common code.
+        # Per image and channel; what is unlike enough to be negative counts as nothing, as in common code.
         product = product * chosen.mean(dim=(2, 3)).clamp_min(1e-6) ** weight
-        found, wanted = (torch.nn.functional.avg_pool2d(picture, 2) for picture in (found, wanted))
+        found, wanted = (torch.nn.functional.avg_pool2d(image, 2) for image in (found, wanted))
     assert isinstance(product, Tensor)
     return product.mean()
 

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
-from train.data.images import PictureSet, to_tensor
+from train.data.images import ImageSet, to_tensor
 from train.data.warp import disturb, draw_flow, inside, warp
 from train.errors import DataError
-from train.metrics.distances import Pictures, lab_distance, random_kid, sliced_wasserstein, squash
+from train.metrics.distances import Images, lab_distance, random_kid, sliced_wasserstein, squash
 from train.metrics.similarity import ms_ssim, psnr, ssim
 
-DISTANCES: dict[str, Callable[[Pictures, Pictures], float]] = {
+DISTANCES: dict[str, Callable[[Images, Images], float]] = {
     "swd": sliced_wasserstein,
     "lab": lab_distance,
     "rkid": random_kid,
 }
-"""Distances between two sets of pictures by name; 0 for sets that are alike."""
+"""Distances between two sets of images by name; 0 for sets that are alike."""
 
 
 @dataclass(frozen=True)
@@ -39,51 +39,51 @@ class Measured:
 
 
 def measure_translation(
-    inputs: Pictures, translated: Pictures, reals: Pictures, classifier: nn.Module
+    inputs: Images, translated: Images, reals: Images, classifier: nn.Module
 ) -> dict[str, Any]:
-    """Compare translations with real pictures of the target domain.
+    """Compare translations with real images of the target domain.
 
     The reals are split in two: one half is the reference of every distance, the other gives the floor, and
     equally many inputs and translations are taken, so that all three figures have the same sampling error.
-    The number of pictures on either side of a distance is returned as `compared`.
+    The number of images on either side of a distance is returned as `compared`.
 
     Args:
-        inputs: uint8[H, W, 3] RGB pictures before translation.
-        translated: the same pictures after it.
-        reals: pictures of the target domain, at least 4.
-        classifier: from `train_domain_classifier`; its figure is the share called target domain.
+        inputs: uint8[H, W, 3] RGB images before translation.
+        translated: the same images after it.
+        reals: images of the target domain, at least 4.
+        classifier: from `train_domain_classifier`; its figure is the share classified as target domain.
     """
     count = min(len(reals) // 2, len(inputs))
-    reference, held_back = reals[0::2][:count], reals[1::2][:count]
-    metrics = _measure_distances(translated[:count], held_back, inputs[:count], reference)
-    shares = [share_called_target(classifier, pictures) for pictures in (translated, reals, inputs)]
-    metrics["called_target"] = Measured(*shares)
+    reference, held_out = reals[0::2][:count], reals[1::2][:count]
+    metrics = _measure_distances(translated[:count], held_out, inputs[:count], reference)
+    shares = [share_classified_as_target(classifier, images) for images in (translated, reals, inputs)]
+    metrics["classified_as_target"] = Measured(*shares)
     return {**rounded(metrics), "compared": count}
 
 
-def measure_drawn(drawn: Pictures, reals: Pictures) -> dict[str, Any]:
-    """Compare pictures drawn from noise with real ones; the ceiling is what pure noise reaches.
+def measure_drawn(drawn: Images, reals: Images) -> dict[str, Any]:
+    """Compare images drawn from noise with real ones; the ceiling is what pure noise reaches.
 
     Args:
-        drawn: uint8[H, W, 3] RGB pictures of a generator.
-        reals: pictures of the set it learned from, at least 4.
+        drawn: uint8[H, W, 3] RGB images of a generator.
+        reals: images of the set it learned from, at least 4.
     """
     count = min(len(reals) // 2, len(drawn))
-    reference, held_back = reals[0::2][:count], reals[1::2][:count]
+    reference, held_out = reals[0::2][:count], reals[1::2][:count]
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, rgb.shape, dtype=np.uint8) for rgb in drawn[:count]]
-    return {**rounded(_measure_distances(drawn[:count], held_back, noise, reference)), "compared": count}
+    return {**rounded(_measure_distances(drawn[:count], held_out, noise, reference)), "compared": count}
 
 
-def measure_pairs(inputs: Pictures, translated: Pictures, wanted: Pictures) -> dict[str, Any]:
-    """Compare each translation with the picture it should be: means of L1 (levels), PSNR (dB), SSIM, MS-SSIM.
+def measure_pairs(inputs: Images, translated: Images, wanted: Images) -> dict[str, Any]:
+    """Compare each translation with the image it should be: means of L1 (levels), PSNR (dB), SSIM, MS-SSIM.
 
-    The floor is the wanted picture against itself, the ceiling the input taken for the translation. For a
-    student the wanted pictures are those of its teacher.
+    The floor is the wanted image against itself, the ceiling the input taken for the translation. For a
+    student the wanted images are those of its teacher.
 
     Args:
-        inputs: uint8[H, W, 3] RGB pictures before translation.
-        translated: the same pictures after it.
+        inputs: uint8[H, W, 3] RGB images before translation.
+        translated: the same images after it.
         wanted: what they should be, each of its translation's size.
 
     Raises:
@@ -91,7 +91,7 @@ def measure_pairs(inputs: Pictures, translated: Pictures, wanted: Pictures) -> d
     """
     if not len(inputs) == len(translated) == len(wanted) > 0:
         raise DataError(
-            f"{len(inputs)} inputs, {len(translated)} translations and {len(wanted)} wanted pictures cannot "
+            f"{len(inputs)} inputs, {len(translated)} translations and {len(wanted)} wanted images cannot "
             "be compared: needed are equally many, at least one"
         )
     columns = [
@@ -105,22 +105,22 @@ def measure_pairs(inputs: Pictures, translated: Pictures, wanted: Pictures) -> d
 
 @torch.no_grad()
 def measure_steadiness(
-    translate: Callable[[Tensor], Tensor], pictures: Pictures, seed: int = 0
+    translate: Callable[[Tensor], Tensor], images: Images, seed: int = 0
 ) -> dict[str, Any]:
     """Measure how far a generator is from moving with its input: the warping error under synthetic motion.
 
-    Each picture x is moved by a seeded flow W and disturbed by a seeded noise n. `warping` is the mean of
-    |G(W x + n) - W G(x)| in levels of 0 to 255, over the pixels W takes from inside the picture. Its floor is
+    Each image x is moved by a seeded flow W and disturbed by a seeded noise n. `warping` is the mean of
+    |G(W x + n) - W G(x)| in levels of 0 to 255, over the pixels W takes from inside the image. Its floor is
     the error of the identity, |W x + n - W x|; its ceiling |G(W x + n) - G(x)|, the same motion left alone.
 
     Args:
         translate: the generator, float32[1, 3, H, W] in [-1, 1] to the same.
-        pictures: uint8[H, W, 3] RGB of sizes the generator takes.
+        images: uint8[H, W, 3] RGB of sizes the generator takes.
         seed: of motion and noise.
     """
     rng = torch.Generator().manual_seed(seed)
     errors = []
-    for rgb in pictures:
+    for rgb in images:
         real = to_tensor(rgb)[None]
         flow = draw_flow(1, real.shape[-2], real.shape[-1], rng)
         moved, mask = warp(real, flow), inside(flow)
@@ -136,10 +136,10 @@ def measure_steadiness(
     return rounded({"warping": Measured(*np.mean(errors, axis=0).tolist())})
 
 
-def train_domain_classifier(domain_A: Pictures, domain_B: Pictures, steps: int = 300) -> nn.Module:
-    """Train a small network to tell domain B (1) from domain A (0) on pictures shrunk to 64×64."""
+def train_domain_classifier(domain_A: Images, domain_B: Images, steps: int = 300) -> nn.Module:
+    """Train a small network to tell domain B (1) from domain A (0) on images shrunk to 64×64."""
     rng = torch.Generator().manual_seed(0)
-    set_A, set_B = (PictureSet([squash(rgb, 72) for rgb in pictures]) for pictures in (domain_A, domain_B))
+    set_A, set_B = (ImageSet([squash(rgb, 72) for rgb in images]) for images in (domain_A, domain_B))
     with torch.random.fork_rng(devices=()):  # a run that validates in its middle goes on as if it had not
         torch.manual_seed(0)
         return _train_classifier(_classifier(), set_A, set_B, rng, steps)
@@ -154,7 +154,7 @@ def rounded(metrics: dict[str, Measured]) -> dict[str, Any]:
 
 
 def _train_classifier(
-    net: nn.Module, set_A: PictureSet, set_B: PictureSet, rng: torch.Generator, steps: int
+    net: nn.Module, set_A: ImageSet, set_B: ImageSet, rng: torch.Generator, steps: int
 ) -> nn.Module:
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -170,9 +170,9 @@ def _train_classifier(
 
 
 @torch.no_grad()
-def share_called_target(classifier: nn.Module, pictures: Pictures) -> float:
-    """Return the share of pictures, in [0, 1], that the classifier takes for domain B."""
-    called = [classifier(to_tensor(squash(rgb, 64))[None]).item() > 0 for rgb in pictures]
+def share_classified_as_target(classifier: nn.Module, images: Images) -> float:
+    """Return the share of images, in [0, 1], that the classifier takes for domain B."""
+    called = [classifier(to_tensor(squash(rgb, 64))[None]).item() > 0 for rgb in images]
     return float(np.mean(called))
 
 
@@ -189,15 +189,15 @@ def _classifier() -> nn.Module:
 
 
 def _measure_distances(
-    translated: Pictures, held_back: Pictures, inputs: Pictures, reference: Pictures
+    translated: Images, held_out: Images, inputs: Images, reference: Images
 ) -> dict[str, Measured]:
     return {
-        name: Measured(*(distance(pictures, reference) for pictures in (translated, held_back, inputs)))
+        name: Measured(*(distance(images, reference) for images in (translated, held_out, inputs)))
         for name, distance in DISTANCES.items()
     }
 
 
-def _compare_all(found: Pictures, wanted: Pictures) -> dict[str, float]:
+def _compare_all(found: Images, wanted: Images) -> dict[str, float]:
     compared = [_compare(one, other) for one, other in zip(found, wanted, strict=True)]
     return {name: float(np.mean([values[name] for values in compared])) for name in compared[0]}
 
@@ -205,7 +205,7 @@ def _compare_all(found: Pictures, wanted: Pictures) -> dict[str, float]:
 def _compare(found: Rgb, wanted: Rgb) -> dict[str, float]:
     if found.shape != wanted.shape:
         raise DataError(
-            f"a picture of {found.shape[0]}×{found.shape[1]} cannot be compared with one of "
+            f"an image of {found.shape[0]}×{found.shape[1]} cannot be compared with one of "
             f"{wanted.shape[0]}×{wanted.shape[1]}"
         )
     x, y = to_tensor(found)[None], to_tensor(wanted)[None]

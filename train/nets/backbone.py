@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: pretrained features that losses and metrics look at pictures with.
+"""EfficientNet-Lite: pretrained features that losses and metrics look at images with.
 
 Source: Tan and Le 2019, with the changes of the Lite variants: ReLU6, no squeeze and excitation.
 """
@@ -88,7 +88,7 @@ class _Block(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """What a backbone sees in pictures, from fine to coarse."""
+    """What a backbone sees in images, from fine to coarse."""
 
     stem: Tensor
     """float[N, 32, H/2, W/2], not negative."""
@@ -115,9 +115,9 @@ class Backbone(nn.Module):
         self.stem = _folded(state, "_conv_stem", "_bn0", 2, True)
         self.stages = nn.ModuleList(_stages(state))
 
-    def forward(self, pictures: Tensor, stages: int = 7) -> Features:
-        """Return the features up to a stage; gradients flow through to the pictures."""
-        x = self.stem(pictures * (127.5 / 128))
+    def forward(self, images: Tensor, stages: int = 7) -> Features:
+        """Return the features up to a stage; gradients flow through to the images."""
+        x = self.stem(images * (127.5 / 128))
         stem, found, wide = x, [], []
         for stage in list(self.stages)[:stages]:
             widened = x

@@ -1,4 +1,4 @@
-"""Discriminators of pictures."""
+"""Discriminators of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from train.errors import RunError
-from train.nets.layers import make_norm, start_weights
+from train.nets.layers import init_weights, make_norm
 
 PATCHES = {"pixel": 0, "16": 1, "70": 3, "286": 5}
 """Layers, as the authors count them, by the side of a patch in pixels."""
@@ -19,7 +19,7 @@ class PatchDiscriminator(nn.Module):
     the 70×70 patch float32[N, 1, H/8 - 2, W/8 - 2], for "pixel" one per pixel.
 
     With `norm` "spectral" every convolution is divided by its largest singular value (Miyato et al. 2018) and
-    the instance norms, which take a picture's brightness and colour out of the judgement, are left out.
+    the instance norms, which take an image's brightness and colour out of the judgement, are left out.
 
     Source: Isola et al. 2017, appendix 6.1.2.
 
@@ -40,25 +40,25 @@ class PatchDiscriminator(nn.Module):
             else _patch_layers(width, norm, channels_in, PATCHES[patch])
         )
         self.model = nn.Sequential(*layers)
-        start_weights(self)
+        init_weights(self)
         if norm == "spectral":
             for layer in layers:
                 if isinstance(layer, nn.Conv2d):
                     spectral_norm(layer)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Return one logit per patch."""
-        logits: Tensor = self.model(picture)
+        logits: Tensor = self.model(image)
         return logits
 
-    def features(self, picture: Tensor) -> list[Tensor]:
+    def features(self, image: Tensor) -> list[Tensor]:
         """Return what comes out of every LeakyReLU, then the logits."""
         found = []
         for layer in self.model:
-            picture = layer(picture)
+            image = layer(image)
             if isinstance(layer, nn.LeakyReLU):
-                found.append(picture)
-        return [*found, picture]
+                found.append(image)
+        return [*found, image]
 
 
 def _patch_layers(width: int, norm: str, channels_in: int, count: int) -> list[nn.Module]:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """A network from picture to picture: float32[N, C, H, W] in [-1, 1] to float32[N, 3, H, W] in [-1, 1]."""
+    """A network from image to image: float32[N, C, H, W] in [-1, 1] to float32[N, 3, H, W] in [-1, 1]."""
 
     multiple: int
-    """Height and width of a picture are multiples of this, in pixels."""
+    """Height and width of an image are multiples of this, in pixels."""
     minimum_px: int
     """Smallest height and width, in pixels."""
 
@@ -73,7 +73,7 @@ class BinomialBlur(nn.Module):
 
 
 class SoftKuwahara(nn.Module):
-    """Flatten pictures into dabs with crisp edges: a fixed filter without weights, made for live video.
+    """Flatten images into dabs with crisp edges: a fixed filter without weights, made for live video.
 
     Every pixel becomes the mean of the four quarter discs around it, the calm ones far ahead of the others.
     Each quarter is a Gaussian cut along rows and columns, so that the means of all four take two passes; the
@@ -92,7 +92,7 @@ class SoftKuwahara(nn.Module):
         """Build the filter.
 
         Args:
-            radius: of the discs in pixels, two deviations of the Gaussian; pictures are larger on both sides.
+            radius: of the discs in pixels, two deviations of the Gaussian; images are larger on both sides.
         """
         super().__init__()
         self.radius = radius
@@ -115,13 +115,13 @@ class SoftKuwahara(nn.Module):
         for name, value in fixed.items():
             self.register_buffer(name, value.contiguous(), persistent=False)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Flatten float[N, 3, H, W] in [-1, 1]."""
-        with torch.autocast(picture.device.type, enabled=False):
-            return self._flatten(picture.float()).to(picture.dtype)
+        with torch.autocast(image.device.type, enabled=False):
+            return self._flatten(image.float()).to(image.dtype)
 
-    def _flatten(self, picture: Tensor) -> Tensor:
-        seen = torch.cat([picture, (picture * picture).sum(dim=1, keepdim=True)], dim=1)
+    def _flatten(self, image: Tensor) -> Tensor:
+        seen = torch.cat([image, (image * image).sum(dim=1, keepdim=True)], dim=1)
         seen = nn.functional.pad(seen, (self.radius,) * 4, mode="reflect")
         # Each channel becomes two halves, and each pair of halves four quarters.
         means = nn.functional.conv2d(seen.index_select(1, self.halves), self.rows, groups=8)
@@ -136,7 +136,7 @@ class SoftKuwahara(nn.Module):
         return torch.cat([(weight * mean).sum(dim=1, keepdim=True) for mean in (red, green, blue)], dim=1)
 
 
-def start_weights(net: nn.Module) -> None:
+def init_weights(net: nn.Module) -> None:
     """Draw weights from N(0, 0.02), those of batch norms from N(1, 0.02), clear biases, as the papers do."""
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
@@ -149,7 +149,7 @@ def start_weights(net: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def start_for_relu(net: nn.Module) -> None:
+def init_for_relu(net: nn.Module) -> None:
     """Draw convolution weights that keep the size of the signal through ReLUs. Source: He et al. 2015."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
@@ -167,7 +167,7 @@ def calm_residuals(net: nn.Module) -> None:
                 second.weight.mul_(0.1)  # type: ignore[operator]
 
 
-def start_icnr(convolution: nn.Conv2d, factor: int, gain: float = 0.1) -> None:
+def init_icnr(convolution: nn.Conv2d, factor: int, gain: float = 0.1) -> None:
     """Let the convolution before PixelShuffle(factor) start as one that is enlarged by nearest neighbour.
 
     All factor² channels of one output channel start equal, so that no block pattern is there from the start.

@@ -1,8 +1,8 @@
-"""Networks that draw pictures from noise z, optionally of an asked class, and their discriminators.
+"""Networks that draw images from noise z, optionally of an asked class, and their discriminators.
 
 Generators take float32[N, z] noise from N(0, 1) and give float32[N, channels, side, side] in [-1, 1];
-discriminators take such pictures and give float32[N] logits. With `classes` above 0 both also take labels,
-int64[N]: the class enters the generator beside z and the discriminator beside the picture (Mirza 2014).
+discriminators take such images and give float32[N] logits. With `classes` above 0 both also take labels,
+int64[N]: the class enters the generator beside z and the discriminator beside the image (Mirza 2014).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from train.errors import RunError
-from train.nets.layers import start_weights
+from train.nets.layers import init_weights
 
 
 class MlpGenerator(nn.Module):
@@ -39,9 +39,9 @@ class MlpGenerator(nn.Module):
         )
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Draw one picture for each row of z."""
-        pictures: Tensor = self.model(torch.cat([z, *_one_hot(labels, self.classes)], dim=1))
-        return pictures
+        """Draw one image for each row of z."""
+        images: Tensor = self.model(torch.cat([z, *_one_hot(labels, self.classes)], dim=1))
+        return images
 
 
 class MlpDiscriminator(nn.Module):
@@ -60,9 +60,9 @@ class MlpDiscriminator(nn.Module):
             nn.Linear(width, 1),
         )
 
-    def forward(self, picture: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one logit per picture."""
-        flat = torch.cat([picture.flatten(1), *_one_hot(labels, self.classes)], dim=1)
+    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one logit per image."""
+        flat = torch.cat([image.flatten(1), *_one_hot(labels, self.classes)], dim=1)
         logits: Tensor = self.model(flat)
         return logits.squeeze(1)
 
@@ -93,13 +93,13 @@ class DcganGenerator(nn.Module):
             across //= 2
         layers += [nn.BatchNorm2d(across), nn.ReLU(), nn.ConvTranspose2d(across, channels, 4, 2, 1)]
         self.model = nn.Sequential(*layers, nn.Tanh())
-        start_weights(self)
+        init_weights(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Draw one picture for each row of z."""
+        """Draw one image for each row of z."""
         known = torch.cat([z, *_one_hot(labels, self.classes)], dim=1)
-        pictures: Tensor = self.model(known[:, :, None, None])  # [N, z + classes, 1, 1]
-        return pictures
+        images: Tensor = self.model(known[:, :, None, None])  # [N, z + classes, 1, 1]
+        return images
 
 
 class DcganDiscriminator(nn.Module):
@@ -122,14 +122,14 @@ class DcganDiscriminator(nn.Module):
             ]
             across *= 2
         self.model = nn.Sequential(*layers, nn.Conv2d(across, 1, 4), nn.Flatten(0))
-        start_weights(self)
+        init_weights(self)
 
-    def forward(self, picture: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one logit per picture."""
+    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one logit per image."""
         maps = (
-            hot[:, :, None, None].expand(-1, -1, *picture.shape[2:]) for hot in _one_hot(labels, self.classes)
+            hot[:, :, None, None].expand(-1, -1, *image.shape[2:]) for hot in _one_hot(labels, self.classes)
         )
-        logits: Tensor = self.model(torch.cat([picture, *maps], dim=1))
+        logits: Tensor = self.model(torch.cat([image, *maps], dim=1))
         return logits
 
 
@@ -143,5 +143,5 @@ def _one_hot(labels: Tensor | None, classes: int) -> list[Tensor]:
 def _doublings(side: int) -> int:
     """Return how often 4 pixels are doubled to `side`."""
     if side < 8 or side & (side - 1):
-        raise RunError(f"a DCGAN draws no pictures of {side} px: needed is a power of two from 8")
+        raise RunError(f"a DCGAN draws no images of {side} px: needed is a power of two from 8")
     return int(math.log2(side)) - 2

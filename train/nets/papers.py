@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from train.nets.layers import BinomialBlur, Generator, make_norm, start_weights
+from train.nets.layers import BinomialBlur, Generator, init_weights, make_norm
 
 
 class ResnetBlock(nn.Module):
@@ -77,11 +77,11 @@ class ResnetGenerator(Generator):
             layers += [*_doubling(channels, channels // 2, up, bias), *normed(channels // 2)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
-        start_weights(self)
+        init_weights(self)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Translate a picture."""
-        translated: Tensor = self.model(picture)
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image."""
+        translated: Tensor = self.model(image)
         return translated
 
 
@@ -121,11 +121,11 @@ class UnetGenerator(Generator):
         for outer, inner in ((4, 8), (2, 4), (1, 2)):
             block = UnetBlock(outer * width, inner * width, inside=block, norm=norm)
         self.model = UnetBlock(3, width, inside=block, norm=norm, channels_in=channels_in)
-        start_weights(self)
+        init_weights(self)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Translate a picture."""
-        translated: Tensor = self.model(picture)
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image."""
+        translated: Tensor = self.model(image)
         return translated
 
 

@@ -13,10 +13,10 @@ from train.nets.layers import (
     ResidualBlock,
     SoftKuwahara,
     calm_residuals,
+    init_for_relu,
+    init_icnr,
+    init_weights,
     make_norm,
-    start_for_relu,
-    start_icnr,
-    start_weights,
 )
 
 WAY_BACK = 0.1
@@ -43,7 +43,7 @@ class _Clip(torch.autograd.Function):
 
 
 class FoldedGenerator(Generator):
-    """Work on the picture folded to 1/4 with PixelUnshuffle, and unless `finish` says otherwise change it.
+    """Work on the image folded to 1/4 with PixelUnshuffle, and unless `finish` says otherwise change it.
 
     Detail the network need not touch stays exact then. A fixed binomial blur after the unfolding takes the
     patterns of period 2 out of the change and halves those of period 4, the block patterns that PixelShuffle
@@ -56,29 +56,29 @@ class FoldedGenerator(Generator):
         super().__init__()
         self.blur = BinomialBlur(3)
 
-    def finish(self, picture: Tensor, features: Tensor) -> Tensor:
+    def finish(self, image: Tensor, features: Tensor) -> Tensor:
         """Turn float[N, C, H/4, W/4] features into a change, add it to the first three channels, and clip."""
-        whole = picture[:, :3] + self.blur(self.head(features))  # [N, 3, H, W]
+        whole = image[:, :3] + self.blur(self.head(features))  # [N, 3, H, W]
         if not self.training:
             return torch.clamp(whole, -1.0, 1.0)
         clipped: Tensor = _Clip.apply(whole)  # type: ignore[no-untyped-call]
         return clipped
 
-    def start(self, how: str, norm: str) -> None:
+    def init(self, how: str, norm: str) -> None:
         """Draw the weights; `how` says how the last convolution starts: identity (at zero) or icnr."""
-        start_for_relu(self)
+        init_for_relu(self)
         if norm == "none":
             calm_residuals(self)
         last = cast(nn.Conv2d, self.head[-2])
         if how == "icnr":
-            start_icnr(last, 4)
+            init_icnr(last, 4)
             return
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
 
 
 class Hourglass(FoldedGenerator):
-    """One block at 1/4 of the picture, six at 1/8, and a skip between.
+    """One block at 1/4 of the image, six at 1/8, and a skip between.
 
     Takes float32[N, channels_in, H, W] in [-1, 1], gives three channels; H and W are multiples of 8.
     """
@@ -93,7 +93,7 @@ class Hourglass(FoldedGenerator):
         channels_in: int = 3,
         width: int = 48,
         blocks: int = 6,
-        start: str = "identity",
+        init: str = "identity",
     ) -> None:
         super().__init__()
         eighth = 2 * width
@@ -116,51 +116,51 @@ class Hourglass(FoldedGenerator):
             nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect"),
             nn.PixelShuffle(4),
         )
-        self.start(start, norm)
+        self.init(init, norm)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Translate a picture."""
-        quarter = self.fold(picture)  # [N, C, H/4, W/4]
-        return self.finish(picture, quarter + self.up(self.body(self.down(quarter))))
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image."""
+        quarter = self.fold(image)  # [N, C, H/4, W/4]
+        return self.finish(image, quarter + self.up(self.body(self.down(quarter))))
 
 
 class DrawingHourglass(Hourglass):
-    """The hourglass where the output shares no pixels with the input: labels or lines become a picture.
+    """The hourglass where the output shares no pixels with the input: labels or lines become an image.
 
     Nothing of the input is added, so none of its sharp edges is left over; the last convolution starts
     without a block pattern.
     """
 
     def __init__(self, norm: str = "instance", *, channels_in: int = 3, width: int = 48) -> None:
-        super().__init__(norm, channels_in=channels_in, width=width, start="icnr")
+        super().__init__(norm, channels_in=channels_in, width=width, init="icnr")
 
-    def finish(self, picture: Tensor, features: Tensor) -> Tensor:
-        """Turn float[N, C, H/4, W/4] features into a picture; the input is left out."""
+    def finish(self, image: Tensor, features: Tensor) -> Tensor:
+        """Turn float[N, C, H/4, W/4] features into an image; the input is left out."""
         drawn: Tensor = torch.tanh(self.blur(self.head(features)))
         return drawn
 
 
 class PaintingHourglass(Hourglass):
-    """The hourglass on a picture that a fixed filter has flattened into dabs: photos become paintings.
+    """The hourglass on an image that a fixed filter has flattened into dabs: photos become paintings.
 
     Small networks blur where they have to leave detail out; the filter leaves it out and keeps edges crisp:
-    palette and brushwork remain to be learnt. Before training it gives the flattened picture.
+    palette and brushwork remain to be learned. Before training it gives the flattened image.
     """
 
     def __init__(
-        self, norm: str = "instance", *, channels_in: int = 3, width: int = 48, start: str = "identity"
+        self, norm: str = "instance", *, channels_in: int = 3, width: int = 48, init: str = "identity"
     ) -> None:
-        super().__init__(norm, channels_in=channels_in, width=width, start=start)
+        super().__init__(norm, channels_in=channels_in, width=width, init=init)
         self.flatten = SoftKuwahara()
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Translate a picture; channels beyond its three are passed on as they are."""
-        flat = self.flatten(picture[:, :3])
-        return super().forward(torch.cat([flat, picture[:, 3:]], dim=1) if picture.shape[1] > 3 else flat)
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image; channels beyond its three are passed on as they are."""
+        flat = self.flatten(image[:, :3])
+        return super().forward(torch.cat([flat, image[:, 3:]], dim=1) if image.shape[1] > 3 else flat)
 
 
 class Quarter(FoldedGenerator):
-    """Six blocks at 1/4 of the picture: simpler and quicker than the hourglass, with a smaller view.
+    """Six blocks at 1/4 of the image: simpler and quicker than the hourglass, with a smaller view.
 
     Takes float32[N, channels_in, H, W] in [-1, 1], gives three channels; H and W are multiples of 4.
     """
@@ -175,7 +175,7 @@ class Quarter(FoldedGenerator):
         channels_in: int = 3,
         width: int = 48,
         blocks: int = 6,
-        start: str = "identity",
+        init: str = "identity",
     ) -> None:
         super().__init__()
         self.fold = nn.Sequential(*_fold(channels_in, width, norm))
@@ -183,11 +183,11 @@ class Quarter(FoldedGenerator):
         self.head = nn.Sequential(
             nn.Conv2d(width, 48, 3, padding=1, padding_mode="reflect"), nn.PixelShuffle(4)
         )
-        self.start(start, norm)
+        self.init(init, norm)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Translate a picture."""
-        return self.finish(picture, self.body(self.fold(picture)))
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image."""
+        return self.finish(image, self.body(self.fold(image)))
 
 
 def _fold(channels_in: int, width: int, norm: str) -> list[nn.Module]:
@@ -230,11 +230,11 @@ class MobileResnet(Generator):
             layers += [double, *normed(channels // 2)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
-        start_weights(self)
+        init_weights(self)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Translate a picture."""
-        translated: Tensor = self.model(picture)
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image."""
+        translated: Tensor = self.model(image)
         return translated
 
 

@@ -22,7 +22,7 @@ class Strokes(Generator):
     """Paints with the strokes of one painting: convolutions and ReLUs on pixels folded 2×2.
 
     Takes float32[N, 3, H, W] in [-1, 1], H and W multiples of 4, and gives the same. `from_style` gives it
-    the weights of the network it comes from; untrained it is of no use. The picture and what is computed at
+    the weights of the network it comes from; untrained it is of no use. The image and what is computed at
     its full size are folded into four channels of half the size, which the same sums pass through faster.
     """
 
@@ -45,10 +45,10 @@ class Strokes(Generator):
         last = nn.Conv2d(4 * width, 12, 5, padding=2, padding_mode="replicate")
         self.paint = nn.Sequential(last, nn.PixelShuffle(2))
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Paint a picture."""
+    def forward(self, image: Tensor) -> Tensor:
+        """Paint an image."""
         folded = nnf.pixel_unshuffle(
-            nnf.pad(picture, (4, 4, 4, 4), mode="reflect"), 2
+            nnf.pad(image, (4, 4, 4, 4), mode="reflect"), 2
         )  # [N, 12, H/2 + 4, W/2 + 4]
         quarter = self.body(self.halve(self.see(folded)))  # [N, 32, H/4, W/4]
         painted: Tensor = self.paint(self.enlarge(quarter))
@@ -57,7 +57,7 @@ class Strokes(Generator):
 
 @torch.no_grad()
 def from_style(style: ArbitraryStyle) -> Strokes:
-    """Return the strokes of a network with its vector set and its statistics fixed: the same pictures.
+    """Return the strokes of a network with its vector set and its statistics fixed: the same images.
 
     Four pixels from an edge and nearer they may differ: the last convolution sees blocks repeated there.
     """
@@ -68,7 +68,7 @@ def from_style(style: ArbitraryStyle) -> Strokes:
 
     first, second, third = (cast(nn.Conv2d, conv) for conv in style.contract)
     biases = [cast(Tensor, conv.bias) for conv in (first, second, third)]
-    # The picture's scale of [-1, 1] is turned into the [0, 1] of the network it comes from.
+    # The image's scale of [-1, 1] is turned into the [0, 1] of the network it comes from.
     biases[0] = biases[0] + 0.5 * first.weight.sum((1, 2, 3))
     put("see.0", fold_both(0.5 * first.weight), biases[0].repeat_interleave(4))
     put("halve.0", fold_input(second.weight), biases[1])

@@ -13,10 +13,10 @@ from train.recipes.pix2pix import Pix2PixRecipe
 
 
 def make_recipe(config: Training, world: World) -> Recipe:
-    """Return the recipe the settings are for, its networks fresh and its pictures loaded.
+    """Return the recipe the settings are for, its networks fresh and its images loaded.
 
     Raises:
-        DataError, RunError: the pictures or the settings do not fit.
+        DataError, RunError: the images or the settings do not fit.
     """
     match config:
         case CycleGan():

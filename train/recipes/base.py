@@ -26,7 +26,7 @@ from train.metrics.translation import measure_steadiness
 
 Losses = dict[str, Tensor]
 SHOWN = 6
-"""Pictures of a kind on a sample sheet."""
+"""Images of a kind on a sample sheet."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class Recipe(Protocol):
         ...
 
     def sheet(self) -> Sheet:
-        """Return a sample sheet of the held pictures."""
+        """Return a sample sheet of the held images."""
         ...
 
     def validate(self) -> dict[str, Any] | None:
-        """Measure the held pictures: figures, each with floor and ceiling; None where there are too few."""
+        """Measure the held images: figures, each with floor and ceiling; None where there are too few."""
         ...
 
 
@@ -191,31 +191,31 @@ class Base:
         """Weight of a translator's discriminator loss: halved, as in the papers; LSGAN has its ½ within."""
         return 0.5 if loss in ("vanilla", "hinge") else 1.0
 
-    def augmented(self, pictures: Tensor, batch: Batch) -> Tensor:
-        """Return what a discriminator sees of pictures: themselves, or with --augment changed at random."""
+    def augmented(self, images: Tensor, batch: Batch) -> Tensor:
+        """Return what a discriminator sees of images: themselves, or with --augment changed at random."""
         if not self.base.augment:
-            return pictures
+            return images
         assert batch.rng is not None
-        return diff_augment(pictures, self.base.augment, batch.rng)
+        return diff_augment(images, self.base.augment, batch.rng)
 
-    def tensors(self, pictures: Sequence[Rgb]) -> Tensor:
-        """Return pictures of one size as float32[N, 3, H, W] in [-1, 1] on the device."""
-        return torch.stack([to_tensor(rgb) for rgb in pictures]).to(self.device)
+    def tensors(self, images: Sequence[Rgb]) -> Tensor:
+        """Return images of one size as float32[N, 3, H, W] in [-1, 1] on the device."""
+        return torch.stack([to_tensor(rgb) for rgb in images]).to(self.device)
 
     @torch.no_grad()
-    def translate(self, net: nn.Module, pictures: Sequence[Rgb]) -> list[Rgb]:
-        """Return pictures of one size translated by a network in its inference mode."""
+    def translate(self, net: nn.Module, images: Sequence[Rgb]) -> list[Rgb]:
+        """Return images of one size translated by a network in its inference mode."""
         training = net.training
         net.eval()
-        found = [to_rgb(net(self.tensors([rgb]))[0]) for rgb in pictures]
+        found = [to_rgb(net(self.tensors([rgb]))[0]) for rgb in images]
         net.train(training)
         return found
 
-    def steadiness(self, net: nn.Module, pictures: Sequence[Rgb]) -> dict[str, Any]:
-        """Return the warping error of a network in its inference mode, as `warping`, on a few pictures."""
+    def steadiness(self, net: nn.Module, images: Sequence[Rgb]) -> dict[str, Any]:
+        """Return the warping error of a network in its inference mode, as `warping`, on a few images."""
         training = net.training
         net.eval()
-        found = measure_steadiness(lambda x: net(x.to(self.device)).cpu(), pictures[:SHOWN])
+        found = measure_steadiness(lambda x: net(x.to(self.device)).cpu(), images[:SHOWN])
         net.train(training)
         return found
 
@@ -252,7 +252,7 @@ def check_crop(net: nn.Module, config: Training, generator: str) -> None:
 
 
 def stack_rows(rows: Mapping[str, Sequence[Rgb]]) -> Sheet:
-    """Return a sheet with a row of pictures of one size for each name."""
-    strips = [np.concatenate(list(pictures), axis=1) for pictures in rows.values()]
+    """Return a sheet with a row of images of one size for each name."""
+    strips = [np.concatenate(list(images), axis=1) for images in rows.values()]
     columns = len(next(iter(rows.values())))
     return Sheet(tuple(rows), columns, np.concatenate(strips, axis=0))

@@ -1,4 +1,4 @@
-"""CycleGAN: two generators, two discriminators, unpaired pictures."""
+"""CycleGAN: two generators, two discriminators, unpaired images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
-from train.config import CycleGan, settings_json
+from train.config import CycleGan
 from train.data.feed import Batch, Feed
 from train.data.folders import open_unpaired
 from train.data.warp import equivariance
@@ -43,9 +43,7 @@ class CycleGanRecipe(Base):
         super().__init__(config, world)
         self.config = config
         self.adversarial = GAN_LOSSES[config.loss]
-        self.G_A, self.G_B = (
-            self.add(name, generator_from(settings_json(config))) for name in ("G_A", "G_B")
-        )
+        self.G_A, self.G_B = (self.add(name, generator_from(config.network_facts)) for name in ("G_A", "G_B"))
         check_crop(self.G_A, config, config.generator)
         self.D_A, self.D_B = (
             self.add(
@@ -61,7 +59,7 @@ class CycleGanRecipe(Base):
         self.feed: Feed = open_unpaired(config, int(self.G_A.multiple))  # type: ignore[arg-type]
 
     def step(self, batch: Batch) -> Losses:
-        """Update generators, then discriminators, once, from pictures `A` and `B`."""
+        """Update generators, then discriminators, once, from images `A` and `B`."""
         self.follow_schedule(batch.progress)
         assert batch.rng is not None
         parts, fakes = batch.parts(self.config.accumulate), list[dict[str, Tensor]]()
@@ -95,7 +93,7 @@ class CycleGanRecipe(Base):
                 fake_B, idt_A = self.G_A(real_A), self.G_A(real_B)
                 fake_A, idt_B = self.G_B(real_B), self.G_B(real_A)
             elif identity_weight:
-                # No layer mixes pictures of a batch, so translation and identity share one pass.
+                # No layer mixes images of a batch, so translation and identity share one pass.
                 fake_B, idt_A = self.G_A(torch.cat([real_A, real_B])).split(count)
                 fake_A, idt_B = self.G_B(torch.cat([real_B, real_A])).split(count)
             else:
@@ -181,7 +179,7 @@ class CycleGanRecipe(Base):
 
     @cached_property
     def floors(self) -> dict[str, dict[str, float]]:
-        """Return floor and ceiling of each domain's distance; nothing where there are too few pictures."""
+        """Return floor and ceiling of each domain's distance; nothing where there are too few images."""
         if min(len(self.feed.held[domain]) for domain in "AB") < 4:
             return {}
         found = {}

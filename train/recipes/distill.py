@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from rt.card import file_sha256
-from train.config import Distill, settings_json
+from train.config import Distill
 from train.data.feed import Batch, Feed
 from train.data.folders import open_inputs
 from train.data.warp import disturb, draw_flow, warp
 from train.device import World
 from train.errors import RunError
+from train.facts import Networks
 from train.load import (
     best_checkpoint,
     first_teacher,
     generator_from,
-    generator_name,
     load_discriminator,
     load_generator,
 )
@@ -32,7 +32,7 @@ from train.recipes.losses import feature_matching, haar_high_l1, laplacian_l1, l
 class DistillRecipe(Base):
     """Student, optimiser and the step of distillation.
 
-    The student's input is W x + n, its target W T(x): the teacher's picture moved, not the teacher's picture
+    The student's input is W x + n, its target W T(x): the teacher's image moved, not the teacher's image
     of the moved input, so the student inherits the quality and not the flicker. Structure of the losses: Ren
     et al. 2021 (OMGD), Li et al. 2021 (features of the discriminator), Zhang et al. 2022 (wavelets).
     """
@@ -44,7 +44,7 @@ class DistillRecipe(Base):
         self.config = config
         path = best_checkpoint(config.teacher)
         teacher, facts = load_generator(path, config.direction)
-        way = facts["settings"].get("direction", config.direction)
+        way = facts.direction or config.direction
         if config.direction != way:
             raise RunError(f"teacher {config.teacher} translates {way}: give --direction {way}")
         self.teacher = teacher.requires_grad_(False).to(self.device)
@@ -56,9 +56,9 @@ class DistillRecipe(Base):
             )
         if self.judge is not None:
             self.judge.to(self.device)
-        self.student = self.add("G", generator_from(settings_json(config)))
+        self.student = self.add("G", generator_from(config.network_facts))
         if config.copy_teacher:
-            self._copy(teacher, facts["settings"])
+            self._copy(teacher, facts.networks)
         check_crop(self.student, config, config.student)
         check_crop(self.teacher, config, "the teacher")
         self.to_B = self.add_average("G")
@@ -67,23 +67,23 @@ class DistillRecipe(Base):
         multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
         self.feed: Feed = open_inputs(config, first_teacher(facts), multiple)
 
-    def _copy(self, teacher: nn.Module, made: dict[str, Any]) -> None:
+    def _copy(self, teacher: nn.Module, made: Networks) -> None:
         config, weights = self.config, teacher.state_dict()
         shapes, own = (
             {name: tensor.shape for name, tensor in found.items()}
             for found in (weights, self.student.state_dict())
         )
         # Names are compared too: weights of one hourglass fit the others, which do other things with them.
-        if generator_name(made) != config.student or shapes != own:
+        if made.generator != config.student or shapes != own:
             raise RunError(
                 f"cannot start as a copy of {config.teacher}: it is no {config.student} with "
-                f"--norm {config.norm}, but {generator_name(made)} with --norm {made['norm']}; "
+                f"--norm {config.norm}, but {made.generator} with --norm {made.norm}; "
                 "leave --copy-teacher out, or name the teacher's network and norm"
             )
         self.student.load_state_dict(weights)
 
     def step(self, batch: Batch) -> Losses:
-        """Update the student once, from pictures `A`."""
+        """Update the student once, from images `A`."""
         self.follow_schedule(batch.progress)
         losses = self.descend(
             self.optimizer, batch.parts(self.config.accumulate), partial(self._student, batch)
@@ -118,19 +118,19 @@ class DistillRecipe(Base):
         return losses, total
 
     @torch.no_grad()
-    def _task(self, picture: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _task(self, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the student sees, W x + n, and what it shall give, W T(x)."""
         assert batch.rng is not None
         with self.autocast():
-            target = self.teacher(picture).float()
+            target = self.teacher(image).float()
         if self.config.flow_px:
             flow = draw_flow(
-                len(picture), picture.shape[2], picture.shape[3], batch.rng, sigma_px=self.config.flow_px
+                len(image), image.shape[2], image.shape[3], batch.rng, sigma_px=self.config.flow_px
             ).to(self.device)
-            picture, target = warp(picture, flow), warp(target, flow)
+            image, target = warp(image, flow), warp(target, flow)
         if self.config.noise:
-            picture = disturb(picture, batch.rng, noise=self.config.noise)
-        return picture, target
+            image = disturb(image, batch.rng, noise=self.config.noise)
+        return image, target
 
     def _judged(self, seen: Tensor, found: Tensor) -> Tensor:
         """Return what the teacher's discriminator takes: the output, pix2pix's with its input."""
@@ -138,7 +138,7 @@ class DistillRecipe(Base):
         return torch.cat([seen, found], dim=1) if self.judge.channels_in == 6 else found
 
     def sheet(self) -> Sheet:
-        """Return rows of the input, the teacher's and the student's picture."""
+        """Return rows of the input, the teacher's and the student's image."""
         real_A = list(self.feed.held["A"][:SHOWN])
         return stack_rows(
             {

@@ -73,7 +73,7 @@ def gradient_penalty(
     Source: Gulrajani et al. 2017, equation 3.
 
     Args:
-        critic: takes float32[N, C, H, W], gives logits of any shape; those of one picture are averaged.
+        critic: takes float32[N, C, H, W], gives logits of any shape; those of one image are averaged.
         real: float32[N, C, H, W].
         fake: the same; its gradient is not followed.
         rng: CPU generator of the places between them.
@@ -88,7 +88,7 @@ def gradient_penalty(
 
 
 def l1(found: Tensor, wanted: Tensor, beta: float = 0.0) -> Tensor:
-    """Mean absolute difference, quadratic below `beta`, in float32 whatever the pictures' precision.
+    """Mean absolute difference, quadratic below `beta`, in float32 whatever the images' precision.
 
     With `beta` 0 this is plain L1. A generator that adds a change to its input can match its input exactly,
     and there the kink of L1 outweighs a young discriminator: it never leaves the identity. Quadratic near
@@ -114,7 +114,7 @@ def feature_matching(fake_features: Sequence[Tensor], real_features: Sequence[Te
 def laplacian_l1(found: Tensor, wanted: Tensor, levels: int = 5) -> Tensor:
     """Sum over a Laplacian pyramid of each level's mean absolute difference; the last level is the rest.
 
-    Levels are halved by 2×2 means and doubled bilinearly; a picture too small for `levels` has fewer. Equal
+    Levels are halved by 2×2 means and doubled bilinearly; an image too small for `levels` has fewer. Equal
     weights of means are weights of 4^level of sums. Source: Bojanowski et al. 2018, section 3.2 (Lap1).
     """
     rest = found.float() - wanted.float()  # every step is linear: one pyramid of the difference is enough
@@ -144,7 +144,7 @@ def haar_high_l1(found: Tensor, wanted: Tensor, levels: int = 1) -> Tensor:
 
 
 def ssim_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """1 - SSIM: 0 for equal pictures."""
+    """1 - SSIM: 0 for equal images."""
     return 1.0 - ssim(found, wanted)
 
 

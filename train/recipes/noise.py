@@ -1,4 +1,4 @@
-"""GAN, CGAN and DCGAN: pictures from noise, of an asked class where there are classes."""
+"""GAN, CGAN and DCGAN: images from noise, of an asked class where there are classes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from rt.frame import Rgb
-from train.config import Cgan, Dcgan, Gan, settings_json
+from train.config import Cgan, Dcgan, Gan
 from train.data.feed import Batch, Feed, NoiseFeed, seeded
-from train.data.folders import class_names, open_classes, open_pictures
+from train.data.folders import class_names, open_classes, open_images
 from train.data.images import to_rgb
 from train.device import World
 from train.load import noise_nets
@@ -36,14 +36,14 @@ class _NoiseRecipe(Base):
         self.feed: Feed = feed
         self.classes, self.loss = classes, config.loss
         self.adversarial = GAN_LOSSES[config.loss]
-        G, D = noise_nets(config.recipe, settings_json(config), len(classes))
+        G, D = noise_nets(config.network_facts, len(classes))
         self.G, self.D = self.add("G", G), self.add("D", D)
         self.sampler = self.add_average("G")
         self.optimizer_G, self.optimizer_D = self.add_adam("optimizer_G", G), self.add_adam("optimizer_D", D)
         self.facts = {"classes": classes} if classes else {}
 
     def step(self, batch: Batch) -> Losses:
-        """Update the discriminator, then the generator, once, from pictures `real` and noise `z`."""
+        """Update the discriminator, then the generator, once, from images `real` and noise `z`."""
         self.follow_schedule(batch.progress)
         parts = batch.parts(self.base.accumulate)
         losses = self.descend(self.optimizer_D, parts, partial(self._discriminator, batch))
@@ -87,7 +87,7 @@ class _NoiseRecipe(Base):
         return stack_rows(rows)
 
     def validate(self) -> dict[str, Any] | None:
-        """Measure drawn pictures, of all classes alike, against held ones; the ceiling is plain noise."""
+        """Measure drawn images, of all classes alike, against held ones; the ceiling is plain noise."""
         reals = list(self.feed.held["real"])
         if len(reals) < 4:
             return None
@@ -101,14 +101,14 @@ class GanRecipe(_NoiseRecipe):
     """Fully connected networks. Source: Goodfellow et al. 2014."""
 
     def __init__(self, config: Gan, world: World) -> None:
-        super().__init__(config, world, open_pictures(config), [])
+        super().__init__(config, world, open_images(config), [])
 
 
 class DcganRecipe(_NoiseRecipe):
     """Convolutions alone. Source: Radford et al. 2015."""
 
     def __init__(self, config: Dcgan, world: World) -> None:
-        super().__init__(config, world, open_pictures(config), [])
+        super().__init__(config, world, open_images(config), [])
 
 
 class CganRecipe(_NoiseRecipe):
@@ -120,12 +120,12 @@ class CganRecipe(_NoiseRecipe):
 
 @torch.no_grad()
 def draw_samples(generator: nn.Module, count: int, label: int | None, rng: torch.Generator) -> list[Rgb]:
-    """Return `count` pictures uint8[H, W, 3] RGB of a generator, of one class where it has classes."""
+    """Return `count` images uint8[H, W, 3] RGB of a generator, of one class where it has classes."""
     device = next(generator.parameters()).device
     z = torch.randn(count, int(generator.z), generator=rng).to(device)  # type: ignore[arg-type]
     known = () if label is None else (torch.full((count,), label, device=device),)
     training = generator.training
     generator.eval()
-    pictures = [to_rgb(picture) for picture in generator(z, *known)]
+    images = [to_rgb(image) for image in generator(z, *known)]
     generator.train(training)
-    return pictures
+    return images

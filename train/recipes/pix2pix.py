@@ -1,4 +1,4 @@
-"""pix2pix: one generator, one discriminator that sees input and output together, paired pictures."""
+"""pix2pix: one generator, one discriminator that sees input and output together, paired images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from train.config import Pix2Pix, settings_json
+from train.config import Pix2Pix
 from train.data.feed import Batch, Feed
 from train.data.folders import open_pairs
 from train.device import World
-from train.load import AtRest, generator_from
+from train.load import ZeroNoise, generator_from
 from train.metrics.translation import measure_pairs
 from train.nets.discriminators import PatchDiscriminator
 from train.recipes.base import (
@@ -38,14 +38,14 @@ class Pix2PixRecipe(Base):
         super().__init__(config, world)
         self.config = config
         self.adversarial = GAN_LOSSES[config.loss]
-        self.G = self.add("G", generator_from(settings_json(config)))
+        self.G = self.add("G", generator_from(config.network_facts))
         check_crop(self.G, config, config.generator)
         self.D = PatchDiscriminator(
             config.discriminator_width, config.discriminator_norm, channels_in=6, patch=config.patch
         )
         self.add("D", self.D)
         average = self.add_average("G")
-        self.to_B = AtRest(average, config.z) if config.z else average
+        self.to_B = ZeroNoise(average, config.z) if config.z else average
         self.optimizer_G = self.add_adam("optimizer_G", self.G)
         self.optimizer_D = self.add_adam("optimizer_D", self.D)
         self.feed: Feed = open_pairs(config, int(self.G.multiple))  # type: ignore[arg-type]
@@ -99,11 +99,11 @@ class Pix2PixRecipe(Base):
             total = total + self.config.penalty_weight * losses["penalty"]
         return losses, total
 
-    def _with_noise(self, picture: Tensor, part: Mapping[str, Tensor]) -> Tensor:
+    def _with_noise(self, image: Tensor, part: Mapping[str, Tensor]) -> Tensor:
         if not self.config.z:
-            return picture
-        planes = part["z"][:, :, None, None].expand(-1, -1, *picture.shape[2:])  # [N, Z, H, W]
-        return torch.cat([picture, planes], dim=1)
+            return image
+        planes = part["z"][:, :, None, None].expand(-1, -1, *image.shape[2:])  # [N, Z, H, W]
+        return torch.cat([image, planes], dim=1)
 
     def sheet(self) -> Sheet:
         """Return rows of real_A, fake_B and real_B, with averaged weights and without noise."""

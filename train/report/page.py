@@ -22,7 +22,7 @@ SHOWN_SHEETS = 10
 OPEN_STRIPS = 3
 """Samples of a kind that are open to view; the others are folded away."""
 CELL_PX = 192
-"""Longest side in pixels of an embedded picture."""
+"""Longest side in pixels of an embedded image."""
 JPEG_QUALITY = 82
 
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Sheet:
-    """The fixed samples at one time: a picture of rows × columns equal cells."""
+    """The fixed samples at one time: an image of rows × columns equal cells."""
 
     step: int
     rows: tuple[str, ...]
@@ -40,7 +40,7 @@ class Sheet:
     """
     columns: int
     """How many samples lie side by side."""
-    picture: Rgb
+    image: Rgb
     """uint8[H, W, 3] RGB."""
 
 
@@ -127,7 +127,7 @@ def _samples(sheets: Sequence[Sheet]) -> str:
 
 
 def _strip(shown: Sequence[Sheet], cells: Sequence[Sequence[str]], group: Sequence[int]) -> str:
-    """Return one sample: cells[time][row of the group] are the addresses of its pictures."""
+    """Return one sample: cells[time][row of the group] are the addresses of its images."""
     names = [shown[0].rows[row] for row in group]
     fixed = [(name, cell) for name, cell in zip(names, cells[0], strict=True) if _is_fixed(name)]
     figures = [_figure([cell], "", "fixed") for cell in fixed]
@@ -152,17 +152,17 @@ def _is_fixed(row: str) -> bool:
     return row.startswith(("real", "teacher"))
 
 
-def _figure(pictures: Sequence[tuple[str, str]], caption: str, kind: str) -> str:
+def _figure(images: Sequence[tuple[str, str]], caption: str, kind: str) -> str:
     shown = "".join(
         f'<span><img src="{address}" alt="{escape(name)}"><b>{escape(name)}</b></span>'
-        for name, address in pictures
+        for name, address in images
     )
     return f'<figure class="{kind}">{shown}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def _cut(sheet: Sheet) -> list[list[str]]:
     """Return the cells of a sheet, rows of columns, as addresses with the JPEG inside."""
-    height, width = sheet.picture.shape[:2]
+    height, width = sheet.image.shape[:2]
     if height % len(sheet.rows) or width % sheet.columns:
         raise DataError(
             f"sample sheet of step {sheet.step} is {height}×{width}: it does not divide into "
@@ -171,7 +171,7 @@ def _cut(sheet: Sheet) -> list[list[str]]:
     tall, wide = height // len(sheet.rows), width // sheet.columns
     return [
         [
-            _embed(sheet.picture[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide])
+            _embed(sheet.image[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide])
             for column in range(sheet.columns)
         ]
         for row in range(len(sheet.rows))
