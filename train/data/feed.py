@@ -83,16 +83,16 @@ class Order:
 
     def __init__(self, count: int, *key: object) -> None:
         self.count, self.key = count, key
-        self._epoch, self._permutation = -1, [0]
+        self._drawn: tuple[int, list[int]] = (-1, [0])
 
     def at(self, position: int) -> int:
-        """Return the number of the image at a position of the run."""
+        """Return the number of the image at a position of the run; safe from several threads."""
         epoch, place = divmod(position, self.count)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            drawn: list[int] = torch.randperm(self.count, generator=seeded(*self.key, epoch)).tolist()
-            self._permutation = drawn
-        return self._permutation[place]
+        drawn = self._drawn
+        if epoch != drawn[0]:
+            permutation: list[int] = torch.randperm(self.count, generator=seeded(*self.key, epoch)).tolist()
+            self._drawn = drawn = (epoch, permutation)
+        return drawn[1][place]
 
 
 class UnpairedFeed:
