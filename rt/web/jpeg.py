@@ -7,7 +7,7 @@ import struct
 from rt.errors import SinkError, SourceError
 from rt.frame import Rgb
 from rt.image import decode_image, encode_image
-from rt.web.protocol import PIXELS, SIDE_PX, Refused
+from rt.web.protocol import LONGEST_PX, PIXELS, SIDE_PX, Refused
 
 QUALITY = 85
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -81,6 +81,8 @@ def check_size(height: int, width: int) -> None:
     """
     if height * width > PIXELS:
         raise Refused(f"a picture of {width}x{height}: at most {PIXELS} pixels are taken")
+    if max(height, width) > LONGEST_PX:
+        raise Refused(f"a picture of {width}x{height}: at most {LONGEST_PX} pixels a side are taken")
     if min(height, width) < SIDE_PX:
         raise Refused(f"a picture of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
 

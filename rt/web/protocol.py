@@ -25,8 +25,10 @@ TEXT_BYTES = 4096
 """Largest text message."""
 PIXELS = 1920 * 1088
 """Largest frame, in pixels."""
-SIDE_PX = 16
+SIDE_PX = 1
 """Least height and width of a frame."""
+LONGEST_PX = 65535
+"""Most height and width of a frame: a network never works lower than about 16 px, however thin the frame."""
 MESSAGES_PER_S = 120
 """Most messages per second from one page, averaged over two seconds."""
 SIZES_PX = (96, 128, 160, 192, 224, 256, 320, 384, 512)

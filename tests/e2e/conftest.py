@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,6 +61,20 @@ def styles(own_styles: Path, tmp_path: Path) -> Path:
     make_style(own_styles)
     make_style(own_styles, "negative", save_negative(tmp_path / "negative.onnx"))
     return own_styles
+
+
+@pytest.fixture(scope="module")
+def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A studio with `drawn` and `negative` for all tests of a module that leave nothing behind in it."""
+    folder = tmp_path_factory.mktemp("shared")
+    styles = folder / "styles"
+    make_style(styles)
+    make_style(styles, "negative", save_negative(folder / "negative.onnx"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VIDEOBRUSH_STYLES", str(styles))
+        patched.setenv("XDG_STATE_HOME", str(folder))
+        with running(style="drawn") as found:
+            yield replace(found, styles=styles)
 
 
 @pytest.fixture

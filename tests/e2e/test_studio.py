@@ -6,10 +6,12 @@ import struct
 import threading
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 from rt.backends import open_backend
+from rt.web.jpeg import encode_jpeg, encode_png
 from tests.support.onnx_styles import drawn_picture
 from tests.support.studio import (
     FRAME,
@@ -155,29 +157,55 @@ def test_a_first_style_that_cannot_be_loaded_is_said_for_each_frame(studio: Runn
         (b"no picture", "needed is a JPEG, PNG or WebP"),
         (jpeg(FRAME)[:60], "its header ends early"),
         (jpeg(FRAME).replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 65000, 65000), 1), "at most"),
-        (jpeg(drawn_picture(8, 64)), "at least 16x16"),
+        (jpeg(FRAME).replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 0, 64), 1), "at least 1x1"),
     ],
     ids=["text", "cut", "bomb", "tiny"],
 )
 def test_a_frame_that_is_no_picture_is_said_and_the_page_goes_on(
-    studio: Running, content: bytes, fault: str
+    shared_studio: Running, content: bytes, fault: str
 ) -> None:
-    with Page(studio) as page:
+    with Page(shared_studio) as page:
         page.send(content)
         assert fault in page.text("error")["message"]
         number = page.send(jpeg(FRAME))
         assert page.picture()[0] == number
 
 
-def test_frames_of_another_size_go_on_with_a_network_of_theirs(studio: Running) -> None:
+SIZES = [
+    *((24 + remainder, 36) for remainder in range(12)),
+    *((36, 24 + remainder) for remainder in range(12)),
+    *((1, 1), (2, 2), (2, 64), (64, 2), (3, 5), (1, 40), (270, 480), (854, 480), (750, 1334), (1088, 16)),
+]
+"""(height, width): every remainder of 12, hence of 2, 3, 4 and 6; tiny, thin, and sizes that people have."""
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_picture_of_any_size_comes_back_in_it(shared_studio: Running, size: tuple[int, int]) -> None:
+    studio, style = shared_studio, shared_studio.styles / "negative"
+    rgb = drawn_picture(*size)
+    address = f"{studio.base}/api/translate?style=negative"
+    png = {**studio.bearer, "Accept": "image/png"}
+    answer = httpx.post(address, content=encode_png(rgb), headers=png, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert np.array_equal(picture(answer.content), exactly(style, rgb))
     with Page(studio) as page:
+        page.controls(style="negative")
+        page.text("controls")
+        content = jpeg(rgb)
+        page.send(content)
+        seen = picture(content)
+        assert np.array_equal(picture(page.picture()[2]), picture(encode_jpeg(exactly(style, seen))))
+
+
+def test_frames_of_another_size_go_on_with_a_network_of_theirs(shared_studio: Running) -> None:
+    with Page(shared_studio) as page:
         for size in ((48, 64), (64, 48), (90, 40)):
             page.send(jpeg(drawn_picture(*size)))
             assert picture(page.picture()[2]).shape[:2] == size
 
 
-def test_a_control_that_is_unknown_is_said_and_changes_nothing(studio: Running) -> None:
-    with Page(studio) as page:
+def test_a_control_that_is_unknown_is_said_and_changes_nothing(shared_studio: Running) -> None:
+    with Page(shared_studio) as page:
         page.controls(style="../winter")
         assert page.text("error")["message"] == "there is no style '../winter'"
         assert page.text("controls")["style"] == "drawn"

@@ -60,10 +60,14 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
     ],
 )
 def test_what_a_program_asks_wrongly_is_said(
-    studio: Running, query: dict[str, str], content: bytes, status: int, fault: str
+    shared_studio: Running, query: dict[str, str], content: bytes, status: int, fault: str
 ) -> None:
     answer = httpx.post(
-        f"{studio.base}/api/translate", params=query, content=content, headers=studio.bearer, timeout=60
+        f"{shared_studio.base}/api/translate",
+        params=query,
+        content=content,
+        headers=shared_studio.bearer,
+        timeout=60,
     )
     assert answer.status_code == status
     assert answer.json()["error"].startswith(fault)

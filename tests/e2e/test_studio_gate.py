@@ -23,6 +23,12 @@ from tests.support.studio import (
 )
 
 
+@pytest.fixture(scope="module")
+def studio(shared_studio: Running) -> Running:
+    """One studio for all: who is refused leaves nothing behind."""
+    return shared_studio
+
+
 @pytest.mark.parametrize(
     ("headers", "why"),
     [

@@ -149,13 +149,19 @@ def test_the_size_of_a_webp_is_read_from_its_header(quality: int, channels: int)
         (b"RIFF\x00\x00\x00\x00WEBPANIM" + bytes(40), "its first part is of no known kind"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8L" + bytes(8), "its header ends early"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00", "its header ends early"),
-        (encode_jpeg(np.zeros((8, 40, 3), np.uint8)), "at least 16x16 is needed"),
         (encode_png(drawn_picture(40, 48))[:90], "it cannot be decoded"),
     ],
 )
 def test_what_is_no_picture_or_damaged_is_refused(content: bytes, fault: str) -> None:
     with pytest.raises(Refused, match=fault):
         decode(content)
+
+
+def test_a_picture_without_height_or_longer_than_any_jpeg_is_refused() -> None:
+    with pytest.raises(Refused, match="a picture of 48x0: at least 1x1 is needed"):
+        decode(_with_size(encode_jpeg(drawn_picture(40, 48)), 0, 48))
+    with pytest.raises(Refused, match="a picture of 65536x2: at most 65535 pixels a side are taken"):
+        decode(encode_png(np.zeros((2, 65536, 3), np.uint8)))
 
 
 def test_a_header_that_loops_for_ever_ends() -> None:

@@ -46,6 +46,8 @@ class Running:
     port: int
     token: str
     cookie: str
+    styles: Path = Path()
+    """The folder of its styles, where the fixture says so."""
 
     @property
     def base(self) -> str:
