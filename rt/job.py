@@ -16,6 +16,7 @@ from rt.controls import Controls
 from rt.errors import SinkError
 from rt.fit import style_size
 from rt.frame import Frame
+from rt.globs import refuse_inputs_as_outputs
 from rt.log import LOG
 from rt.pipeline import Stop, run_pipeline
 from rt.sinks import WINDOW, Sink, SinkOptions
@@ -44,6 +45,7 @@ def run_job(
     Raises:
         VideobrushError: something cannot be opened, or failed on the way; see `run_pipeline`.
     """
+    refuse_inputs_as_outputs(asked.input, asked.output, asked.style)
     with ExitStack() as opened:
         source = open_source(asked.input, source_options(asked))
         opened.callback(source.close)
