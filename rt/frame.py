@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
@@ -89,3 +89,5 @@ class SourceInfo:
     """Mean frames per second, where the source states it."""
     frame_count: int | None
     """Expected number of frames, where known; an estimate, for progress bars."""
+    image_names: tuple[str, ...] = field(default=(), kw_only=True)
+    """Names of the files, where every frame is an image with a name and a size of its own."""

@@ -32,7 +32,7 @@ def refuse_inputs_as_outputs(source: str, outputs: Sequence[str], style: str) ->
     media = [output for output in outputs if is_media(output)]
     if not media:
         return
-    folders = [output for output in outputs if output not in media and _is_folder(output)]
+    folders = [output for output in outputs if output not in media and is_folder(output)]
     folder = shlex.quote(folders[-1]) if folders else "DIR"
     command = f"videobrush batch {_typed([source, *media])} --out {folder} --style {shlex.quote(style)}"
     raise SinkError(
@@ -71,7 +71,8 @@ def _is_stream(path: Path) -> bool:
         return False
 
 
-def _is_folder(output: str) -> bool:
+def is_folder(output: str) -> bool:
+    """Tell whether an output names a folder."""
     return output.endswith(("/", "\\")) or Path(output).is_dir()
 
 

@@ -99,7 +99,7 @@ _FAULTS = (
 """What Pillow raises for damaged content."""
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _LITTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"})
-_ORIENTATION, _EXIF_IFD, _GPS_IFD = 274, 0x8769, 0x8825
+_ORIENTATION, _MAKER, _MODEL, _EXIF_IFD, _GPS_IFD = 274, 271, 272, 0x8769, 0x8825
 _KEPT_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
 """EXIF tags of the first directory that are true of the translated image too: description, maker, model,
 resolution, software, date, artist, host, rating, copyright, and what Windows writes."""
@@ -188,6 +188,19 @@ def image_size(content: bytes) -> tuple[int, int]:
     """
     image = open_image(content)
     return image.height, image.width
+
+
+def look_at_header(path: Path) -> tuple[tuple[int, int], bool] | None:
+    """Return the upright (height, width) of an image file and whether it names its camera, where it can."""
+    try:
+        image = open_image(read_content(path), whole=False)
+    except SourceError:
+        return None
+    with quiet():
+        exif = _exif_of(image)
+    lying = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    size = (image.width, image.height) if lying else (image.height, image.width)
+    return size, bool(exif.get(_MAKER) or exif.get(_MODEL))
 
 
 def is_animated(path: Path) -> bool:

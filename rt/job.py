@@ -13,12 +13,12 @@ from rt.address import without_secrets
 from rt.backends import Backend, open_backend
 from rt.commands import Run
 from rt.controls import Controls
-from rt.errors import SinkError
+from rt.errors import SinkError, SourceError
 from rt.fit import style_size
 from rt.frame import Frame
-from rt.globs import refuse_inputs_as_outputs
+from rt.globs import is_folder, refuse_inputs_as_outputs
 from rt.log import LOG
-from rt.pipeline import Stop, run_pipeline
+from rt.pipeline import Stop, Translate, run_pipeline
 from rt.sinks import WINDOW, Sink, SinkOptions
 from rt.sinks.display import display_fault
 from rt.sinks.several import open_outputs
@@ -27,7 +27,7 @@ from rt.stats import Meter, Stats, Status
 from rt.styles import find_style, list_styles
 from rt.switcher import Switcher
 from rt.terminal import live_status, progress
-from rt.translator import Translator
+from rt.translator import EachOwnSize, Translator
 
 
 def run_job(
@@ -53,11 +53,17 @@ def run_job(
         run = _Styles(asked, source, controls)
         sink = _open_outputs(asked, source, controls, lambda: run.status(meter))
         opened.callback(sink.abort)  # does nothing once the sink is closed
-        switcher = run.open()
-        opened.callback(switcher.close)
+        if source.info.image_names:
+            each = run.open_each()
+            opened.callback(each.close)
+            translate_all: Translate = each.translate_all
+        else:
+            switcher = run.open()
+            opened.callback(switcher.close)
+            translate_all = switcher.translate_all
 
         def translate(frames: Iterable[Frame]) -> Iterator[Frame]:
-            for frame in switcher.translate_all(frames):
+            for frame in translate_all(frames):
                 if watch is not None:
                     watch(frame)
                 yield frame
@@ -88,7 +94,8 @@ def source_options(asked: Run) -> SourceOptions:
     """Return what is asked of the source."""
     fps = None if asked.fps is None else Fraction(asked.fps).limit_denominator(1001)
     size = asked.height, asked.width
-    return SourceOptions(fps, *size, asked.loop, asked.start, asked.duration)
+    into_folder = len(asked.output) == 1 and is_folder(asked.output[0])
+    return SourceOptions(fps, *size, asked.loop, asked.start, asked.duration, into_folder)
 
 
 def sink_options(asked: Run) -> SinkOptions:
@@ -123,6 +130,7 @@ class _Styles:
         self._source = source
         self._controls = controls
         self._switcher: Switcher | None = None
+        self._said = False
 
     def open(self) -> Switcher:
         """Open the first style."""
@@ -136,6 +144,24 @@ class _Styles:
         )
         return self._switcher
 
+    def open_each(self) -> EachOwnSize:
+        """Open the style for images of many sizes.
+
+        Raises:
+            SourceError: something is asked that needs the frames of one video.
+        """
+        if self._asked.steadiness and len(self._source.info.image_names) > 1:
+            raise SourceError(
+                f"cannot use --steady with {self._source.info.name}: its images are no frames of one video; "
+                "leave --steady out"
+            )
+        detail = None if self._asked.detail == "auto" else self._asked.detail
+        card = find_style(self._asked.style).card
+        return EachOwnSize(
+            lambda height, width: style_size(card, height, width, self._asked.size),
+            lambda size: Translator(self._load(self._asked.style, size), self._controls, detail),
+        )
+
     def status(self, meter: Meter) -> Status:
         """Return what the run looks like now."""
         if self._switcher is None:
@@ -145,20 +171,22 @@ class _Styles:
             meter.status(), style=self._switcher.style, backend=backend.name, precision=backend.precision
         )
 
-    def _load(self, name: str) -> Backend:
+    def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
         asked, info = self._asked, self._source.info
         style = find_style(name)
         card = style.card
-        size = style_size(card, info.height, info.width, asked.size)
+        network = size or style_size(card, info.height, info.width, asked.size)
         mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
         view = None if asked.view == "auto" else asked.view
         frame_size = (info.height, info.width) if asked.fit == "gpu" else None
-        choice = open_backend(asked.backend, style, size, asked.precision, mode, view, frame_size)
+        choice = open_backend(asked.backend, style, network, asked.precision, mode, view, frame_size)
         backend = choice.backend.info
-        LOG.info(
+        say = LOG.debug if self._said else LOG.info
+        self._said = size is not None  # once for images of many sizes
+        say(
             "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
             *(card.name, backend.name, backend.device, backend.precision),
-            *(size[1], size[0], info.width, info.height, choice.reason),
+            *(network[1], network[0], info.width, info.height, choice.reason),
         )
         return choice.backend
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,6 +121,50 @@ class Translator:
     def _land(self, flying: deque[_Flight]) -> Iterator[Frame]:
         while flying:
             yield self._finish(flying.popleft())
+
+
+class EachOwnSize:
+    """Translates images of many sizes: a translator for every size of the network's picture.
+
+    Args:
+        size_of: (height, width) of the network's picture for an image of a height and width.
+        open_translator: opens the style for such a size.
+    """
+
+    MOST = 4
+    """So many networks are held at once; the one used longest ago is closed."""
+
+    def __init__(
+        self,
+        size_of: Callable[[int, int], tuple[int, int]],
+        open_translator: Callable[[tuple[int, int]], Translator],
+    ) -> None:
+        self._size_of = size_of
+        self._open = open_translator
+        self._held: dict[tuple[int, int], Translator] = {}
+
+    def translate_all(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield every image translated, in order.
+
+        Raises:
+            BackendError: the style cannot be opened, or the network failed.
+        """
+        for frame in frames:
+            yield self._translator(self._size_of(*frame.size)).translate(frame)
+
+    def close(self) -> None:
+        """Close every translator; works twice."""
+        while self._held:
+            self._held.popitem()[1].close()
+
+    def _translator(self, size: tuple[int, int]) -> Translator:
+        found = self._held.pop(size, None)
+        if found is None:
+            if len(self._held) == self.MOST:
+                self._held.pop(next(iter(self._held))).close()
+            found = self._open(size)
+        self._held[size] = found  # the last one used stands last
+        return found
 
 
 def _shrunk(picture: Rgb | Stored, size: tuple[int, int]) -> Rgb:

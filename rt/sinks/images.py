@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rt.errors import SinkError
@@ -16,11 +17,13 @@ _log = logging.getLogger(__name__)
 
 IN_A_FOLDER = "%06d.png"
 """What pictures are called where only a folder is given."""
+_INSTEAD = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".jpg", ".j2k": ".jpg"}
+"""What is written for a kind that is read alone; .png for the others, which lose nothing either."""
 _NUMBER = re.compile(r"%(?:0\d+)?d")
 
 
 class ImageSink:
-    """Numbered pictures, from 0: PNG or JPEG, each whole as soon as it has its name.
+    """Numbered pictures, from 0, each whole as soon as it has its name; photos keep theirs.
 
     Args:
         address: a folder (`frames/`), or a pattern with one number (`frames/img_%04d.jpg`); for a source of
@@ -37,6 +40,7 @@ class ImageSink:
     def __init__(self, address: str, like: SourceInfo | None = None, *, overwrite: bool = False) -> None:
         pattern = _pattern(address, alone=like is not None and like.frame_count == 1)
         self._folder, self._name = pattern.parent, pattern.name
+        self._names = _own_names(like.image_names) if like is not None and _is_folder(address) else {}
         self._alone = _NUMBER.search(self._name) is None
         self._address = address
         self._written: list[Path] = []
@@ -49,7 +53,7 @@ class ImageSink:
                 f"cannot write {address}: {found[min(found)]} exists; "
                 "add --overwrite to replace such pictures"
             )
-        self._replaced = set(found.values())
+        self._replaced = set() if self._names else set(found.values())
         self._open_folder()
 
     def write(self, frame: Frame) -> None:
@@ -65,10 +69,11 @@ class ImageSink:
                 f"cannot write {self._address}: there is more than one frame; "
                 f"type a name such as {_numbered(self._folder / self._name)}"
             )
-        path = self._folder / self._called(len(self._written))
+        still = _still_of(frame)
+        path = self._folder / self._called(len(self._written), still)
         self._written.append(path)  # first: an interrupt may come as soon as it has its name
         try:
-            write_image(frame.rgb, path, _still_of(frame))
+            write_image(frame.rgb, path, still if still is not None and still.size == frame.size else None)
         except SinkError:
             self._written.pop()  # what has this name still is an older picture
             raise
@@ -97,11 +102,16 @@ class ImageSink:
         if self._made_folder and not any(self._folder.iterdir()):
             self._folder.rmdir()
 
-    def _called(self, number: int) -> str:
+    def _called(self, number: int, still: StillImage | None = None) -> str:
+        if self._names:
+            return self._names[still.name] if still is not None else next(iter(self._names.values()))
         return self._name if self._alone else self._name % number
 
     def _existing(self) -> dict[int, Path]:
         """Return the pictures of the pattern that exist, by number."""
+        if self._names:
+            paths = [self._folder / name for name in self._names.values()]
+            return {number: path for number, path in enumerate(paths) if os.path.lexists(path)}
         if self._alone:
             alone = self._folder / self._name
             return {0: alone} if os.path.lexists(alone) else {}
@@ -153,9 +163,29 @@ class ImageSink:
 
 
 def _still_of(frame: Frame) -> StillImage | None:
-    """Return the image that a frame of the same size was made of, where it was one."""
+    """Return the image that a frame was made of, where it was one."""
     picture = (frame.origin or frame).picture
-    return picture if isinstance(picture, StillImage) and picture.size == frame.size else None
+    return picture if isinstance(picture, StillImage) else None
+
+
+def _is_folder(address: str) -> bool:
+    return address.endswith(("/", "\\")) or Path(address).suffix.lower() not in WRITE_SUFFIXES
+
+
+def _own_names(names: Sequence[str]) -> dict[str, str]:
+    """Return what each image is called in the folder: as it was, where its kind can be written."""
+    called: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(names, key=lambda name: Path(name).suffix.lower() not in WRITE_SUFFIXES):
+        path, suffix = Path(name), Path(name).suffix.lower()
+        new = name if suffix in WRITE_SUFFIXES else f"{path.stem}{_INSTEAD.get(suffix, '.png')}"
+        while new.lower() in taken:  # also where a disk takes upper and lower case for the same
+            new = f"{Path(new).stem}{suffix}{Path(new).suffix}"
+        taken.add(new.lower())
+        called[name] = new
+        if new != name:
+            _log.warning("%s becomes %s: images of that kind are not written", name, new)
+    return called
 
 
 def _numbered(path: Path) -> Path:
@@ -170,7 +200,7 @@ def _pattern(address: str, alone: bool) -> Path:
         SinkError: the pattern has no number, or more than one.
     """
     path = Path(address)
-    if address.endswith(("/", "\\")) or path.suffix.lower() not in WRITE_SUFFIXES:
+    if _is_folder(address):
         return path / IN_A_FOLDER
     if alone and "%" not in path.name:
         return path

@@ -36,6 +36,8 @@ class SourceOptions:
     """Seconds to leave out at the beginning of a recorded source; times are counted from there."""
     duration_s: float | None = None
     """Seconds after which the source ends."""
+    keep_names: bool = False
+    """Images that are no numbered sequence keep their names and sizes; other sources have none."""
 
 
 DEFAULTS = SourceOptions()
@@ -80,7 +82,7 @@ def refuse_options(options: SourceOptions, address: str, what: str, can: Collect
         SourceError: one of the other options is set.
     """
     for field in dataclasses.fields(options):
-        if field.name not in can and getattr(options, field.name) != field.default:
+        if field.name not in (*can, "keep_names") and getattr(options, field.name) != field.default:
             flag = _FLAGS.get(field.name, f"--{field.name}")
             raise SourceError(f"cannot use {flag} with {address}: it is {what}; leave {flag} out")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rt.errors import DamagedSource, SourceError, nearest_file
 from rt.frame import Frame, Rgb, SourceInfo
-from rt.image import READ_SUFFIXES, StillImage, is_litter, read_image
+from rt.image import READ_SUFFIXES, StillImage, is_litter, look_at_header, read_image
 from rt.media import reason
 from rt.sources.base import NUMBER, SourceOptions, frames_before, refuse_options
 from rt.sources.pixels import letterboxed
@@ -19,6 +20,13 @@ _log = logging.getLogger(__name__)
 
 FPS = Fraction(25)
 """Frames per second where no other rate is asked for."""
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
+"""The last number in a name, and what is around it."""
+_CAMERA_NAME = re.compile(
+    r"(IMG|IMAG|DSC|DSCN|DSCF|PXL|MVI|GOPR|SAM|WP|P|PICT|_MG|_DSC)[-_]?\d.*\.(jpe?g|jfif|hei[cf]|avif)", re.I
+)
+_LOOKED_AT = 16
+"""So many headers are read, evenly spread, to tell photos from the frames of a video."""
 _NAMED = 3
 """So many damaged or odd-sized pictures are named; the others are counted."""
 
@@ -61,7 +69,8 @@ class ImageSource:
         self._started = self._closed = False
         self._first_at, self._first = self._read_first()
         height, width = self._first.size
-        self.info = SourceInfo(address, height, width, self._fps, self._count)
+        names = tuple(path.name for path in self._paths) if self._keeps_names(options) else ()
+        self.info = SourceInfo(address, height, width, self._fps, self._count, image_names=names)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield a frame for each picture; uint8[H, W, 3] RGB, all of the first one's size.
@@ -96,6 +105,13 @@ class ImageSource:
                 f"{_some(self._faults)}"
             )
 
+    def _keeps_names(self, options: SourceOptions) -> bool:
+        as_video = options.fps is not None or options.loop or options.start_s or options.duration_s
+        if not options.keep_names or as_video:
+            return False
+        path = Path(self._address)
+        return path.is_file() or (path.is_dir() and not is_sequence(self._paths))
+
     def _read_first(self) -> tuple[int, StillImage]:
         for position, path in enumerate(self._paths[: self._count]):
             still = self._read(path)
@@ -118,7 +134,7 @@ class ImageSource:
 
     def _fit(self, still: StillImage, path: Path) -> Rgb | StillImage:
         size = (self.info.height, self.info.width)
-        if still.size == size:
+        if still.size == size or self.info.image_names:
             return still
         if len(self._others) < _NAMED and str(path) not in self._others:
             self._others.append(str(path))
@@ -127,6 +143,28 @@ class ImageSource:
                 *(path, still.size[1], still.size[0], size[1], size[0]),
             )
         return letterboxed(still.rgb, size)
+
+
+def is_sequence(paths: list[Path]) -> bool:
+    """Tell whether images in natural order are the frames of a video: numbered alike, and of one size.
+
+    Photos are numbered too: what is called as cameras call it, or names its camera, is no sequence.
+    """
+    places = [_NUMBERED.fullmatch(path.name) for path in paths]
+    if len(paths) < 2 or len({(place[1], place[3]) if place else None for place in places}) > 1:
+        return False
+    digits = [place[2] for place in places if place]
+    if not digits:
+        return False
+    numbers = [int(each) for each in digits]
+    padded = len({len(each) for each in digits}) == 1 and digits[0].startswith("0")
+    rising = all(later > before for before, later in itertools.pairwise(numbers))
+    if not rising or not (padded or numbers[-1] - numbers[0] == len(numbers) - 1):
+        return False
+    if _CAMERA_NAME.match(paths[0].name):
+        return False
+    looks = [look for path in paths[:: -(-len(paths) // _LOOKED_AT)] if (look := look_at_header(path))]
+    return len({size for size, _ in looks}) <= 1 and not any(camera for _, camera in looks)
 
 
 def _find(address: str) -> list[Path]:
