@@ -33,15 +33,7 @@ def animated(kind: str, count: int = 5, **more: object) -> bytes:
     options |= {"quality": 95} if kind == "AVIF" else {}
     options |= {"duration": list(SHOWN_MS[:count]), **more}
     file = io.BytesIO()
-    frames[0].save(
-        file,
-        kind,
-        save_all=True,
-        append_images=frames[1:],
-        duration=list(SHOWN_MS[:count]),
-        **options,
-        **more,
-    )
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], **options)
     return file.getvalue()
 
 
