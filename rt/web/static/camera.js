@@ -1,25 +1,25 @@
-// The visitor's own camera: opened, listed, and taken pictures of.
+// The visitor's camera: opened, listed, captured.
 
 const WANTED = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 const LONGEST_PX = 1280;
 const QUALITY = 0.85;
-const REST_MS = 500; // a page that cannot be seen is called back for no frame
+const REST_MS = 500; // a hidden page gets no frame callbacks
 const INSECURE = {
   title: "No camera on this address",
-  text: "Browsers give the camera to https:// and to localhost alone. Open the page on the server itself, through an SSH tunnel (ssh -L), or behind https.",
+  text: "Browsers allow the camera only on https:// and localhost. Open the page on the server itself, through an SSH tunnel (ssh -L), or behind an HTTPS proxy.",
 };
-const BUSY = ["The camera is in use", "Another program holds it, or it does not answer. Close that program, then try again."];
+const BUSY = ["The camera is in use", "Another program uses it, or it does not respond. Close that program, then try again."];
 const FAULTS = {
-  NotAllowedError: ["The camera was refused", "Let this page use the camera: the sign beside the address, or the settings of your system. Then try again."],
-  SecurityError: ["The camera is forbidden here", "A rule of this browser keeps pages from the camera."],
-  NotFoundError: ["No camera was found", "Plug one in; the page goes on by itself."],
+  NotAllowedError: ["Camera access was denied", "Allow it with the icon beside the address or in the system settings, then try again."],
+  SecurityError: ["Camera access is blocked", "A policy of this browser keeps pages from the camera."],
+  NotFoundError: ["No camera was found", "Plug one in and the page continues."],
   NotReadableError: BUSY,
   AbortError: BUSY,
-  OverconstrainedError: ["This camera cannot be had", "It may be unplugged. Choose another one, or try again."],
+  OverconstrainedError: ["This camera is not available", "It may be unplugged. Choose another one, or try again."],
 };
 
 export class Camera {
-  /** `onEnd` is called when the camera goes while it is open. */
+  /** `onEnd` is called when the open camera disappears. */
   constructor(onEnd) {
     this.video = document.createElement("video");
     this.video.muted = true;
@@ -32,7 +32,7 @@ export class Camera {
     this.presented = this.taken = 0;
   }
 
-  /** Open a camera, by its id or whichever; throws {title, text} where that fails. */
+  /** Open a camera, by id or the default one; throws {title, text} on failure. */
   async open(deviceId) {
     this.close();
     if (!navigator.mediaDevices?.getUserMedia) throw INSECURE;
@@ -76,7 +76,7 @@ export class Camera {
     return devices.filter((device) => device.kind === "videoinput");
   }
 
-  /** Count the frames that the camera gives, for as long as `stream` is the one that is open. */
+  /** Count the camera's frames while `stream` is open. */
   watch(stream) {
     const again = this.video.requestVideoFrameCallback
       ? (call) => this.video.requestVideoFrameCallback((_, { presentedFrames }) => call(presentedFrames))
@@ -93,7 +93,7 @@ export class Camera {
     again(count);
   }
 
-  /** Wait for a frame that was not taken yet: none where one came meanwhile. */
+  /** Wait for a frame not captured yet; returns at once where there is one. */
   async next() {
     if (this.presented > this.taken) return;
     let timer;
@@ -105,12 +105,12 @@ export class Camera {
     this.arrived = null;
   }
 
-  /** Count nothing as skipped that came while nobody looked. */
+  /** Do not count frames as skipped that came while paused. */
   rest() {
     this.taken = this.presented;
   }
 
-  /** Take the picture that is there: {jpeg, picture, captured}; null before the first one. */
+  /** Capture the current frame: {jpeg, picture, captured}; null before the first one. */
   async take() {
     const { videoWidth, videoHeight } = this.video;
     if (!videoWidth) return null;

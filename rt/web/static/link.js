@@ -1,20 +1,20 @@
-// The WebSocket to the server: frames with a 16-byte header, JSON texts; connects again by itself.
-// Header, little endian: u32 sequence, u32 length of the picture before, f64 time of capture in ms.
+// The WebSocket connection: frames with a 16-byte header, JSON texts; reconnects by itself.
+// Header, little endian: u32 sequence, u32 length of the original's JPEG, f64 capture time in ms.
 
 const HEADER_BYTES = 16;
-const FULL = 4003;
-const BROKE_RULES = 1008;
+const WS_STUDIO_FULL = 4003;
+const WS_POLICY_VIOLATION = 1008;
 const RETRY_MS = [300, 600, 1200, 2500, 5000];
 const FULL_RETRY_MS = 10_000;
-const SILENT_MS = 6000; // the server says something every second
-const CONTROLS_MS = 50; // a slider that is dragged gives a hundred events a second; the server takes 120 messages
+const SILENT_MS = 6000; // the server sends its status every second
+const CONTROLS_MS = 50; // a dragged slider fires a hundred events a second; the server accepts 120 messages
 
 export class Link {
-  /** `on` has: text(message), picture({sequence, captured, before, after}), state(name, detail). */
+  /** `on` has: text(message), frame({sequence, captured, before, after}), state(name, detail). */
   constructor(on) {
     this.on = on;
     this.failures = 0;
-    this.wishes = null;
+    this.pending = null;
     this.connect();
   }
 
@@ -24,28 +24,28 @@ export class Link {
 
   connect() {
     clearTimeout(this.retry);
-    this.drop();
+    this.close();
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => {
-      this.hear();
-      if (typeof data !== "string") return this.on.picture(unpack(data));
+      this.expectMessage();
+      if (typeof data !== "string") return this.on.frame(unpack(data));
       const message = JSON.parse(data);
       if (message.type === "welcome") this.failures = 0;
       this.on.text(message);
     };
-    socket.onclose = (event) => this.lose(event);
+    socket.onclose = (event) => this.disconnected(event);
     this.socket = socket;
-    this.hear();
+    this.expectMessage();
   }
 
-  /** Frames, and an answer that has not come: a server that is cut off says nothing at all. */
-  hear() {
+  /** Restart the timeout: a connection that is cut off reports nothing. */
+  expectMessage() {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.lose({ code: 0 }), SILENT_MS);
+    this.silence = setTimeout(() => this.disconnected({ code: 0 }), SILENT_MS);
   }
 
-  drop() {
+  close() {
     clearTimeout(this.silence);
     if (!this.socket) return;
     this.socket.onclose = this.socket.onmessage = null;
@@ -53,10 +53,10 @@ export class Link {
     this.socket = null;
   }
 
-  lose({ code, reason }) {
-    this.drop();
-    if (code === BROKE_RULES) return this.on.state("refused", reason);
-    if (code === FULL) {
+  disconnected({ code, reason }) {
+    this.close();
+    if (code === WS_POLICY_VIOLATION) return this.on.state("refused", reason);
+    if (code === WS_STUDIO_FULL) {
       this.on.state("full", reason);
       this.retry = setTimeout(() => this.connect(), FULL_RETRY_MS);
       return;
@@ -64,17 +64,17 @@ export class Link {
     this.on.state("away", this.failures);
     const wait = RETRY_MS[Math.min(this.failures, RETRY_MS.length - 1)];
     this.failures += 1;
-    this.retry = setTimeout(() => this.ask(), wait);
+    this.retry = setTimeout(() => this.reconnect(), wait);
   }
 
-  /** Connect where the server knows this page still; a handshake alone does not say why it is refused. */
-  async ask() {
+  /** Reconnect if the page is still signed in; a rejected handshake alone does not tell why. */
+  async reconnect() {
     const answer = await fetch("/api/styles", { cache: "no-store" }).catch(() => null);
     if (answer?.status === 401 || answer?.status === 403) this.on.state("signed-out");
     else this.connect();
   }
 
-  /** Send a frame; without a JPEG it asks for the next picture of the server's own source. */
+  /** Send a frame; without a JPEG, request the next one of the server's own source. */
   sendFrame(sequence, captured, jpeg) {
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
     header.setUint32(0, sequence, true);
@@ -82,14 +82,14 @@ export class Link {
     this.socket.send(jpeg ? new Blob([header.buffer, jpeg]) : header.buffer);
   }
 
-  /** Send what is wished for; wishes that come quickly go together. */
-  sendControls(wish) {
-    const first = this.wishes === null;
-    this.wishes = { ...this.wishes, ...wish };
+  /** Send changed controls; changes in quick succession are merged. */
+  sendControls(update) {
+    const first = this.pending === null;
+    this.pending = { ...this.pending, ...update };
     if (first) {
       setTimeout(() => {
-        if (this.open) this.socket.send(JSON.stringify({ type: "controls", ...this.wishes }));
-        this.wishes = null;
+        if (this.open) this.socket.send(JSON.stringify({ type: "controls", ...this.pending }));
+        this.pending = null;
       }, CONTROLS_MS);
     }
   }

@@ -1,13 +1,13 @@
-// The styles as buttons with pictures, the knobs, and the figures.
+// The style buttons, the controls, and the statistics.
 
-const SLOW = 0.6; // of the camera's frames a second
-const FIGURES_MS = 2000; // over which frames are counted
-const TOUCHED_MS = 600; // a slider that is being moved is not put back to what the server had a moment ago
+const SLOW = 0.6; // of the camera's frame rate
+const FIGURES_MS = 2000; // window of the frame rate
+const TOUCHED_MS = 600; // a slider being moved ignores older values from the server
 const NAMES = { openvino: "OpenVINO", onnxruntime: "ONNX Runtime", tensorrt: "TensorRT", "tensorrt-rtx": "TensorRT for RTX" };
 const $ = (id) => document.getElementById(id);
 
 export class Panel {
-  /** `change(wish)` is called for every knob that is turned, `chooseCamera(id)` for another camera. */
+  /** `change(update)` is called for every control changed, `chooseCamera(id)` for another camera. */
   constructor(change, chooseCamera) {
     this.styles = [];
     this.change = change;
@@ -55,7 +55,7 @@ export class Panel {
     next.click();
   }
 
-  /** Show how the knobs stand. */
+  /** Show the state of the controls. */
   showControls({ style, strength, steady, size, detail }) {
     for (const button of $("styles").children) {
       const chosen = button.dataset.id === style;
@@ -82,14 +82,14 @@ export class Panel {
   }
 
   listCameras(cameras, chosen) {
-    const known = cameras.filter(({ deviceId }) => deviceId); // before it is allowed none has a name
+    const known = cameras.filter(({ deviceId }) => deviceId); // before permission is granted they have no names
     $("camera").replaceChildren(...known.map(({ deviceId, label }, index) => new Option(label || `camera ${index + 1}`, deviceId)));
     if (!known.length) $("camera").replaceChildren(new Option("none", ""));
     $("camera").disabled = !known.length;
     if (chosen) $("camera").value = chosen;
   }
 
-  /** Show the server's figures beside the page's own; returns whether the model is slower than the camera. */
+  /** Show the server's statistics and the page's own; returns whether the network is slower than the camera. */
   showStatus(status, meter, cameraFps) {
     const { fps, trip } = meter.read();
     const slow = cameraFps && status.translate_ms > 1000 / cameraFps && fps < SLOW * cameraFps;
@@ -104,12 +104,12 @@ export class Panel {
     $("device").textContent = status.device ? `${status.device}${others}` : "";
     for (const button of $("styles").children) button.classList.toggle("loading", button.dataset.id === status.loading);
     $("hint").hidden = !slow;
-    if (slow) $("hint").textContent = `The network takes ${Math.round(status.translate_ms)} ms a frame, longer than the camera's ${Math.round(1000 / cameraFps)} ms. A smaller network size is quicker.`;
+    if (slow) $("hint").textContent = `The network takes ${Math.round(status.translate_ms)} ms a frame, longer than the camera's ${Math.round(1000 / cameraFps)} ms. A smaller network size is faster.`;
     return Boolean(slow);
   }
 }
 
-/** Counts pictures and their round trips over the last two seconds; `dropped()` is what never was translated. */
+/** Counts frames and round trips over the last two seconds; `dropped()` counts frames never sent. */
 export class Meter {
   constructor(dropped) {
     this.dropped = dropped;
@@ -136,7 +136,7 @@ function bringIntoView(button) {
   if (left < row.scrollLeft || left + button.offsetWidth > row.scrollLeft + row.clientWidth) row.scrollLeft = left - button.offsetWidth / 2;
 }
 
-/** A letter on a colour, for a style without a picture. */
+/** A letter on a colour, for a style without a preview. */
 function monogram(id) {
   const letter = document.createElement("b");
   letter.textContent = id[0];

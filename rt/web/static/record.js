@@ -1,10 +1,10 @@
-// What is seen, as a file: a snapshot, or a recording.
+// Saves what is shown: snapshots and recordings.
 
 const KINDS = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
 const BITS_PER_S = 8e6;
 const FPS = 30;
 const PART_MS = 1000;
-const KEPT_MS = 30_000; // a download has begun long before
+const KEPT_MS = 30_000; // the download has started long before
 
 /** Download the canvas as PNG; returns the name of the file. */
 export async function snapshot(canvas, style) {

@@ -1,7 +1,7 @@
-// The picture: before left of the split, after right of it.
+// The image: before left of the split, after right of it.
 
 const STEP = 0.05;
-const EDGE = 0.14; // nearer to a side than this there is no room for its name
+const EDGE = 0.14; // closer to a side than this its label does not fit
 
 export class Stage {
   constructor(root, canvas, split, tags) {
@@ -26,7 +26,7 @@ export class Stage {
     return !this.after;
   }
 
-  /** Show a pair of ImageBitmaps, which belong to the stage from here on. */
+  /** Show a pair of ImageBitmaps; the stage owns them from then on. */
   show(before, after) {
     this.before?.close();
     this.after?.close();
@@ -48,7 +48,7 @@ export class Stage {
     pen.drawImage(this.after, 0, 0);
     const edge = Math.round(width * this.at);
     if (this.comparing && this.before && edge > 0) {
-      const left = this.mirrored ? width - edge : 0; // in the picture's own columns
+      const left = this.mirrored ? width - edge : 0; // in unmirrored columns
       const scale = this.before.width / width;
       pen.drawImage(this.before, left * scale, 0, edge * scale, this.before.height, left, 0, edge, height);
     }

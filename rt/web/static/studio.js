@@ -1,33 +1,33 @@
-// The page: frames go to the server one at a time and come back translated.
+// The page: sends frames to the server one at a time and shows them translated.
 
 import { Camera } from "./camera.js";
 import { listenToKeys } from "./keys.js";
 import { Link } from "./link.js";
 import { Meter, Panel } from "./panel.js";
 import { Recorder, snapshot } from "./record.js";
-import { fault, hideNotice, hideToast, pill, toast, toastStays, wait } from "./say.js";
+import { fault, hideNotice, hideToast, pill, toast, toastStays, wait } from "./notices.js";
 import { Stage } from "./stage.js";
 
-const ANSWER_MS = 2000; // after this long without an answer the next frame is sent
+const ANSWER_MS = 2000; // without an answer the next frame is sent after this long
 const RETAKE_MS = 100;
-const IDLE_MS = 2500; // in full screen the tools go after this long
+const IDLE_MS = 2500; // in full screen the tools hide after this long
 const STRENGTH_STEP = 0.1;
 const SPLIT_STEP = 0.05;
 const $ = (id) => document.getElementById(id);
 
 const stage = new Stage($("stage"), $("view"), $("split"), [$("tag-before"), $("tag-after")]);
 const panel = new Panel(change, openCamera);
-const camera = new Camera(() => cameraFault({ title: "The camera is gone", text: "It was unplugged or switched off. Plug it in; the page goes on by itself." }));
+const camera = new Camera(() => cameraFault({ title: "The camera is gone", text: "It was unplugged or switched off. Plug it in and the page continues." }));
 const recorder = new Recorder($("view"), showRecording, (name) => toast(`saved ${name}`));
 const meter = new Meter(() => camera.skipped);
-let source = null; // "browser" or "server", once the server has said so
-let controls = {}; // as they stand
-let wished = {}; // what the visitor has changed of them
-let cameraFailed = null; // {title, text}, what was said about it
-let flight = null; // the frame that is on its way: {sequence, picture, timer}
+let source = null; // "browser" or "server", as the server says
+let controls = {}; // their current state
+let changed = {}; // those that the visitor changed
+let cameraFailed = null; // {title, text} of the notice shown
+let flight = null; // the frame in flight: {sequence, picture, timer}
 let sequence = 0;
 
-const link = new Link({ text, picture: land, state });
+const link = new Link({ text, frame: showAnswer, state });
 
 // ---- the server ----
 
@@ -44,20 +44,20 @@ function welcome(message) {
   panel.listStyles(message.styles);
   showControls(message.controls);
   if (again) {
-    const { style, ...knobs } = wished; // the server may have other styles now
-    change(message.styles.some(({ id }) => id === style) ? wished : knobs);
-    toast("connected again");
+    const { style, ...knobs } = changed; // the server may have other styles now
+    change(message.styles.some(({ id }) => id === style) ? changed : knobs);
+    toast("reconnected");
   } else {
-    mirror(source === "browser"); // as in a mirror; others' pictures as they are
+    mirror(source === "browser"); // a visitor's own camera, as in a mirror
   }
   $("panel").inert = false;
   pill("live", "live");
   $("camera-label").hidden = source !== "browser";
   if (source === "server") {
-    waitForPicture();
+    waitForImage();
     pump();
   } else if (camera.ready) {
-    waitForPicture();
+    waitForImage();
     camera.rest();
     pump();
   } else if (!cameraFailed) {
@@ -71,17 +71,17 @@ function state(name, detail) {
   abandon();
   $("panel").inert = true;
   if (name === "away") {
-    pill("away", "server away");
-    if (detail > 0) wait("The server is away", "It is asked again and again; the picture comes back by itself.");
+    pill("away", "disconnected");
+    if (detail > 0) wait("Server not reachable", "The page reconnects by itself.");
   } else if (name === "full") {
     pill("away", "full");
-    fault("The studio is full", `${detail}. This page asks again every ten seconds.`, "Ask now", () => link.connect());
+    fault("The studio is full", `${detail}. This page tries again every ten seconds.`, "Try now", () => link.connect());
   } else if (name === "refused") {
     pill("away", "closed");
-    fault("The server closed the connection", detail, "Connect again", () => link.connect());
+    fault("The server closed the connection", detail, "Reconnect", () => link.connect());
   } else {
     pill("away", "signed out");
-    fault("You are signed out", "Open the address that videobrush studio printed when it started.", "Connect again", () => link.connect());
+    fault("You are signed out", "Open the address that videobrush studio printed at start.", "Reconnect", () => link.connect());
   }
 }
 
@@ -95,14 +95,14 @@ function showStatus(message) {
   const slow = panel.showStatus(message, meter, cameraFps);
   if (cameraFailed) pill("away", "no camera");
   else if (message.loading && !message.backend) pill("waiting", `loading ${message.loading}`);
-  else if (message.stale) pill("slow", "no new picture");
-  else if (slow) pill("slow", "slower than the camera");
+  else if (message.stale) pill("slow", "no new frames");
+  else if (slow) pill("slow", "slower than camera");
   else pill("live", "live");
 }
 
-// ---- pictures ----
+// ---- frames ----
 
-/** Take a frame and send it, or ask for the server's next; one is on its way at a time. */
+/** Capture a frame and send it, or request the server's next; one is in flight at a time. */
 async function pump() {
   if (flight || !link.open || (document.hidden && !recorder.on)) return;
   if (source === "browser" && !camera.ready) return;
@@ -129,16 +129,16 @@ async function pump() {
   }, ANSWER_MS);
 }
 
-/** Give the frame up that is on its way. */
+/** Discard the frame in flight. */
 function abandon() {
   clearTimeout(flight?.timer);
   flight?.picture?.close();
   flight = null;
 }
 
-/** Show an answer beside the frame that it answers. */
-async function land({ sequence: number, captured, before, after }) {
-  if (flight?.sequence !== number) return; // given up already
+/** Show a translated frame beside its original. */
+async function showAnswer({ sequence: number, captured, before, after }) {
+  if (flight?.sequence !== number) return; // discarded already
   const { picture, timer } = flight;
   clearTimeout(timer);
   flight.picture = null;
@@ -151,22 +151,22 @@ async function land({ sequence: number, captured, before, after }) {
     if (toastStays()) hideToast();
   } catch (error) {
     picture?.close();
-    toast(`a picture could not be shown: ${error.message}`);
+    toast(`a frame could not be shown: ${error.message}`);
   }
   if (flight === own) flight = null;
   pump();
 }
 
-function waitForPicture() {
-  if (stage.empty) wait(`Loading ${controls.style}`, "The first picture takes a moment.");
+function waitForImage() {
+  if (stage.empty) wait(`Loading ${controls.style}`, "The first frame takes a moment.");
 }
 
 // ---- the camera ----
 
 async function openCamera(deviceId) {
   cameraFailed = null;
-  abandon(); // a picture of the one before would hide what is said now
-  wait("Waiting for the camera", "Your browser asks whether this page may use it.");
+  abandon(); // a frame of the previous camera would hide the notice
+  wait("Waiting for the camera", "Allow this page to use it when the browser asks.");
   try {
     await camera.open(deviceId);
   } catch (error) {
@@ -174,7 +174,7 @@ async function openCamera(deviceId) {
     return cameraFault(error);
   }
   listCameras();
-  wait(`Loading ${controls.style}`, "The first picture takes a moment.");
+  wait(`Loading ${controls.style}`, "The first frame takes a moment.");
   pump();
 }
 
@@ -196,17 +196,17 @@ navigator.mediaDevices?.addEventListener("devicechange", async () => {
 });
 navigator.permissions?.query({ name: "camera" }).then((permission) => {
   permission.onchange = () => permission.state === "granted" && cameraFailed && link.open && openCamera();
-}, () => {}); // a browser that cannot be asked: the button is there
+}, () => {}); // not supported: the button remains
 
-// ---- what can be done ----
+// ---- actions ----
 
-function change(wish) {
-  wished = { ...wished, ...wish };
-  showControls({ ...controls, ...wish });
-  link.sendControls(wish);
+function change(update) {
+  changed = { ...changed, ...update };
+  showControls({ ...controls, ...update });
+  link.sendControls(update);
 }
 
-function strengthen(step) {
+function addStrength(step) {
   const strength = Math.min(1, Math.max(0, Math.round(100 * (controls.strength + step)) / 100));
   change({ strength });
   toast(`strength ${Math.round(strength * 100)} %`);
@@ -230,13 +230,13 @@ function compare(on) {
 }
 
 async function takeSnapshot() {
-  if (stage.empty) return toast("there is no picture yet");
+  if (stage.empty) return toast("there is no image yet");
   toast(`saved ${await snapshot($("view"), controls.style)}`);
 }
 
 function record() {
   if (recorder.on) recorder.end();
-  else if (stage.empty) toast("there is no picture yet");
+  else if (stage.empty) toast("there is no image yet");
   else if (!recorder.begin(controls.style)) toast("this browser cannot record");
 }
 
@@ -257,11 +257,11 @@ function showRecording(on) {
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else $("viewer").requestFullscreen().catch(() => toast("full screen was refused"));
+  else $("viewer").requestFullscreen().catch(() => toast("full screen is not allowed here"));
 }
 
 let idle;
-function stir() {
+function showTools() {
   $("viewer").classList.remove("idle");
   clearTimeout(idle);
   if (document.fullscreenElement) idle = setTimeout(() => $("viewer").classList.add("idle"), IDLE_MS);
@@ -274,15 +274,15 @@ $("record").onclick = record;
 $("compare").onclick = () => compare(!stage.comparing);
 $("mirror").onclick = () => mirror(!stage.mirrored);
 $("full").onclick = fullScreen;
-$("full").hidden = !document.fullscreenEnabled; // phones that show nothing but videos so
+$("full").hidden = !document.fullscreenEnabled; // some phones allow it for videos only
 $("help-button").onclick = showKeys;
 
 listenToKeys({
   style: chooseStyle,
-  "+": () => strengthen(STRENGTH_STEP),
-  "=": () => strengthen(STRENGTH_STEP),
-  "-": () => strengthen(-STRENGTH_STEP),
-  _: () => strengthen(-STRENGTH_STEP),
+  "+": () => addStrength(STRENGTH_STEP),
+  "=": () => addStrength(STRENGTH_STEP),
+  "-": () => addStrength(-STRENGTH_STEP),
+  _: () => addStrength(-STRENGTH_STEP),
   " ": () => compare(!stage.comparing),
   ArrowLeft: () => stage.move(stage.at - SPLIT_STEP),
   ArrowRight: () => stage.move(stage.at + SPLIT_STEP),
@@ -292,10 +292,10 @@ listenToKeys({
   f: fullScreen,
   h: showKeys,
 });
-for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) $("viewer").addEventListener(event, stir);
+for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) $("viewer").addEventListener(event, showTools);
 addEventListener("fullscreenchange", () => {
   $("full").ariaPressed = String(Boolean(document.fullscreenElement));
-  stir();
+  showTools();
 });
 addEventListener("visibilitychange", () => {
   camera.rest();

@@ -1,22 +1,22 @@
-// What is said to the visitor: the pill in the corner, a notice over the picture, a line that goes again.
+// Messages to the visitor: the status pill, a notice over the image, a transient toast.
 
 const TOAST_MS = 4000;
 const $ = (id) => document.getElementById(id);
 let timer;
 
-/** Say the state of the connection: `live`, `waiting`, `slow` or `away`. */
+/** Show the connection state: `live`, `waiting`, `slow` or `away`. */
 export function pill(state, text) {
-  if ($("pill").dataset.state === state && $("pill").textContent === text) return; // read aloud at every change
+  if ($("pill").dataset.state === state && $("pill").textContent === text) return; // screen readers announce every change
   $("pill").dataset.state = state;
   $("pill").textContent = text;
 }
 
-/** Say over the picture what is waited for. */
+/** Show over the image what the page is waiting for. */
 export function wait(title, text = "") {
   notice("status", title, text);
 }
 
-/** Say over the picture what is wrong, with a button to do something about it, or none. */
+/** Show an error over the image, with an optional button. */
 export function fault(title, text, button, action) {
   notice("alert", title, text, button, action);
 }
@@ -35,7 +35,7 @@ function notice(role, title, text, button, action) {
   $("notice-button").onclick = action ?? null;
 }
 
-/** Say a line that goes after a while; one that stays goes with `hideToast`. */
+/** Show a line that disappears after a while; with `stays`, on `hideToast`. */
 export function toast(text, stays = false) {
   $("toast").textContent = text;
   $("toast").classList.add("shown");
