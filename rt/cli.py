@@ -17,7 +17,7 @@ import tyro
 from rt.commands import Bench, Command, Demo, Doctor, Run, Studio, Styles
 from rt.errors import DamagedSource, SourceError, VideobrushError
 from rt.install import install_hint, version
-from rt.log import LOG
+from rt.log import LOG, set_up_log
 from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row
 from rt.terminal import USAGE_ERROR, Signals, print_results, printing, run_command, signals, table
 
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if typed == ["--version"]:
             print_results(f"videobrush {_version()}")
             return 0
-        return _run(_read(typed))
+        command = _read(typed)
+        set_up_log(getattr(command, "verbose", False))
+        return _run(command)
 
     return run_command(run)
 

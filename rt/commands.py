@@ -21,8 +21,16 @@ BROWSER = "browser"
 """The studio's source that is every visitor's own camera."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Talk:
+    """What every command that opens a style or a device takes."""
+
+    verbose: Annotated[bool, arg(aliases=["-v"])] = False
+    """Say more: what was tried and could not be used."""
+
+
 @dataclass(frozen=True)
-class Demo:
+class Demo(_Talk):
     """Translate the bundled clip: writes demo.mp4 with its sound, and demo.png, before and after."""
 
     out_dir: Annotated[Path, arg(metavar="DIR")] = Path()
@@ -37,7 +45,7 @@ class Demo:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(_Talk):
     """Translate a video file, a camera, a stream or pictures into files, a window or streams."""
 
     input: Positional[Annotated[str, arg(metavar="INPUT", help=help_text())]]
@@ -130,7 +138,7 @@ class Styles:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Bench(_Talk):
     """Measure a style on this machine: a table, then one JSON object as the last line.
 
     `speed`: the network alone against the whole pipeline. `steady CLIP`: how much less a style flickers with
@@ -177,7 +185,7 @@ def _not_above_0(numbers: Mapping[str, float | None]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Studio:
+class Studio(_Talk):
     """Serve a page in the browser where you see yourself translated; see rt/web/README.md."""
 
     source: Annotated[str, arg(metavar="browser|INPUT")] = BROWSER
@@ -208,7 +216,7 @@ class Studio:
 
 
 @dataclass(frozen=True)
-class Doctor:
+class Doctor(_Talk):
     """Try what the program can use on this machine: backends, encoders, display, GPU."""
 
 

@@ -184,7 +184,7 @@ class _Styles:
         say = LOG.debug if self._said else LOG.info
         self._said = size is not None  # once for images of many sizes
         say(
-            "style %s: %s on %s, %s, network picture %dx%d for frames of %dx%d (%s)",
+            "style %s: %s on %s, %s, network image %dx%d for frames of %dx%d (%s)",
             *(card.name, backend.name, backend.device, backend.precision),
             *(network[1], network[0], info.width, info.height, choice.reason),
         )

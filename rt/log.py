@@ -39,12 +39,15 @@ def open_closed_streams() -> None:
         stdout.reconfigure(errors="backslashreplace")
 
 
-def set_up_log() -> None:
-    """Send `LOG` and Python's warnings to stderr, one line each. Works twice."""
+def set_up_log(verbose: bool = False) -> None:
+    """Send `LOG` and Python's warnings to stderr, one line each. Works twice.
+
+    `verbose` shows the `debug` lines too: what was tried and does not matter.
+    """
     if not LOG.handlers:
         LOG.addHandler(_StderrHandler())
         LOG.propagate = False
-    LOG.setLevel(logging.INFO)
+    LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         LOG.warning("%s", message)

@@ -40,11 +40,11 @@ def card_lines(style: Style) -> Iterator[str]:
     yield f"folder: {style.folder}"
     if card.fixed_size is None:
         yield (
-            f"network picture: short side {card.size_px} px, sides multiples of {card.multiple}, "
+            f"network image: short side {card.size_px} px, sides multiples of {card.multiple}, "
             f"at least {card.minimum_px}"
         )
     else:
-        yield f"network picture: {card.fixed_size[0]}x{card.fixed_size[1]} (height x width), no other"
+        yield f"network image: {card.fixed_size[0]}x{card.fixed_size[1]} (height x width), no other"
     if card.view != "picture":
         yield f"the network looks at the picture's {card.view}"
     if card.detail == "network":
@@ -85,7 +85,7 @@ def speed_lines(speed: Speed, version: str) -> Iterator[str]:
         f"{speed.in_flight} in flight"
     )
     yield (
-        f"network picture {width}x{height}, frames {speed.frame_size[1]}x{speed.frame_size[0]}, "
+        f"network image {width}x{height}, frames {speed.frame_size[1]}x{speed.frame_size[0]}, "
         f"{speed.turns} turns, {speed.frames} frames each"
     )
     yield from table(

@@ -176,7 +176,7 @@ def _shrunk(picture: Rgb | Stored, size: tuple[int, int]) -> Rgb:
 
 @dataclass(frozen=True)
 class _Flight:
-    """A frame whose network picture is being translated."""
+    """A frame whose network image is being translated."""
 
     frame: Frame
     small_in: Rgb | None

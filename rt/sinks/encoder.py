@@ -112,7 +112,9 @@ class Encoder:
     options: Mapping[str, str]
     pixels: str
     said: str
-    """What it is and why it was taken, in words."""
+    """What it is, in words."""
+    why: str
+    """Why it was taken, in words."""
 
 
 def choose_encoder(
@@ -194,8 +196,8 @@ def _described(
     if kind.scale is None:
         found["b"] = str(round(size[0] * size[1] * frame_rate * _BITS_A_PIXEL))
         words.append(f"{int(found['b']) / 1e6:.1f} Mbit/s")
-    said = f"{CODECS[options.codec]} by {', '.join((word, *words))} ({why})"
-    return Encoder(options.codec, kind.names[options.codec], found, pixels, said)
+    said = f"{CODECS[options.codec]} by {', '.join((word, *words))}"
+    return Encoder(options.codec, kind.names[options.codec], found, pixels, said, why)
 
 
 def _quality(word: str, kind: Kind, options: SinkOptions) -> int | None:

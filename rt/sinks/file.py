@@ -192,6 +192,7 @@ class FileSink:
     def _write(self, frame: Frame) -> None:
         if self._track.empty:  # not before: a run that fails at once says its error alone
             _log.info("%s: %s", self._path, self._encoder.said)
+            _log.debug("%s: %s", self._path, self._encoder.why)
         written_s = self._track.write(frame, self._companions.shift_s)
         if written_s is not None:
             self._written = True

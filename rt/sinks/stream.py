@@ -149,6 +149,7 @@ class StreamSink:
         if self._said != self._encoder.said:
             self._said = self._encoder.said
             _log.info("%s: %s", self._name, self._said)
+            _log.debug("%s: %s", self._name, self._encoder.why)
 
     def _let_go(self) -> _Child | None:
         with self._lock:

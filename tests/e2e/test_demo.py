@@ -26,8 +26,8 @@ def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_pa
         f"{sheet}: before (top) and after (bottom)",
     ]
     assert re.fullmatch(
-        r"style drawn: openvino on CPU \(.+\), fp32, network picture 44x32 .+ \(auto: .+\)\n"
-        r".+/demo\.mp4: H\.264 by .+ \(auto: .+\)\n",
+        r"style drawn: openvino on CPU \(.+\), fp32, network image 44x32 .+ \(auto: .+\)\n"
+        r".+/demo\.mp4: H\.264 by \w+, crf \d+, preset \w+\n",
         said.stderr,
     )
     with av.open(str(video)) as container:

@@ -347,7 +347,7 @@ def test_styles_name_shows_its_card(own_styles: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines() == [
         "meadow: A style for tests called meadow",
         f"folder: {folder}",
-        "network picture: short side 32 px, sides multiples of 4, at least 16",
+        "network image: short side 32 px, sides multiples of 4, at least 16",
         f"model fp32: model.onnx, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}",
         "recipe: cyclegan",
         "known faults:",
@@ -380,7 +380,7 @@ def test_bench_prints_a_table_and_its_figures_as_json_last(
     lines = capsys.readouterr().out.splitlines()
     found = json.loads(lines[-1])
     assert lines[0].startswith("style drawn, onnxruntime fp32 on CPU (")
-    assert lines[1].startswith("network picture 56x32, frames 640x360, ")
+    assert lines[1].startswith("network image 56x32, frames 640x360, ")
     assert lines[-2] == f"ratio           {found['pipeline_ratio']:.3f}"
     assert (found["benchmark"], found["style"], found["network_size"]) == ("speed", "drawn", [32, 56])
     assert min(found["network_fps"], found["pipeline_fps"], found["pipeline_ratio"]) > 0

@@ -140,8 +140,9 @@ def test_quality_and_speed_reach_the_encoder(tmp_path: Path, word: str) -> None:
         write(path, SinkOptions(codec=name, encoder=word, crf=crf, preset=fast), (144, 192), 10)
         sizes.append(path.stat().st_size)
     assert sizes[0] > 1.5 * sizes[1]
-    said = choose_encoder(SinkOptions(codec=name, encoder=word, crf=10, preset=fast), SIZE, RATE).said
-    assert f"by {word}, crf 10, preset {fast} (as asked)" in said
+    chosen = choose_encoder(SinkOptions(codec=name, encoder=word, crf=10, preset=fast), SIZE, RATE)
+    assert chosen.said.endswith(f"by {word}, crf 10, preset {fast}")
+    assert chosen.why == "as asked"
 
 
 @pytest.mark.usefixtures("with_nvenc")
@@ -166,17 +167,20 @@ def test_nvenc_is_taken_where_a_frame_was_coded_with_it(
 def test_the_software_encoder_is_taken_where_nvenc_does_not_know_the_words() -> None:
     chosen = choose_encoder(SinkOptions(preset="veryslow", crf=0), SIZE, RATE)
     assert chosen.name == "libx264"
-    assert "(auto: " in chosen.said
+    assert chosen.why.startswith("auto: ")
 
 
 @pytest.mark.usefixtures("without_nvenc")
 def test_what_was_taken_and_why_is_said_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    taken = f"{tmp_path}/out.mp4: H.264 by x264, crf 19, preset veryfast"
     with caplog.at_level(logging.INFO):
         write(tmp_path / "out.mp4", SinkOptions())
-    assert caplog.messages == [
-        f"{tmp_path}/out.mp4: H.264 by x264, crf 19, preset veryfast "
-        "(auto: NVENC does not work here, it is not there)"
-    ]
+    assert caplog.messages == [taken]
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger="rt"):
+        write(tmp_path / "out.mp4", SinkOptions(overwrite=True))
+    why = f"{tmp_path}/out.mp4: auto: NVENC does not work here, it is not there"
+    assert [message for message in caplog.messages if "out.mp4" in message] == [taken, why]
 
 
 @pytest.mark.parametrize(
