@@ -162,21 +162,20 @@ def _where(command: Run) -> str | None:
 
 def _demo(command: Demo) -> int:
     with _libraries():
-        from rt.demo import run_demo
+        from rt.demo import STYLES, run_demo
         from rt.pipeline import Stop
     stop = Stop()
+    styles = STYLES if command.style is None else (command.style,)
     with _signals(stop) as received:
         try:
-            made = run_demo(
-                command.out_dir, command.style, command.backend, command.size, command.overwrite, stop
-            )
+            made = run_demo(command.out_dir, styles, command.backend, command.size, command.overwrite, stop)
         except KeyboardInterrupt:
             return _given_up(received)
         if received.received is not None:
             return _interrupted(received, made.stats.frames, str(made.video))
     print_results(
         f"{_frames(made.stats.frames)}, {made.stats.fps:.1f} fps",
-        f"{made.video}: the clip, translated, with its sound",
+        f"{made.video}: the clip in {', '.join(styles)}, with its audio",
         f"{made.sheet}: before (top) and after (bottom)",
     )
     return 0

@@ -31,12 +31,12 @@ class _Talk:
 
 @dataclass(frozen=True)
 class Demo(_Talk):
-    """Translate the bundled clip: writes demo.mp4 with its sound, and demo.png, before and after."""
+    """Translate the bundled clip into four styles: writes demo.mp4 with its audio, and demo.png, a sheet."""
 
     out_dir: Annotated[Path, arg(metavar="DIR")] = Path()
     """Folder for the results."""
-    style: Annotated[str, arg(metavar="NAME")] = "winter"
-    """Name or folder of a style; `videobrush styles` lists them."""
+    style: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: four)")] = None
+    """Name or folder of one style for all of it; `videobrush styles` lists them."""
     backend: Backend = "auto"
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's picture in pixels."""

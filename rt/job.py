@@ -134,10 +134,9 @@ class _Styles:
 
     def open(self) -> Switcher:
         """Open the first style."""
-        first = self._load(self._asked.style)
         detail = None if self._asked.detail == "auto" else self._asked.detail
         self._switcher = Switcher(
-            first,
+            self._load(self._asked.style),
             self._controls,
             self._load,
             lambda backend: Translator(backend, self._controls, detail),
@@ -172,23 +171,40 @@ class _Styles:
         )
 
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
-        asked, info = self._asked, self._source.info
-        style = find_style(name)
-        card = style.card
-        network = size or style_size(card, info.height, info.width, asked.size)
-        mode: Literal["latency", "throughput"] = "latency" if self._source.live else "throughput"
-        view = None if asked.view == "auto" else asked.view
-        frame_size = (info.height, info.width) if asked.fit == "gpu" else None
-        choice = open_backend(asked.backend, style, network, asked.precision, mode, view, frame_size)
-        backend = choice.backend.info
         say = LOG.debug if self._said else LOG.info
         self._said = size is not None  # once for images of many sizes
-        say(
-            "style %s: %s on %s, %s, network image %dx%d for frames of %dx%d (%s)",
-            *(card.name, backend.name, backend.device, backend.precision),
-            *(network[1], network[0], info.width, info.height, choice.reason),
-        )
-        return choice.backend
+        return load_backend(self._asked, name, self._source, size, say)
+
+
+def load_backend(
+    asked: Run,
+    name: str,
+    source: Source,
+    size: tuple[int, int] | None = None,
+    say: Callable[..., None] = LOG.info,
+) -> Backend:
+    """Return the style `name`, loaded for the frames of `source`; `say` is told what was chosen and why.
+
+    `size` is the (height, width) the network works at, None for what `asked` and the style say.
+
+    Raises:
+        StyleError, BackendError: there is no such style, or it cannot be loaded.
+    """
+    info = source.info
+    style = find_style(name)
+    card = style.card
+    network = size or style_size(card, info.height, info.width, asked.size)
+    mode: Literal["latency", "throughput"] = "latency" if source.live else "throughput"
+    view = None if asked.view == "auto" else asked.view
+    frame_size = (info.height, info.width) if asked.fit == "gpu" else None
+    choice = open_backend(asked.backend, style, network, asked.precision, mode, view, frame_size)
+    backend = choice.backend.info
+    say(
+        "style %s: %s on %s, %s, network image %dx%d for frames of %dx%d (%s)",
+        *(card.name, backend.name, backend.device, backend.precision),
+        *(network[1], network[0], info.width, info.height, choice.reason),
+    )
+    return choice.backend
 
 
 def _open_outputs(asked: Run, source: Source, controls: Controls, status: Callable[[], Status]) -> Sink:

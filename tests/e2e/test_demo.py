@@ -5,13 +5,18 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from rt.demo import CLIP, SHOWN
+from rt.demo import CLIP, FRAMES, SCENE_FRAMES, SHOWN, STYLES, run_demo, wiped
+from rt.frame import Frame
+from rt.pipeline import Stop
 from tests.support.cli import environment, loaded, videobrush
 
 
@@ -20,27 +25,27 @@ def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_pa
     assert said.returncode == 0, said.stderr
     video, sheet = tmp_path / "demo.mp4", tmp_path / "demo.png"
     lines = said.stdout.splitlines()
-    assert re.fullmatch(r"90 frames, \d+\.\d fps", lines[0])
+    assert re.fullmatch(rf"{FRAMES} frames, \d+\.\d fps", lines[0])
     assert lines[1:] == [
-        f"{video}: the clip, translated, with its sound",
+        f"{video}: the clip in drawn, with its audio",
         f"{sheet}: before (top) and after (bottom)",
     ]
     assert re.fullmatch(
-        r"style drawn: openvino on CPU \(.+\), fp32, network image 44x32 .+ \(auto: .+\)\n"
+        r"style drawn: openvino on CPU \(.+\), fp32, network image 56x32 .+ \(auto: .+\)\n"
         r".+/demo\.mp4: H\.264 by \w+, crf \d+, preset \w+\n",
         said.stderr,
     )
     with av.open(str(video)) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
-        assert sum(1 for _ in container.decode(video=0)) == 90
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES
     assert sorted(tmp_path.iterdir()) == [video, sheet]
 
     with av.open(str(sheet)) as container, av.open(str(CLIP)) as clip:
         picture = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.int16)
         frames = list(clip.decode(video=0))
-    assert picture.shape == (2 * 360, len(SHOWN) * 480, 3)
+    assert picture.shape == (2 * 360, len(SHOWN) * 640, 3)
     for column, index in enumerate(SHOWN):
-        before, after = np.split(picture[:, 480 * column : 480 * (column + 1)], 2)
+        before, after = np.split(picture[:, 640 * column : 640 * (column + 1)], 2)
         original = frames[index].to_ndarray(format="rgb24").astype(np.int16)
         assert np.abs(before - original).mean() < 3
         assert np.abs(after - original).mean() > 10
@@ -95,5 +100,33 @@ def test_a_terminal_is_shown_a_bar_and_the_results_stay_clean(style: Path, tmp_p
     os.close(terminal)
     results, _ = running.communicate()
     assert running.returncode == 0, shown
-    assert b" 90/90" in shown
+    assert f" {FRAMES}/{FRAMES}".encode() in shown
     assert [line.split(":")[0] for line in results.splitlines()[1:]] == ["demo.mp4", "demo.png"]
+
+
+def test_without_a_style_every_scene_has_one_of_its_own(tmp_path: Path) -> None:
+    made = run_demo(tmp_path, STYLES, "auto", None, False, Stop())
+    assert made.stats.frames == FRAMES
+    with av.open(str(made.video)) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(str(CLIP)) as clip:
+        before = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+    assert (len(shown), len(before)) == (FRAMES, FRAMES)
+    for scene in range(len(STYLES)):
+        first, last = SCENE_FRAMES * scene, SCENE_FRAMES * (scene + 1) - 1
+        assert off(shown[first][:, 8:], before[first][:, 8:]) < 4  # the wipe begins with the frame as it came
+        assert off(shown[last], before[last]) > 5
+
+
+def off(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
+    return float(np.abs(np.subtract(one, other, dtype=np.int16)).mean())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999, 1.0, 1.5])
+def test_the_wipe_shows_the_translation_left_of_its_line(share: float) -> None:
+    before = Frame(np.full((6, 11, 3), 10, np.uint8), 0, Fraction(1, 24), 0)
+    after = replace(before, picture=np.full((6, 11, 3), 90, np.uint8), origin=before)
+    border = min(round(share * 11), 11)
+    wanted = [90] * border + ([255] * 2 + [10] * 11 if share < 1 else [])
+    assert wiped(before, after, share).rgb[3, :, 1].tolist() == wanted[:11]
+    assert (before.rgb == 10).all()

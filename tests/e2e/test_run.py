@@ -55,10 +55,10 @@ def picture_at(path: Path, index: int) -> npt.NDArray[np.int16]:
 def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_path: Path) -> None:
     said = videobrush("run", CLIP, "out.mp4", "--style", "drawn", cwd=tmp_path)
     assert said.returncode == 0
-    assert re.fullmatch(r"90 frames, \d+\.\d fps, out\.mp4\n", said.stdout)
+    assert re.fullmatch(r"144 frames, \d+\.\d fps, out\.mp4\n", said.stdout)
     assert re.fullmatch(
         r"style drawn: openvino on CPU \(.+, \d+ threads?\), fp32, "
-        r"network image 44x32 for frames of 480x360 "
+        r"network image 56x32 for frames of 640x360 "
         r"\(auto: first choice on a CPU; fp32: there is no int8\)\n"
         r"out\.mp4: H\.264 by \w+, crf \d+, preset \w+\n",
         said.stderr,

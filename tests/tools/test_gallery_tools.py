@@ -63,7 +63,7 @@ def test_the_warping_error_of_a_negative_is_the_clips_own(folder: Path, run: Run
     assert run(describe.main, folder, "--clips", CLIP, "--frames", 4) == 0
     clips = read_card(folder).metrics["clips"]
     (row,) = clips["rows"]
-    assert (row["clip"], row["frames"], row["size"]) == ("stream.mp4", 4, [32, 44])
+    assert (row["clip"], row["frames"], row["size"]) == ("clip.mp4", 4, [32, 56])
     assert row["style"] == pytest.approx(1, abs=0.01)
     assert clips["median"]["style"] == row["style"]
     assert "teacher" not in row
