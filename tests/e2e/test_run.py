@@ -82,9 +82,9 @@ def test_compare_writes_before_and_after_side_by_side(style: Path, tmp_path: Pat
     said = videobrush("run", CLIP, "both.mp4", "--style", "drawn", "--compare", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     both, before = picture_at(tmp_path / "both.mp4", 45), picture_at(CLIP, 45)
-    assert both.shape == (360, 960, 3)
-    assert np.abs(both[:, :480] - before).mean() < 3
-    assert np.abs(both[:, 480:] - before).mean() > 10
+    assert both.shape == (360, 1280, 3)
+    assert np.abs(both[:, :640] - before).mean() < 3
+    assert np.abs(both[:, 640:] - before).mean() > 10
 
 
 def test_overwrite_replaces_an_existing_result(style: Path, short_clip: Path, tmp_path: Path) -> None:

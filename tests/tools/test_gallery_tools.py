@@ -102,10 +102,10 @@ def test_previews_are_a_grid_a_pair_and_a_clip_within_their_bytes(
     assert (folder / "previews" / "grid.jpg").stat().st_size <= previews.GRID_BYTES
     with av.open(str(folder / "previews" / "clip.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    assert (len(frames), frames[0].shape) == (45, (192, 512, 3))
+    assert (len(frames), frames[0].shape) == (45, (192, 684, 3))
     assert (folder / "previews" / "clip.mp4").stat().st_size <= previews.CLIP_BYTES
-    assert run(previews.main, *typed, "--start", 2) == 1
-    assert "30 frames in 3 s from 2 s, 45 are needed" in capsys.readouterr().err
+    assert run(previews.main, *typed, "--start", 5) == 1
+    assert "24 frames in 3 s from 5 s, 45 are needed" in capsys.readouterr().err
 
 
 def test_frames_to_look_at_are_written_at_full_size_and_consecutive_ones_enlarged(
@@ -116,13 +116,13 @@ def test_frames_to_look_at_are_written_at_full_size_and_consecutive_ones_enlarge
     assert len(names) == 3 * 3 + 1
     pictures = {Path(name).stem: load_image(Path(name)) for name in names}
     before, full, half, sheet = (
-        pictures[f"drawn-stream-{name}"] for name in ("0044-before", "0044-1", "0044-0.5", "consecutive")
+        pictures[f"drawn-clip-{name}"] for name in ("0072-before", "0072-1", "0072-0.5", "consecutive")
     )
     assert before is not None
     assert full is not None
     assert half is not None
     assert sheet is not None
-    assert before.shape == full.shape == half.shape == (360, 480, 3)
+    assert before.shape == full.shape == half.shape == (360, 640, 3)
     changed = np.abs(full.astype(int) - before).mean()
     assert np.abs(half.astype(int) - before).mean() == pytest.approx(changed / 2, rel=0.1)
     assert sheet.shape == (2 * 512, 4 * 512, 3)
