@@ -15,11 +15,11 @@ from rt.fit import side_by_side
 from rt.frame import Frame, Rgb
 from rt.image import write_image
 from rt.job import load_backend
-from rt.terminal import progress
 from rt.pipeline import Stop, run_pipeline
 from rt.sinks import SinkOptions, open_sink
 from rt.sources import open_source
 from rt.stats import Stats
+from rt.terminal import progress
 from rt.translator import Translator
 
 CLIP = Path(__file__).parent / "clip.mp4"

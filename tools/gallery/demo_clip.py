@@ -24,11 +24,13 @@ from rt.frame import Rgb
 HEIGHT, WIDTH, FPS = 360, 640, 24
 SCENE_FRAMES = 36
 RATE_HZ = 44100
+CHORDS = ((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (220.0, 261.6, 329.6), (164.8, 246.9, 311.1))
+"""Hertz; one for each scene."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera looks: centre and width as shares of the photo's width, so that sizes do not matter."""
+    """Where the camera looks: centre and width as shares of the photo's width."""
 
     x: float
     y: float
@@ -93,7 +95,9 @@ def sound(seconds: float) -> npt.NDArray[np.float32]:
     water *= 0.05 / np.abs(water).std() * (1 + 0.3 * np.sin(2 * np.pi * 0.7 * time_s))
     total = water
     length = seconds / len(SCENES)
-    for number, chord in enumerate(((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (220.0, 261.6, 329.6), (164.8, 246.9, 311.1))):
+    for number, chord in enumerate(CHORDS):
+        ((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (220.0, 261.6, 329.6), (164.8, 246.9, 311.1))
+    ):
         age = time_s - number * length
         swell = np.clip(age / 0.08, 0, 1) * np.exp(-np.clip(age, 0, None) / 0.9) * (age >= 0)
         for hertz_of_note in chord:
@@ -118,7 +122,9 @@ def write(path: Path, folders: list[Path]) -> None:
         out.mux(video.encode(None))
         samples = sound(len(SCENES) * SCENE_FRAMES / FPS)
         for begin in range(0, len(samples), 1024):
-            chunk = av.AudioFrame.from_ndarray(samples[None, begin : begin + 1024], format="fltp", layout="mono")
+            chunk = av.AudioFrame.from_ndarray(
+                samples[None, begin : begin + 1024], format="fltp", layout="mono"
+            )
             chunk.sample_rate, chunk.pts, chunk.time_base = RATE_HZ, begin, Fraction(1, RATE_HZ)
             out.mux(audio.encode(chunk))
         out.mux(audio.encode(None))
