@@ -24,7 +24,12 @@ from rt.frame import Rgb
 HEIGHT, WIDTH, FPS = 360, 640, 24
 SCENE_FRAMES = 36
 RATE_HZ = 44100
-CHORDS = ((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (220.0, 261.6, 329.6), (164.8, 246.9, 311.1))
+CHORDS = (
+    (220.0, 277.2, 329.6),
+    (196.0, 246.9, 293.7),
+    (220.0, 261.6, 329.6),
+    (164.8, 246.9, 311.1),
+)
 """Hertz; one for each scene."""
 
 
@@ -96,8 +101,6 @@ def sound(seconds: float) -> npt.NDArray[np.float32]:
     total = water
     length = seconds / len(SCENES)
     for number, chord in enumerate(CHORDS):
-        ((220.0, 277.2, 329.6), (196.0, 246.9, 293.7), (220.0, 261.6, 329.6), (164.8, 246.9, 311.1))
-    ):
         age = time_s - number * length
         swell = np.clip(age / 0.08, 0, 1) * np.exp(-np.clip(age, 0, None) / 0.9) * (age >= 0)
         for hertz_of_note in chord:
