@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("rt", "train", "engines", "tools", "tests")
 GATES = ("format", "lint", "types", "imports", "tests")
-MOST_WORKERS = 4
+WORKERS = min(os.cpu_count() or 1, 4)
+"""Processes of mypy, and of pytest."""
 
 
 def tool(name: str) -> str:
@@ -30,8 +31,7 @@ def tool(name: str) -> str:
 def gates(fix: bool, fast: bool) -> dict[str, list[str]]:
     """Return the command of each gate by its name, in the order they run."""
     python = [sys.executable, "-m"]
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    parallel = ["-n", str(workers), "--dist", "loadgroup", "--no-loadscope-reorder"] if workers > 1 else []
+    parallel = ["-n", str(WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder"] if WORKERS > 1 else []
     return {
         "format": [*python, "ruff", "format", *([] if fix else ["--check", "--diff"]), *CODE],
         "lint": [*python, "ruff", "check", *(["--fix"] if fix else []), *CODE],
@@ -48,6 +48,7 @@ def passes(name: str, command: list[str]) -> bool:
     result = subprocess.run(
         command,
         cwd=ROOT,
+        env={"MYPY_NUM_WORKERS": str(WORKERS), **os.environ},
         stdout=None if aloud else subprocess.PIPE,
         stderr=None if aloud else subprocess.STDOUT,
         text=True,

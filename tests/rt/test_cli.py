@@ -371,6 +371,7 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"videobrush (\d+\.\d+\.\d+\S*|\(not installed\))\n", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_and_its_figures_as_json_last(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

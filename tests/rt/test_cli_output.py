@@ -102,6 +102,7 @@ def test_results_that_cannot_be_printed_are_one_line(typed: str, own_styles: Pat
     assert (said.returncode, said.stderr) == (1, message)
 
 
+@pytest.mark.slow
 @on_unix
 def test_closed_streams_do_not_stop_a_run_nor_end_up_in_its_file(own_styles: Path, tmp_path: Path) -> None:
     make_style(own_styles, "meadow")

@@ -51,6 +51,7 @@ def test_every_frame_keeps_its_exact_time(tmp_path: Path, suffix: str, clip: Cli
     assert written.rate == read.rate or clip.pts is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 7, 32])
 @pytest.mark.parametrize("sounds", [[], [Sound(seconds=60.0)]], ids=["silent", "sound"])
 def test_times_are_exact_wherever_a_fragment_ends(tmp_path: Path, seed: int, sounds: list[Sound]) -> None:
@@ -345,6 +346,7 @@ def test_the_whole_sound_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
     assert payloads(companions(tmp_path / "out.mp4")) == payloads(companions(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_killed_run_leaves_a_playable_part(tmp_path: Path, suffix: str) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(frames=150, sounds=[Sound(seconds=6.0)]))

@@ -336,6 +336,7 @@ def test_an_mp4_without_its_index_is_told_from_other_files(tmp_path: Path) -> No
     assert "it is an mp4 without its index: cut short, or never finished" in refusal(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "clip"),
     [

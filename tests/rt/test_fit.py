@@ -71,6 +71,7 @@ def test_shrinking_averages_areas() -> None:
     assert np.abs(shrink(picture, (16, 24)) - expected).max() <= 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("picture", "size"),
     [

@@ -64,6 +64,7 @@ def apart(found: Rgb, wanted: Rgb) -> npt.NDArray[np.int16]:
     return np.asarray(np.abs(found.astype(np.int16) - wanted), np.int16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "small_size"), SIZES)
 def test_a_frame_shrinks_as_on_the_cpu(
     twin: Twin, size: tuple[int, int], small_size: tuple[int, int]
@@ -79,6 +80,7 @@ def test_a_frame_shrinks_as_on_the_cpu(
             assert (difference > 0).mean() < 0.02  # halves alone, which floats round either way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [0, 0.3, 1])
 @pytest.mark.parametrize(("size", "small_size"), SIZES)
 def test_a_change_is_laid_back_as_on_the_cpu(
@@ -101,6 +103,7 @@ def test_a_long_frame_s_sums_do_not_overflow(twin: Twin) -> None:
     assert np.array_equal(twin.shrink(frame, (1, 1)), np.full((1, 1, 3), 255, np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kernels_compile_for_every_kind_of_gpu_without_spills(kind: str) -> None:

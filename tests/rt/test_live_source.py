@@ -137,6 +137,7 @@ def test_a_device_that_hangs_is_closed_and_opened_again() -> None:
     assert not grabber.is_open
 
 
+@pytest.mark.slow
 def test_a_fault_is_said_and_attempts_go_on_until_one_succeeds(caplog: pytest.LogCaptureFixture) -> None:
     grabber = FakeGrabber(noise(0))
     with caplog.at_level(logging.WARNING, "rt"):

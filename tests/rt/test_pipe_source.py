@@ -94,6 +94,7 @@ def test_a_writer_that_stops_within_the_header_is_given_up(tmp_path: Path) -> No
     os.close(held)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_wait_for_a_pipes_first_picture(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

@@ -87,6 +87,7 @@ def red_pixels_shown(screen: Screen) -> int:
     return red
 
 
+@pytest.mark.slow
 def test_a_real_window_shows_the_picture_and_ends_when_it_is_closed(screen: Screen) -> None:
     # Without a window manager one window in four is never painted, plain OpenCV's too: not ours to mend.
     tries = (red_pixels_shown(screen) for _ in range(8))

@@ -92,6 +92,7 @@ def noise(index: int) -> Frame:
     return Frame(rgb, index, RATE**-1, index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(
     tmp_path: Path, controls: Controls, suffix: str
@@ -146,6 +147,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_killed_recording_leaves_a_playable_part(tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"out{suffix}"

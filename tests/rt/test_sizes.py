@@ -66,6 +66,7 @@ def off(found: Rgb, wanted: Rgb) -> float:
     return float(np.abs(np.subtract(found, wanted, dtype=np.int16)).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", EVEN, ids=str)
 def test_planes_of_every_even_size_change_as_their_arrays_do(size: tuple[int, int]) -> None:
     height, width = size
@@ -93,6 +94,7 @@ def run(clip: Path, style: str, *outputs: str, **changes: Any) -> None:
     assert run_job(job, Stop()).frames == FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_file_of_any_size_is_translated_into_files_and_pictures_of_it(
     size: tuple[int, int], negative: str, tmp_path: Path
@@ -107,6 +109,7 @@ def test_a_file_of_any_size_is_translated_into_files_and_pictures_of_it(
         assert max(off(one, 255 - other) for one, other in zip(found, before, strict=True)) < LEVELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_any_size_is_shown_before_beside_after(size: tuple[int, int], negative: str, tmp_path: Path) -> None:
     clip = clip_of(tmp_path, size)
@@ -115,6 +118,7 @@ def test_any_size_is_shown_before_beside_after(size: tuple[int, int], negative: 
         assert off(both, np.concatenate([before, 255 - before], axis=1)) < LEVELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "size"),
     [*(("h264", size) for size in SIZES), *(("hevc", size) for size in WIDE)],

@@ -19,6 +19,7 @@ PROMISES = "tests/contract/test_backends.py"
 """The promises of every backend; those that need no other backend are asked of TensorRT."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", [*SUITES, PROMISES])
 def test_everything_holds_on_the_stand_in_driver(suite: str, tmp_path: Path) -> None:
     if lacking := missing():

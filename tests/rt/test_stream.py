@@ -153,6 +153,7 @@ def test_a_server_that_refuses_is_one_line_before_the_run(scheme: str) -> None:
     assert str(caught.value) == f"cannot write {scheme}://127.0.0.1:{port}: connection refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["rtmp", "rtsp"])
 def test_a_server_that_never_answers_is_found_and_stops_nothing_meanwhile(scheme: str) -> None:
     ticks = []
@@ -176,6 +177,7 @@ def test_a_server_that_never_answers_is_found_and_stops_nothing_meanwhile(scheme
     assert len(ticks) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_server_that_dies_is_said_once_and_found_again(caplog: pytest.LogCaptureFixture) -> None:
     with tcp_server("once", "once", "read") as server, caplog.at_level(logging.INFO):
@@ -197,6 +199,7 @@ def test_a_server_that_dies_is_said_once_and_found_again(caplog: pytest.LogCaptu
     assert sum(text.startswith(f"{name}: back after ") for text in caplog.messages) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_server_that_stalls_is_given_up_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     with tcp_server("hold", "read") as server, caplog.at_level(logging.INFO):
@@ -216,6 +219,7 @@ def test_a_server_that_stalls_is_given_up_and_tried_again(caplog: pytest.LogCapt
     assert frames_in(server.received[1]) == [(480, 640)] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_sending_process_may_be_killed(caplog: pytest.LogCaptureFixture) -> None:
     with tcp_server("read") as server, caplog.at_level(logging.INFO):
@@ -234,6 +238,7 @@ def test_the_sending_process_may_be_killed(caplog: pytest.LogCaptureFixture) -> 
     assert frames_in(server.received[-1])[-3:] == [SIZE] * 3
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_sending_process() -> None:
     program = (
         "import os, sys\n"
@@ -255,6 +260,7 @@ def test_a_killed_run_leaves_no_sending_process() -> None:
     assert frames_in(server.received[0]) == [SIZE] * 10
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_tried_after_growing_pauses(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +289,7 @@ def test_a_server_that_stays_away_is_tried_after_growing_pauses(
     assert caplog.text.count("trying again") == 1
 
 
+@pytest.mark.slow
 def test_aborting_wakes_a_write_that_is_stuck() -> None:
     with tcp_server("hold") as server:
         sink = StreamSink(

@@ -83,6 +83,7 @@ class SoundGoesOn(Peer):
         return self._parts[self._at]
 
 
+@pytest.mark.slow
 def test_a_video_that_stops_while_its_sound_goes_on_is_connected_to_again(tmp_path: Path) -> None:
     with SoundGoesOn(tmp_path / "clip.ts") as peer:
         source = watch(peer)
@@ -97,6 +98,7 @@ def test_a_video_that_stops_while_its_sound_goes_on_is_connected_to_again(tmp_pa
         assert not closing.is_alive()
 
 
+@pytest.mark.slow
 def test_a_stalled_server_is_seen_and_connected_to_again(
     peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_stalled_server_is_seen_and_connected_to_again(
     assert said[1].startswith(f"{peer.address}: it is back after ")
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_a_fault_and_connected_to_again(
     peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -134,6 +137,7 @@ def test_a_server_that_ends_is_a_fault_and_connected_to_again(
     )
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_waited_for_until_it_comes_back(peer: Peer) -> None:
     source = watch(peer)
     frames = iter(source)
@@ -146,6 +150,7 @@ def test_a_server_that_dies_is_waited_for_until_it_comes_back(peer: Peer) -> Non
     source.close()
 
 
+@pytest.mark.slow
 def test_another_size_after_a_reconnect_is_fitted_into_the_first(peer: Peer) -> None:
     source = watch(peer)
     frames = iter(source)
@@ -159,6 +164,7 @@ def test_another_size_after_a_reconnect_is_fitted_into_the_first(peer: Peer) -> 
     source.close()
 
 
+@pytest.mark.slow
 def test_close_ends_a_read_that_waits_for_a_stalled_server(peer: Peer) -> None:
     source = watch(peer)
     frames = iter(source)
@@ -178,6 +184,7 @@ def test_nobody_who_listens_is_refused_at_once() -> None:
         assert refusal(address) == f"cannot read {address}: connection refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["tcp", "http", "rtsp", "rtmp"])
 def test_a_server_that_never_answers_is_given_up(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:  # it takes the call and says nothing
@@ -301,6 +308,7 @@ def test_what_a_stream_cannot_do_is_refused_by_name(options: SourceOptions, flag
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg")
 def test_a_stream_that_ffmpeg_serves_over_rtmp_is_read() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

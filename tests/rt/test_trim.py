@@ -34,6 +34,7 @@ def assert_same(frames: list[Frame], expected: list[Frame], taken_off_s: float) 
     assert [frame.index for frame in frames] == list(range(len(frames)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".ts", ".flv"])
 @pytest.mark.parametrize("start_s", [0.2, 0.81, 1.19])
 def test_a_part_has_exactly_the_frames_and_times_of_the_whole(
