@@ -25,6 +25,9 @@ RANGE_LIMITED, RANGE_FULL = 1, 2
 BILINEAR, AREA, FULL_CHROMA_OUT, ACCURATE_ROUNDING = 1 << 1, 1 << 5, 1 << 13, 1 << 18
 """Flags of libswscale; PyAV 17 has no names for the last two."""
 
+TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Options of `av.open` for tags that are not UTF-8; PyAV 19 takes them as they are."""
+
 _KNOWN_MATRICES = frozenset({MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M, MATRIX_2020})
 """Matrices that libswscale computes with."""
 

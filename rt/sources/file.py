@@ -18,6 +18,7 @@ import numpy as np
 from rt.errors import DamagedSource, SourceError, nearest_file
 from rt.frame import Frame, Rgb, Stored
 from rt.media import (
+    TOLERANT,
     Chapter,
     Colour,
     Companions,
@@ -296,9 +297,7 @@ def _check_file(path: Path) -> None:
 def _open(path: Path) -> av.container.InputContainer:
     try:
         # A media file that names others (a play list) must not reach the network or other files.
-        container = av.open(
-            local_name(path), container_options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
+        container = av.open(local_name(path), container_options={"protocol_whitelist": "file"}, **TOLERANT)
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"cannot read {path}: {_what_it_is(path, error)}; a video file is needed") from None
     if container.format.name in _NOT_VIDEO:

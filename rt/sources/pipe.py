@@ -15,7 +15,7 @@ import av.error
 
 from rt.errors import SourceError
 from rt.frame import Rgb
-from rt.media import reason
+from rt.media import TOLERANT, reason
 from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource, StreamOver
 from rt.sources.stream import Decoder
@@ -70,7 +70,7 @@ class PipeGrabber:
                 "r",
                 container_options={"analyzeduration": "1000000"},
                 buffer_size=_CHUNK_BYTES,
-                metadata_errors="replace",
+                **TOLERANT,
             )
         except (av.error.FFmpegError, ValueError) as error:
             self._reader.raise_kept()

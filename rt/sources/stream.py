@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from rt.address import without_secrets
 from rt.errors import SourceError
 from rt.frame import Rgb
-from rt.media import known_matrix, rational, reason
+from rt.media import TOLERANT, known_matrix, rational, reason
 from rt.pacing import Pace
 from rt.planes import as_rgb
 from rt.sources.base import Source, SourceOptions, refuse_options
@@ -93,7 +93,7 @@ class StreamGrabber:
                 self._address,
                 timeout=self._limits_s,
                 container_options={**_LOW_DELAY, **_OF_SCHEME.get(scheme, {})},
-                metadata_errors="replace",
+                **TOLERANT,
             )
         except (av.error.FFmpegError, ValueError) as error:
             late = time.monotonic() - begun_s >= self._limits_s[0]  # not every protocol tells it apart
