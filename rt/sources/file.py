@@ -297,7 +297,9 @@ def _check_file(path: Path) -> None:
 def _open(path: Path) -> av.container.InputContainer:
     try:
         # A media file that names others (a play list) must not reach the network or other files.
-        container = av.open(local_name(path), container_options={"protocol_whitelist": "file"}, **TOLERANT)
+        container: av.container.InputContainer = av.open(
+            local_name(path), container_options={"protocol_whitelist": "file"}, **TOLERANT
+        )
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"cannot read {path}: {_what_it_is(path, error)}; a video file is needed") from None
     if container.format.name in _NOT_VIDEO:
