@@ -9,12 +9,12 @@ TORCH="$(sed -n 's/^ *"\(torch==[0-9.]*\)",$/\1/p' pyproject.toml)"
 # PyTorch without the gigabytes of CUDA that PyPI's brings along on Linux.
 install_torch() {
     pip_install --retries 0 --timeout 20 --index-url https://download.pytorch.org/whl/cpu "$TORCH" 2>/dev/null \
-        || say "No CPU build of $TORCH for $(python3 --version) here: taking the one of the default index"
+        || say "No CPU build of $TORCH for $(python3 --version) here: taking the default index's, with 3 GB of CUDA on Linux"
 }
 
 install_packages python3-venv python3-dev g++ libgl1 libglib2.0-0 libxtst6 xvfb ffmpeg chromium
 make_venv
-install_project '.[test]' "about 1 GB" install_torch
+install_project '.[test]' "about 750 MB" install_torch
 .venv/bin/python tests/support/cuda/install_pycuda.py
 
 .venv/bin/python tools/check.py "$@"
