@@ -31,23 +31,37 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under pytest-xdist: slow tests come first and go where there is room, the others of a file together."""
+    """Under pytest-xdist: slow tests come first and go where there is room, the others of a file together.
+
+    Tests that share what is made once for their file share a process.
+    """
     if not hasattr(config, "workerinput"):
         return
+    shared: dict[Path, list[set[str]]] = {}
     for item in items:
-        if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        if names := _made_once(item):
+            known = shared.setdefault(item.path, [])
+            together = [found for found in known if found & names]
+            shared[item.path] = [found for found in known if not found & names] + [names.union(*together)]
+    for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
+        group = str(item.path.relative_to(config.rootpath))
+        if names := _made_once(item):
+            group += " " + min(next(found for found in shared[item.path] if found & names))
+        elif _is_slow(item):
+            continue
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not _is_slow(item))
 
 
-def _group(item: Any) -> str:
-    """Name the tests that share a process, so that what they share is made once; "" for one by itself."""
-    file = str(item.path.relative_to(item.config.rootpath))
-    if item.get_closest_marker("slow") is None:
-        return file
-    definitions = item._fixtureinfo.name2fixturedefs.items()
-    shared = sorted(name for name, found in definitions if found[-1].scope in ("module", "class"))
-    return " ".join([file, *shared]) if shared else ""
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
+def _made_once(item: Any) -> set[str]:
+    """Return the names of the fixtures of a test that are made once for its file."""
+    return {name for name, made in item._fixtureinfo.name2fixturedefs.items() if made[-1].scope == "module"}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from rt.pipeline import Stop
 from tests.support.cli import environment, loaded, videobrush
 
 
+@pytest.mark.slow
 def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_path: Path) -> None:
     said = videobrush("demo", "--style", "drawn", "--out-dir", tmp_path, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
@@ -51,6 +52,7 @@ def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_pa
         assert np.abs(after - original).mean() > 10
 
 
+@pytest.mark.slow
 def test_the_demo_replaces_its_results_only_where_told_to(style: Path, tmp_path: Path) -> None:
     for name in ("demo.mp4", "demo.png"):
         (tmp_path / name).write_text("precious")
@@ -79,6 +81,7 @@ def test_a_folder_in_the_place_of_the_sheet_is_found_first(style: Path, tmp_path
     assert list(tmp_path.iterdir()) == [tmp_path / "demo.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")
 def test_a_terminal_is_shown_a_bar_and_the_results_stay_clean(style: Path, tmp_path: Path) -> None:
     import pty

@@ -37,6 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_quantize_prints_every_layer_and_the_verdict_and_verify_agrees(place: Path) -> None:
     said = engines("quantize", "./drawn", "--frames", "clip.mp4", cwd=place)
     assert said.returncode == 0, said.stderr
@@ -62,6 +63,7 @@ def test_quantize_prints_every_layer_and_the_verdict_and_verify_agrees(place: Pa
     assert said.stdout.rstrip().endswith(": below the gate of 99 dB")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -122,6 +124,7 @@ def test_a_size_that_does_not_fit_is_refused(place: Path) -> None:
     assert said.stderr == "error: --size 256 is no height and width; type for example: --size 256x448\n"
 
 
+@pytest.mark.slow
 def test_build_names_the_engine_that_list_and_inspect_know(place: Path) -> None:
     load_rtx()
     ordered = ("build", "./drawn", "--size", "32x48", "--target", "sm89", "--runtime", "tensorrt-rtx")

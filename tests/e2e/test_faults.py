@@ -79,6 +79,7 @@ def test_a_watcher_that_fails_ends_the_run_with_its_error(style: Path, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_hundred_runs_leave_no_thread_and_no_open_file(style: Path) -> None:
     def held() -> tuple[int, int]:
         files = len(os.listdir("/proc/self/fd")) if sys.platform.startswith("linux") else 0  # noqa: PTH208

@@ -21,6 +21,7 @@ RESULT = (
 )
 
 
+@pytest.mark.slow
 def test_a_live_run_tells_its_latency_and_every_frame_is_written_or_counted(
     style: Path, tmp_path: Path
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_live_run_tells_its_latency_and_every_frame_is_written_or_counted(
     assert sorted(tmp_path.iterdir()) == [tmp_path / "out.mp4"]
 
 
+@pytest.mark.slow
 def test_a_status_line_a_second_says_what_goes_on(style: Path, tmp_path: Path) -> None:
     said = videobrush(
         *("run", "pattern://", "null://", "--style", "drawn", *SMALL, "--duration", "3.5"), cwd=tmp_path
@@ -50,6 +52,7 @@ def test_a_status_line_a_second_says_what_goes_on(style: Path, tmp_path: Path) -
     assert 1 <= len(told) <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_an_interrupted_live_run_leaves_a_playable_file(style: Path, tmp_path: Path) -> None:
     running = start("run", "pattern://", "out.mkv", "--style", "drawn", *SMALL, cwd=tmp_path)

@@ -47,6 +47,7 @@ needs_mount = pytest.mark.skipif(not can_mount(), reason="mounting in a namespac
 LONG = ("--style", "drawn", "--crf", "5", "--width", "640", "--height", "360", "--duration", "60")
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_full_disk_ends_a_run_with_one_line_and_leaves_nothing(style: Path, tmp_path: Path) -> None:
     said, left = on_a_small_disk(tmp_path, "run", "pattern://?unpaced", "disk/out.mp4", *LONG)
@@ -55,6 +56,7 @@ def test_a_full_disk_ends_a_run_with_one_line_and_leaves_nothing(style: Path, tm
     assert left == []
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_full_disk_ends_a_recording_which_is_kept_and_plays(style: Path, tmp_path: Path) -> None:
     said, left = on_a_small_disk(tmp_path, "run", "pattern://", "disk/out.mp4", *LONG)
@@ -64,6 +66,7 @@ def test_a_full_disk_ends_a_recording_which_is_kept_and_plays(style: Path, tmp_p
     assert len(video(tmp_path / "out.mp4").pts) >= 10
 
 
+@pytest.mark.slow
 def test_several_outputs_are_written_from_one_run(style: Path, short_clip: Path, tmp_path: Path) -> None:
     with tcp_server("read") as server:
         names = ("out.mp4", "frames/", "small_%03d.jpg", f"tcp://127.0.0.1:{server.port}", "null://")
@@ -85,6 +88,7 @@ def test_a_server_that_is_not_there_is_one_line_before_a_model_is_loaded(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_library("Xtst") is None, reason="needs libXtst; type: apt-get install libxtst6")
 def test_a_live_view_is_recorded_and_left_by_key(style: Path, screen: Screen, tmp_path: Path) -> None:
     # Without a window manager one window in four is never painted and gets no key: not ours to mend.

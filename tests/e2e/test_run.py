@@ -52,6 +52,7 @@ def picture_at(path: Path, index: int) -> npt.NDArray[np.int16]:
     raise AssertionError(f"{path} has no frame {index}")
 
 
+@pytest.mark.slow
 def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_path: Path) -> None:
     said = videobrush("run", CLIP, "out.mp4", "--style", "drawn", cwd=tmp_path)
     assert said.returncode == 0
@@ -70,6 +71,7 @@ def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_pat
     assert sorted(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_identity_and_no_strength_leave_the_picture_alone(style: Path, tmp_path: Path) -> None:
     for name, options in {"identity": ["--backend", "identity"], "weak": ["--strength", "0"]}.items():
         said = videobrush("run", CLIP, f"{name}.mkv", "--style", "drawn", *options, cwd=tmp_path)
@@ -78,6 +80,7 @@ def test_identity_and_no_strength_leave_the_picture_alone(style: Path, tmp_path:
         assert difference.mean() < 3
 
 
+@pytest.mark.slow
 def test_compare_writes_before_and_after_side_by_side(style: Path, tmp_path: Path) -> None:
     said = videobrush("run", CLIP, "both.mp4", "--style", "drawn", "--compare", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
@@ -198,6 +201,7 @@ CASES: tuple[Callable[[Path, Path], tuple[str, ...]], ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_mistake_is_one_line_found_before_a_model_is_loaded_and_leaves_nothing(
     case: Callable[[Path, Path], tuple[str, ...]], style: Path, short_clip: Path, sound: Path, tmp_path: Path
@@ -236,6 +240,7 @@ def test_a_folder_without_permission_to_write_is_found_first(
     assert "openvino" not in names
 
 
+@pytest.mark.slow
 def test_a_source_that_ends_early_is_finished_and_says_how_much(
     style: Path, long_clip: Path, tmp_path: Path
 ) -> None:
@@ -253,6 +258,7 @@ def test_a_source_that_ends_early_is_finished_and_says_how_much(
     assert 10 < read < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ON_UNIX, reason="Windows has no such signals")
 @pytest.mark.parametrize(
     ("number", "word", "status"),
@@ -275,6 +281,7 @@ def test_a_signal_leaves_a_playable_file_of_the_frames_so_far(
     assert sorted(tmp_path.iterdir()) == [tmp_path / "out.mp4"]
 
 
+@pytest.mark.slow
 def test_no_output_shows_a_window_where_there_is_a_display(
     style: Path, short_clip: Path, screen: Screen, tmp_path: Path
 ) -> None:

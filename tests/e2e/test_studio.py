@@ -76,6 +76,7 @@ def hold_loading(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return release
 
 
+@pytest.mark.slow
 def test_the_style_before_goes_on_until_the_next_is_there(
     studio: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_control_that_is_unknown_is_said_and_changes_nothing(shared_studio: Ru
         assert page.text("controls")["style"] == "drawn"
 
 
+@pytest.mark.slow
 def test_of_frames_that_wait_the_newest_wins(studio: Running) -> None:
     with Page(studio) as page:
         page.send(jpeg(FRAME))

@@ -45,6 +45,7 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
     assert httpx.get(f"{studio.base}/api/health").json() == {"status": "ok"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "content", "status", "fault"),
     [

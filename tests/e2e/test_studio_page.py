@@ -37,6 +37,7 @@ from tests.support.studio import SHIPPED, STYLES, exactly
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright, WebSocketRoute
 
+pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 240, 320
 CLOSE = 6.0
 """Mean levels that two JPEGs of quality 85 may take a picture away from itself."""

@@ -111,6 +111,7 @@ def test_a_port_that_is_taken_is_said(styles: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_ctrl_c_and_keeps_its_token(styles: Path, own_state: Path) -> None:
     changes = {"VIDEOBRUSH_STYLES": str(styles), "XDG_STATE_HOME": str(own_state)}
     command = [sys.executable, "-m", "rt", "studio", "--port", "0", "--style", "drawn"]
@@ -135,6 +136,7 @@ def test_the_command_serves_until_ctrl_c_and_keeps_its_token(styles: Path, own_s
     assert len(tokens.pop()) == 43
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts sockets in /proc")
 def test_a_page_that_reads_nothing_gives_its_place_and_its_socket_back(
     styles: Path, monkeypatch: pytest.MonkeyPatch

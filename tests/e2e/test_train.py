@@ -33,6 +33,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=ONE_THREAD)
 
 
+@pytest.mark.slow
 def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     data = make_domains(tmp_path / "data")
     trained = run("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 2)
@@ -49,6 +50,7 @@ def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     assert f"next: videobrush run INPUT OUTPUT.mp4 --style {style}" in exported.stdout
 
 
+@pytest.mark.slow
 def test_a_video_becomes_a_data_folder_that_can_be_checked(tmp_path: Path) -> None:
     def image(index: int, height: int, width: int) -> Rgb:
         return np.roll(drawn(0, height, width), 11 * index, axis=1)
@@ -69,6 +71,7 @@ def test_a_video_becomes_a_data_folder_that_can_be_checked(tmp_path: Path) -> No
     assert found.stdout.endswith("\n1 fault(s)\n")
 
 
+@pytest.mark.slow
 def test_somebody_elses_generator_becomes_a_style(tmp_path: Path) -> None:
     data = make_domains(tmp_path / "data")
     weights = tmp_path / "latest_net_G_A.pth"
@@ -87,6 +90,7 @@ def test_somebody_elses_generator_becomes_a_style(tmp_path: Path) -> None:
     assert read_card(style).network["generator"] == "resnet6"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_path: Path) -> None:
     data = make_domains(tmp_path / "data")
     command = ("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 100_000)
@@ -115,6 +119,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_says_how_to_continue(tmp_pat
     assert continued_by.endswith("--steps 101 --resume")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

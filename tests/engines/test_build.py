@@ -67,6 +67,7 @@ def quantized(model: Any) -> Any:
     return quantize(model, layers, ranges)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 @pytest.mark.parametrize("name", sorted(folder.name for folder in GALLERY.iterdir() if folder.is_dir()))
 def test_every_bundled_style_builds_for_three_generations_of_gpus(

@@ -182,6 +182,7 @@ def test_half_precision_gives_the_same_picture_within_a_level(model: Any) -> Non
     assert found.largest <= 1
 
 
+@pytest.mark.slow
 def test_a_fixed_filter_before_the_network_stays_in_float32_and_out_of_int8(tmp_path: Path) -> None:
     torch.manual_seed(0)
     models = {}

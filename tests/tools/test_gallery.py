@@ -110,6 +110,7 @@ def test_the_previews_of_a_bundled_style_open(name: str) -> None:
         assert sum(1 for _ in container.decode(video=0)) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
 def test_a_bundled_style_changes_pictures_at_256_px_and_at_its_own_size(name: str, precision: str) -> None:
     style, frame = find_style(name), demo_frame()
@@ -136,6 +137,7 @@ def test_no_network_tells_where_it_was_exported(name: str, precision: str) -> No
     assert not [word for word in (b"stack_trace", b'File "', b"/tmp/", b"/home/", b".py") if word in content]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
 def test_both_backends_give_the_same_picture(name: str, precision: str) -> None:
     style = find_style(name)

@@ -128,6 +128,7 @@ def test_every_command_of_a_style_exists_with_its_options(
         assert described[described.index("--clips") + 1] == "held_back/a clip.mp4"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_interrupted_anywhere_continues_where_it_stopped(name: str, tmp_path: Path) -> None:

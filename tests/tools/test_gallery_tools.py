@@ -81,6 +81,7 @@ def test_what_cannot_be_described_is_one_line(
     assert "needed is an object with only `data` and `faults`" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_previews_are_a_grid_a_pair_and_a_clip_within_their_bytes(
     folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
