@@ -368,11 +368,11 @@ def _chapters(container: av.container.InputContainer) -> list[Chapter]:
 
 def _display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
     try:
-        entries = list(picture.side_data)
+        kept: Any = picture.side_data  # taken by place: iterated, PyAV 19 gives kinds, earlier ones the data
+        entries = [kept[index] for index in range(len(kept))]
     except ValueError:  # it holds a kind that PyAV has no name for, such as the EXIF tags of a JPEG
         return _TURNS.get(picture.rotation % 360)
-    for entry in entries:
-        data: Any = entry
+    for data in entries:
         if data.type.name == "DISPLAYMATRIX":
             return tuple(int(value) for value in np.frombuffer(data, dtype=np.int32, count=9))
     return None
