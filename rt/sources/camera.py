@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 SIZE = (720, 1280)
 """What is asked of a camera where the user asks nothing."""
+_SILENT = 0
+"""The level of OpenCV's log that says nothing."""
 _NAMED_BY = ("v4l/by-id", "v4l/by-path")
 """Folders of links that still name a camera after it was plugged in again, the better one first."""
 # Seconds that OpenCV waits for a picture; it reads this once, when the first camera is read.
@@ -175,12 +178,13 @@ class CameraGrabber(OpenCvGrabber):
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep what OpenCV says of a device that it cannot open off stderr: we say it."""
-    before = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has its functions in cv2 itself
+    before = log.getLogLevel()
+    log.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(before)
+        log.setLogLevel(before)
 
 
 def lasting_name(path: Path, devices: Path) -> Path:
