@@ -176,11 +176,13 @@ def load_net(path: Path, name: str, net: nn.Module) -> RunFacts:
     """Put one network of a checkpoint into `net`, its average where there is one, and return the facts.
 
     Raises:
-        RunError: the checkpoint is missing, damaged, or of another network.
+        RunError: the checkpoint is missing, damaged, of another network, or holds NaN.
     """
     facts, tensors = _read(path, tensors=True)
+    weights = _below(tensors, f"ema_{name}") or _below(tensors, name)
+    _check_finite(path, weights)
     try:
-        net.load_state_dict(_below(tensors, f"ema_{name}") or _below(tensors, name))
+        net.load_state_dict(weights)
     except RuntimeError as error:
         raise RunError(
             f"checkpoint {path} is of another network: {str(error).splitlines()[-1].strip()}"
@@ -190,6 +192,9 @@ def load_net(path: Path, name: str, net: nn.Module) -> RunFacts:
 
 def _load_nets(path: Path, recipe: Trainable) -> tuple[RunFacts, dict[str, Tensor]]:
     facts, tensors = _read(path, tensors=True)
+    _check_finite(
+        path, {name: tensor for name, tensor in tensors.items() if name.partition("/")[0] in recipe.nets}
+    )
     try:
         for name, net in recipe.nets.items():
             net.load_state_dict(_below(tensors, name))
@@ -199,6 +204,15 @@ def _load_nets(path: Path, recipe: Trainable) -> tuple[RunFacts, dict[str, Tenso
             f"{_networks(facts.settings)}"
         ) from None
     return facts, tensors
+
+
+def _check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are NaN or infinite: everything computed with them would be, too."""
+    if bad := [name for name, weight in weights.items() if not bool(weight.isfinite().all())]:
+        raise RunError(
+            f"checkpoint {path} holds {len(bad)} weight(s) that are no numbers (NaN or infinite), "
+            f"the first is {bad[0]}: its training diverged; take an earlier checkpoint, or train again"
+        )
 
 
 def _networks(settings: Mapping[str, Any]) -> str:

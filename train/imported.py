@@ -15,7 +15,7 @@ def import_generator(config: Import) -> str:
     Raises:
         RunError: the file is no such generator, or the folder holds a run or cannot be written.
     """
-    net, settings = load_reference(config.file, config.arch)
+    net, settings = load_reference(config.file, config.arch, config.key)
     if (config.out / CHECKPOINT).exists():
         raise RunError(f"{config.out} already holds a run: give another --out")
     environment = {**describe_environment(), "imported": config.file.name}

@@ -28,6 +28,8 @@ ARCHITECTURES = {
 }
 """Our generators by the authors' names."""
 
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before the names of weights."""
 Weights = dict[str, Tensor]
 
 
@@ -41,6 +43,8 @@ class Import:
     """Run folder to write; afterwards `videobrush-train export` makes a style of it."""
     arch: Literal["resnet_9blocks", "resnet_6blocks", "unet_256", "unet_128"] | None = None
     """The authors' --netG; default: read off the weights."""
+    key: str | None = None
+    """Name of the state dict within a file that holds several, such as state_dict or netG_A2B."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,21 @@ class Layout:
         }
 
 
-def load_reference(path: Path, arch: str | None = None) -> tuple[Generator, dict[str, Any]]:
+def load_reference(
+    path: Path, arch: str | None = None, key: str | None = None
+) -> tuple[Generator, dict[str, Any]]:
     """Return the generator of a `latest_net_G*.pth`, ready for inference, and the arguments that built it.
 
     Args:
         path: a state dict saved by the authors' repository; read without running any code of it.
         arch: the authors' name of the architecture; None: read off the weights.
+        key: name of the state dict within a file that holds several.
 
     Raises:
-        RunError: the file cannot be read, is no such generator, or is of another architecture than `arch`.
+        RunError: the file cannot be read, is no such generator or of another architecture than `arch`, or a
+            weight is NaN or infinite.
     """
-    weights = _read_weights(path)
+    weights = _read_weights(path, key)
     layout = recognise(weights)
     if layout is None:
         raise RunError(
@@ -134,8 +142,8 @@ def recognise(weights: Weights) -> Layout | None:
     return None
 
 
-def _read_weights(path: Path) -> Weights:
-    """Return the tensors by name, in float32, without the `module.` that several GPUs leave in front."""
+def _read_weights(path: Path, key: str | None) -> Weights:
+    """Return the tensors by name, in float32, without the prefixes that several GPUs and compilers leave."""
     try:
         with path.open("rb") as file:
             if file.read(2) not in (b"PK", b"\x80\x02", b""):
@@ -151,9 +159,43 @@ def _read_weights(path: Path) -> Weights:
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0] or "it is empty or cut short"
         raise RunError(f"{path} cannot be read as PyTorch weights: {reason}") from None
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+    weights = {_plain(name): _float(tensor) for name, tensor in _unwrapped(path, found, key).items()}
+    if bad := [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]:
+        raise RunError(
+            f"{path} holds {len(bad)} weight(s) that are no numbers (NaN or infinite), "
+            f"the first is {bad[0]}: its training diverged; take an earlier file of it"
+        )
+    return weights
+
+
+def _unwrapped(path: Path, found: Any, key: str | None) -> Weights:
+    """Return the state dict of a file: the file itself, or the one within it, or the one of that key."""
+    if _is_state_dict(found) and key is None:
+        return dict(found)
+    within = {name: value for name, value in found.items() if _is_state_dict(value)} if _named(found) else {}
+    if key is not None and key not in within:
+        raise RunError(f"{path} has no state dict {key!r}: it holds {', '.join(within) or 'none by name'}")
+    if key is None and len(within) > 1:
+        one = next(iter(within))
+        raise RunError(f"{path} holds several state dicts, {', '.join(within)}: say which by --key {one}")
+    if not within:
         raise RunError(f"{path} is no state dict: needed is one tensor per name, and nothing else")
-    return {name.removeprefix("module."): _float(tensor) for name, tensor in found.items()}
+    return dict(within[key or next(iter(within))])
+
+
+def _named(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(name, str) for name in found)
+
+
+def _is_state_dict(found: Any) -> bool:
+    return _named(found) and bool(found) and all(isinstance(value, Tensor) for value in found.values())
+
+
+def _plain(name: str) -> str:
+    """Return a weight's name without `module.` (DataParallel) and `_orig_mod.` (torch.compile) before it."""
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
+    return name
 
 
 def _float(tensor: Tensor) -> Tensor:

@@ -146,7 +146,7 @@ def test_tools_say_in_one_line_what_they_cannot_read_or_would_replace(
     monkeypatch.setattr(sys, "argv", ["tool", str(tmp_path / "nothing"), str(tmp_path / "out")])
     assert select_snow.main() == 1
     assert capsys.readouterr().err == (
-        f"error: no folder {tmp_path}/nothing/trainA: needed is a folder with pictures\n"
+        f"error: no folder {tmp_path}/nothing/trainA: needed is a folder with images\n"
     )
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(sys, "argv", ["tool", str(tmp_path)])

@@ -26,6 +26,7 @@ from train.device import World
 from train.errors import RunError
 from train.facts import RunFacts
 from train.history import HISTORY, History, read_history
+from train.load import load_noise_generator
 from train.loop import train
 from train.recipes import make_recipe
 from train.recipes.base import Base
@@ -234,6 +235,23 @@ def test_a_checkpoint_of_0_1_is_read_under_todays_names() -> None:
     assert written["settings"]["init"] == "icnr"
     assert written["backbone"] == "somebody's"
     assert RunFacts.from_json(json.loads(json.dumps(written))) == facts
+
+
+def test_a_checkpoint_with_nan_is_refused_wherever_it_is_read(classes: Path, tmp_path: Path) -> None:
+    config = tiny(Gan, classes / "disc", tmp_path / "run", steps=1)
+    tensors = train_tiny(config)
+    name = next(name for name in tensors if name.startswith("ema_G/") and name.endswith("weight"))
+    tensors[name].view(-1)[0] = float("nan")
+    facts = read_facts(config.run / CHECKPOINT)
+    for path in (config.run / CHECKPOINT, config.run / BEST):
+        checkpoint.write_checkpoint(path, tensors, facts)
+    refusal = r"1 weight\(s\) that are no numbers \(NaN or infinite\), the first is "
+    with pytest.raises(RunError, match=refusal):
+        load_noise_generator(config.run / BEST)
+    with pytest.raises(RunError, match=refusal):
+        train_tiny(replace(config, steps=2, resume=True))
+    with pytest.raises(RunError, match=refusal):
+        train_tiny(replace(config, run=tmp_path / "next", start_from=config.run))
 
 
 def test_a_run_of_another_recipe_is_not_continued(classes: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from train.data.images import load_image
 from train.device import World
 from train.errors import RunError
 from train.history import read_history
+from train.metrics.evaluate import gather_eval_set, measure_style
 from train.recipes import Recipe, make_recipe
 from train.recipes.cyclegan import CycleGanRecipe
 from train.recipes.losses import grid
@@ -350,3 +352,25 @@ def test_the_grid_loss_drives_patterns_out_of_what_pix2pix_draws(
     (kept, plain), (driven_out, held) = after(0.0), after(1000.0)
     assert held - plain == {"grid"}
     assert driven_out < 0.5 * kept
+
+
+@pytest.mark.parametrize("few", [1, 2, 3])
+def test_a_handful_of_images_trains_shows_a_sheet_and_becomes_a_style_both_ways(
+    folders: dict[str, Path], tmp_path: Path, few: int
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(folders["domains"] / "trainB", data / "trainB")
+    (data / "trainA").mkdir()
+    for path in sorted((folders["domains"] / "trainA").iterdir())[:few]:
+        shutil.copy(path, data / "trainA")
+    config = tiny(CycleGan, data, tmp_path / "run", steps=1)
+    train_tiny(config)
+    sheet = [entry for entry in read_history(config.run) if "sheet" in entry][-1]
+    assert (len(sheet["rows"]), sheet["columns"]) == (6, few)
+    written = load_image(config.run / "sample-0000001.jpg")
+    assert written is not None
+    assert written.shape[1] * 6 == written.shape[0] * few
+    measured = gather_eval_set(read_facts(config.run / CHECKPOINT), "BtoA", None, 32, 8)
+    assert (len(measured.inputs), list(measured.reals), measured.trained) == (6, [], None)
+    assert f"; {few} of the target domain are too few to measure the distance" in measured.measured_on
+    assert "swd" not in measure_style(Same(), measured)

@@ -100,11 +100,42 @@ def test_files_that_are_no_generator_are_refused_with_what_is_needed(tmp_path: P
         load_reference(path)
     with pytest.raises(RunError, match="is no state dict: needed is one tensor per name"):
         load_reference(save(tmp_path / "list.pth", [torch.zeros(1)]))
-    with pytest.raises(RunError, match="is no state dict"):
+    with pytest.raises(RunError, match=r"found are model\.0\.weight, model\.0\.bias; needed"):
         load_reference(save(tmp_path / "wrapped.pth", {"state_dict": discriminator}))
     seven = {name: torch.zeros(shape) for name, shape in resnet_shapes(blocks=7).items()}
     with pytest.raises(RunError, match="is no generator of the authors' repository: .* and 37 more"):
         load_reference(save(tmp_path / "seven.pth", seven))
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module.module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("wrapped", [None, "state_dict", "netG_A2B"])
+def test_a_generator_is_found_however_it_was_wrapped(
+    tmp_path: Path, prefix: str, wrapped: str | None
+) -> None:
+    weights = draw(resnet_shapes(blocks=6))
+    found: dict[str, object] = {prefix + name: tensor for name, tensor in weights.items()}
+    if wrapped is not None:
+        found = {wrapped: found, "epoch": 3, "optimizer": {"lr": 1e-4}}
+    net, settings = load_reference(save(tmp_path / "found.pth", found))
+    assert settings["generator"] == "resnet6"
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in net.state_dict().items())
+
+
+def test_of_several_generators_in_one_file_the_named_one_is_taken(tmp_path: Path) -> None:
+    path = save(tmp_path / "both.pth", {"A2B": draw(resnet_shapes()), "B2A": draw(resnet_shapes(blocks=6))})
+    with pytest.raises(RunError, match="holds several state dicts, A2B, B2A: say which by --key A2B"):
+        load_reference(path)
+    assert load_reference(path, key="B2A")[1]["generator"] == "resnet6"
+    with pytest.raises(RunError, match="has no state dict 'C': it holds A2B, B2A"):
+        load_reference(path, key="C")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
+    weights = draw(resnet_shapes())
+    weights["model.4.weight"][0, 0, 0, 0] = bad
+    with pytest.raises(RunError, match=r"1 weight\(s\) that are no numbers .*the first is model\.4\.weight"):
+        load_reference(save(tmp_path / "bad.pth", weights))
 
 
 def test_a_file_that_holds_code_is_not_run(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def check_crop(net: nn.Module, config: Training, generator: str) -> None:
 
 
 def stack_rows(rows: Mapping[str, Sequence[Rgb]]) -> Sheet:
-    """Return a sheet with a row of images of one size for each name."""
-    strips = [np.concatenate(list(images), axis=1) for images in rows.values()]
-    columns = len(next(iter(rows.values())))
+    """Return a sheet with a row of images of one size for each name, as many columns as all rows have."""
+    columns = min(map(len, rows.values()))
+    strips = [np.concatenate(list(images)[:columns], axis=1) for images in rows.values()]
     return Sheet(tuple(rows), columns, np.concatenate(strips, axis=0))
