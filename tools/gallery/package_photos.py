@@ -51,10 +51,10 @@ PHOTOS: dict[str, tuple[str, dict[str, Box]]] = {
     "rocket.jpg": (SKIMAGE, {"rocket": (0.1, 0.0, 0.88)}),
 }
 """Photos by file: where in the packages, and the bundled views of it by name."""
+VIEW = (384, 512)
+"""(height, width) of a random view."""
 SMALLEST = 0.4
 """Smallest random view, as a share of the photo's short side."""
-HELD = ("dogs", "mountains", "coffee", "face")
-"""Bundled views of which --count makes none that show the same: styles are looked at on them."""
 
 
 def main() -> int:
@@ -98,7 +98,7 @@ def random_views(rgb: Rgb, count: int, rng: np.random.Generator) -> list[Rgb]:
         high = int(min(height, width * 3 / 4) * rng.uniform(SMALLEST, 1.0))
         wide = high * 4 // 3
         top, left = int(rng.integers(height - high + 1)), int(rng.integers(width - wide + 1))
-        views.append(_shrunk(rgb[top : top + high, left : left + wide], SIZE))
+        views.append(_shrunk(rgb[top : top + high, left : left + wide], VIEW))
     return views
 
 
