@@ -66,13 +66,13 @@ def look(images: Images, backbone: Backbone) -> Seen:
     return Seen(torch.stack(pooled), [total / len(images) for total in grams])
 
 
-def kid(found: Seen, wanted: Seen, scale: Tensor | None = None) -> float:
+def kid(found: Seen, wanted: Seen, among: Tensor | None = None) -> float:
     """Unbiased squared MMD with a cubic kernel. Source: Binkowski et al. 2018, section 3.
 
     Args:
         found: one set.
         wanted: the other.
-        scale: float64[C], deviation of the features over the images compared; default: over the wanted.
+        among: float64[N, C], features whose mean and deviation all are scaled by; default: the wanted ones.
 
     Raises:
         DataError: either has fewer than two images.
@@ -80,8 +80,9 @@ def kid(found: Seen, wanted: Seen, scale: Tensor | None = None) -> float:
     n, m = len(found.pooled), len(wanted.pooled)
     if min(n, m) < 2:
         raise DataError(f"KID of {n} and {m} images: needed are 2 of each")
-    scale = (wanted.pooled.std(0) if scale is None else scale) + 1e-3
-    x, y = found.pooled / scale, wanted.pooled / scale
+    among = wanted.pooled if among is None else among
+    mean, scale = among.mean(0), among.std(0) + 1e-3
+    x, y = (found.pooled - mean) / scale, (wanted.pooled - mean) / scale
     within_x, within_y, between = _cubic(x, x), _cubic(y, y), _cubic(x, y)
     return float(
         (within_x.sum() - within_x.trace()) / (n * (n - 1))
@@ -112,10 +113,10 @@ def measure_pretrained(
         look(some, backbone) for some in (reals[0::2], reals[1::2], translated, inputs)
     )
     # Views of one painting hardly differ: scaled by their own deviation every distance would be enormous.
-    scale = torch.cat([wanted.pooled, held.pooled, untouched.pooled]).std(0)
+    among = torch.cat([wanted.pooled, held.pooled, untouched.pooled])
     others = (translations, held, untouched)  # in the order of the fields of Measured
     found = {
-        "kid": Measured(*(kid(one, wanted, scale) for one in others)),
+        "kid": Measured(*(kid(one, wanted, among) for one in others)),
         "gram": Measured(*(gram_distance(one, wanted) for one in others)),
     }
     return {**rounded(found), "features": f"EfficientNet-{backbone.source.capitalize()}, ImageNet"}

@@ -25,6 +25,9 @@ CELL_PX = 192
 """Longest side in pixels of an embedded image."""
 JPEG_QUALITY = 82
 
+DISTANCES = ("swd", "lab", "rkid", "kid", "gram")
+"""Metrics that are smaller the nearer two sets are: a floor above the ceiling comes of too few images."""
+
 Item = TypeVar("Item")
 
 
@@ -196,7 +199,7 @@ def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | 
     step, chosen = next(((s, found) for s, found in metrics if s == best_step), metrics[-1])
     which = "best" if step == best_step else "last"
     bounded = {name: value for name, value in chosen.items() if _is_bounded(value)}
-    rows = "".join(_metric_row(name, value) for name, value in bounded.items())
+    rows = "".join(metric_row(name, value) for name, value in bounded.items())
     table = (
         "<table><thead><tr><th>metric<th>ceiling<th>translated<th>floor<th>way to the floor</thead>"
         f"<tbody>{rows}</tbody></table>"
@@ -233,11 +236,14 @@ def _is_bounded(value: object) -> bool:
     return isinstance(value, Mapping) and {"translated", "floor", "ceiling"} <= value.keys()
 
 
-def _metric_row(name: str, value: Mapping[str, float]) -> str:
+def metric_row(name: str, value: Mapping[str, float]) -> str:
+    """Return a row of the table of metrics; its bar is the way from the ceiling to the floor."""
     translated, floor, ceiling = (value[key] for key in ("translated", "floor", "ceiling"))
     way = (ceiling - translated) / (ceiling - floor) if ceiling != floor else 1.0
     filled = 100.0 * min(1.0, max(0.0, way))
-    bar = f'<meter max="100" value="{filled:.0f}"></meter><span>{100 * way:.0f} %</span>'
+    bar = "too few images to judge"
+    if name.split()[-1] not in DISTANCES or floor < ceiling:
+        bar = f'<meter max="100" value="{filled:.0f}"></meter><span>{100 * way:.0f} %</span>'
     return (
         f"<tr><th>{escape(name)}<td>{short(ceiling)}<td><strong>{short(translated)}</strong>"
         f'<td>{short(floor)}<td class="way">{bar}'
