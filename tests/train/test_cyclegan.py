@@ -68,6 +68,7 @@ def train(config: CycleGan, stop_after: int | None = None) -> dict[str, torch.Te
     return load_file(config.run / CHECKPOINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, {"amp": True, "grid_weight": 5.0}, {"discriminator_norm": "spectral", "norm": "none"}]
 )
@@ -84,6 +85,7 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(
     assert any(name.startswith("pool_A/") for name in straight)
 
 
+@pytest.mark.slow
 def test_training_moves_both_generators_and_the_average_follows(data: Path, tmp_path: Path) -> None:
     tensors = train(settings(data, tmp_path / "run"))
     for name in ("head.2.weight", "body.0.body.0.weight"):
@@ -108,6 +110,7 @@ def test_the_schedule_follows_the_budget(data: Path, tmp_path: Path) -> None:
     assert [constant.cycle_weight(done) for done in (0.0, 1.0)] == [2.0, 2.0]
 
 
+@pytest.mark.slow
 def test_a_run_can_start_from_the_weights_of_another(data: Path, tmp_path: Path) -> None:
     first = train(settings(data, tmp_path / "first"))
     second = train(
@@ -122,6 +125,7 @@ def test_a_run_can_start_from_the_weights_of_another(data: Path, tmp_path: Path)
     assert not (tmp_path / "third").exists()
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_never_trained_over(data: Path, tmp_path: Path) -> None:
     train(settings(data, tmp_path / "run", steps=1))
     with pytest.raises(RunError, match="already holds a run: add --resume to continue it"):
@@ -177,6 +181,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config.run
 
 
+@pytest.mark.slow
 def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +225,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
         assert np.abs(found.astype(np.int16) - wanted).max() <= 1
 
 
+@pytest.mark.slow
 def test_export_refuses_a_graph_that_computes_another_picture(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +244,7 @@ def test_export_refuses_a_graph_that_computes_another_picture(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
     run: Path, tmp_path: Path
 ) -> None:
@@ -251,6 +258,7 @@ def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
     ]
 
 
+@pytest.mark.slow
 def test_a_card_says_where_its_figures_come_from_training_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

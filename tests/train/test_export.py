@@ -91,6 +91,7 @@ def export_checked(config: Export) -> Card:
     return card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("z", [0, 4])
 def test_a_u_net_of_pix2pix_becomes_a_style(unet: Path, pairs: Path, tmp_path: Path, z: int) -> None:
     run = unet
@@ -107,6 +108,7 @@ def test_a_u_net_of_pix2pix_becomes_a_style(unet: Path, pairs: Path, tmp_path: P
     assert card.metrics["onnx_largest_difference"] <= 1
 
 
+@pytest.mark.slow
 def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> None:
     train_tiny(tiny(CycleGan, domains, tmp_path / "teacher", learning_rate=5e-3, steps=2))
     config = tiny(
@@ -131,6 +133,7 @@ def test_a_distilled_student_becomes_a_style(domains: Path, tmp_path: Path) -> N
     assert {"minutes", "machine", "commit", "command"} <= taught.keys()
 
 
+@pytest.mark.slow
 def test_a_card_does_not_describe_a_teacher_that_has_changed_since(domains: Path, tmp_path: Path) -> None:
     teacher = tiny(CycleGan, domains, tmp_path / "teacher", steps=2)
     train_tiny(teacher)
@@ -148,6 +151,7 @@ def test_a_card_does_not_describe_a_teacher_that_has_changed_since(domains: Path
     assert "teacher" not in card.metrics
 
 
+@pytest.mark.slow
 def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_pairs(
     unet: Path, pairs: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +176,7 @@ def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_p
         make_recipe(tiny(Distill, pairs, tmp_path, **changes, direction="BtoA"), CPU)
 
 
+@pytest.mark.slow
 def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> None:
     photos = make_domains(tmp_path / "data", size=(36, 40)) / "trainB"
     teacher = tiny(Pix2Pix, photos, tmp_path / "teacher", pair="gray", steps=1)
@@ -198,6 +203,7 @@ def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_said(
     unet: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +219,7 @@ def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_sai
         assert (card.view, card.detail) == found
 
 
+@pytest.mark.slow
 def test_what_a_network_paints_is_shown_instead_of_the_frame(domains: Path, tmp_path: Path) -> None:
     config = tiny(CycleGan, domains, tmp_path / "run", generator="paint48", norm="none", steps=1)
     train_tiny(config)
@@ -220,6 +227,7 @@ def test_what_a_network_paints_is_shown_instead_of_the_frame(domains: Path, tmp_
     assert (card.network["generator"], card.view, card.detail) == ("paint48", "picture", "network")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shapes", "multiple", "folded", "generator"),
     [

@@ -44,6 +44,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_classes(tmp_path_factory.mktemp("data") / "classes", 8, side=20)
 
 
+@pytest.mark.slow
 def test_the_newest_checkpoints_and_the_best_are_kept(classes: Path, tmp_path: Path) -> None:
     config = tiny(Gan, classes / "disc", tmp_path / "run", steps=10, checkpoint_steps=2, keep=2)
     train_tiny(config)

@@ -74,6 +74,7 @@ EVERYTHING: list[tuple[type[Training], str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "folder", "changes"),
     EVERYTHING,
@@ -157,6 +158,7 @@ def test_layout_in_memory_changes_no_loss(folders: dict[str, Path], tmp_path: Pa
         assert last == pytest.approx(first, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", ["hg48", "paint48", "pu48", "pu32", "mobile16"])
 def test_a_students_checkpoint_is_at_most_16_mib(
     folders: dict[str, Path], teacher: Path, tmp_path: Path, student: str
@@ -181,6 +183,7 @@ def test_a_stopped_run_that_is_ended_where_it_is_gets_its_best(
     assert read_facts(config.run / BEST).step == 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_is_resumed_keeps_its_bytes_and_its_students(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
