@@ -21,6 +21,11 @@ SCHEMES = ("null", "virtual", "window", *_STREAMS)
 """What an address may begin with, before `://`; any other address is a file, a folder or a name pattern."""
 
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".avif", ".bmp", ".dib", ".tif", ".tiff")
+ANIMATION_SUFFIXES = (".gif", ".webp")
+"""Suffixes of images: files for one frame, and those that can move."""
+
+
 class SinkClosed(Exception):
     """Raised by `write` where the viewer wants no more: the run ends as if its source had ended."""
 
@@ -84,7 +89,12 @@ def open_sink(
     """
     scheme = scheme_of(address)
     if scheme is None:
-        if is_for_pictures(address):
+        moves = is_animation(address)
+        if moves and (like is None or like.frame_count != 1):
+            from rt.sinks.animation import AnimationSink
+
+            return AnimationSink(address, like, overwrite=options.overwrite)
+        if moves or is_for_pictures(address):
             from rt.sinks.images import ImageSink
 
             return ImageSink(address, like, overwrite=options.overwrite)
@@ -149,6 +159,15 @@ def is_shown_live(scheme: str | None) -> bool:
 
 def is_for_pictures(address: str) -> bool:
     """Tell whether a name means one picture a frame: a folder, or a pattern such as `img_%04d.png`."""
-    if address.endswith(("/", "\\")) or Path(address).suffix.lower() in (".png", ".jpg", ".jpeg"):
+    path = Path(address)
+    if address.endswith(("/", "\\")) or path.suffix.lower() in IMAGE_SUFFIXES:
         return True
-    return not Path(address).suffix and Path(address).is_dir()
+    if path.suffix.lower() in ANIMATION_SUFFIXES:
+        return not is_animation(address)
+    return not path.suffix and path.is_dir()
+
+
+def is_animation(address: str) -> bool:
+    """Tell whether a name means one image that moves, where there is more than one frame."""
+    path = Path(address)
+    return scheme_of(address) is None and path.suffix.lower() in ANIMATION_SUFFIXES and "%" not in path.name

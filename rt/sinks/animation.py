@@ -162,12 +162,12 @@ class _Encoder:
 
 
 def _palettes(size: tuple[int, int]) -> av.filter.Graph:
-    """Return a graph that turns RGB frames into 256 colours chosen for each of them, with dither."""
+    """Return a graph that turns RGB frames into 256 colours chosen for each of them, with a dither that stands still."""
     graph = av.filter.Graph()
     source = graph.add_buffer(width=size[1], height=size[0], format="rgb24", time_base=_UNITS["gif"])
     split = graph.add("split")
     made = graph.add("palettegen", **_PALETTE)
-    used = graph.add("paletteuse", new="1", dither="sierra2_4a")
+    used = graph.add("paletteuse", new="1", dither="bayer", bayer_scale="3")
     sink = graph.add("buffersink")
     source.link_to(split)
     split.link_to(used, 0, 0)

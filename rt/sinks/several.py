@@ -14,7 +14,16 @@ from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import DEFAULT_RATE, Frame, SourceInfo
 from rt.pacing import Pace
-from rt.sinks import USUAL, Sink, SinkOptions, is_for_pictures, is_shown_live, open_sink, scheme_of
+from rt.sinks import (
+    USUAL,
+    Sink,
+    SinkOptions,
+    is_animation,
+    is_for_pictures,
+    is_shown_live,
+    open_sink,
+    scheme_of,
+)
 from rt.sinks.compared import Compared
 from rt.sinks.lane import Lane
 
@@ -201,7 +210,8 @@ def open_outputs(
 def _codes_video(address: str) -> bool:
     """Tell whether an output codes video; one that does not exist is refused where it is opened."""
     scheme = scheme_of(address)
-    return not is_for_pictures(address) if scheme is None else scheme not in ("null", "virtual")
+    still_or_moving = is_for_pictures(address) or is_animation(address)
+    return not still_or_moving if scheme is None else scheme not in ("null", "virtual")
 
 
 def _check_unasked(options: SinkOptions) -> None:
@@ -246,7 +256,7 @@ class _Opener:
 
     def open(self, address: str) -> Sink | Lane:
         scheme = scheme_of(address)
-        is_file = scheme is None and not is_for_pictures(address)
+        is_file = scheme is None and not is_for_pictures(address) and not is_animation(address)
         if self._live and is_file:
             sink = self._recorder(Path(address), None)
         else:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb, SourceInfo
-from rt.sinks import Sink, SinkOptions, open_sink
+from rt.image import WRITE_SUFFIXES
+from rt.sinks import ANIMATION_SUFFIXES, IMAGE_SUFFIXES, Sink, SinkOptions, open_sink
 from rt.sources import open_source
 from tests.support.disk import files_limited_to
 
@@ -51,14 +52,20 @@ def test_every_frame_is_there_at_its_time_and_size(
     assert [frame.pts for frame in frames] == [0, 100, 200, 500, 600]
     for number, frame in enumerate(frames):
         assert frame.size == size
-        assert np.abs(frame.rgb.astype(int) - scene(number, size)).mean() <= 8, number
+        difference = np.abs(frame.rgb.astype(int) - scene(number, size)).mean()
+        assert difference <= (8 if min(size) > 8 else 60), number  # colour is stored at half the size
     assert [path.name for path in tmp_path.iterdir()] == [f"out{suffix}"]
+
+
+def test_every_suffix_that_is_written_is_known_by_its_name() -> None:
+    assert {*IMAGE_SUFFIXES, *ANIMATION_SUFFIXES} == set(WRITE_SUFFIXES)
 
 
 @pytest.mark.parametrize("suffix", KINDS)
 def test_it_repeats_for_ever(suffix: str, tmp_path: Path) -> None:
     write(tmp_path / f"out{suffix}", [0, 1], Fraction(1, 10))
-    assert Image.open(tmp_path / f"out{suffix}").info["loop"] == 0
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        assert image.info["loop"] == 0
 
 
 def test_a_gif_of_a_fast_video_keeps_its_speed(tmp_path: Path) -> None:
@@ -66,7 +73,7 @@ def test_a_gif_of_a_fast_video_keeps_its_speed(tmp_path: Path) -> None:
     times = [frame.pts for frame in frames]
     assert all(later - before >= 20 for before, later in itertools.pairwise(times))
     assert times[-1] in range(960, 990)
-    assert len(times) > 40
+    assert len(times) >= 40
 
 
 @pytest.mark.parametrize("suffix", KINDS)
