@@ -21,7 +21,7 @@ _UNITS = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}
 """Seconds per unit of the times that a format stores."""
 _AT_LEAST = {"gif": 2, "webp": 1}
 """Units between two frames: browsers show a GIF's frame of 10 ms for 100."""
-_OPTIONS = {"gif": {}, "webp": {"quality": "90", "compression_level": "4"}}
+_OPTIONS: dict[str, dict[str, str]] = {"gif": {}, "webp": {"quality": "90", "compression_level": "4"}}
 _CODECS = {"gif": "gif", "webp": "libwebp_anim"}
 _PALETTE = {"stats_mode": "single"}
 """A palette of its own for every frame, so that none has to be held back for what comes later."""
@@ -112,8 +112,9 @@ class _Encoder:
         self.size = size
         self._kind = kind
         self._container = av.open(part.file, "w", format=kind, container_options={"loop": "0"})
-        self._stream = self._container.add_stream(_CODECS[kind], options=dict(_OPTIONS[kind]))
-        assert isinstance(self._stream, av.VideoStream)
+        stream = self._container.add_stream(_CODECS[kind], options=dict(_OPTIONS[kind]))
+        assert isinstance(stream, av.VideoStream)
+        self._stream = stream
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = "pal8" if kind == "gif" else "bgra"
         self._stream.time_base = self._stream.codec_context.time_base = _UNITS[kind]
@@ -164,7 +165,9 @@ class _Encoder:
 def _palettes(size: tuple[int, int]) -> av.filter.Graph:
     """Return a graph that turns RGB frames into 256 colours chosen for each of them, with a dither that stands still."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=size[1], height=size[0], format="rgb24", time_base=_UNITS["gif"])
+    source = graph.add_buffer(
+        width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=_UNITS["gif"]
+    )
     split = graph.add("split")
     made = graph.add("palettegen", **_PALETTE)
     used = graph.add("paletteuse", new="1", dither="bayer", bayer_scale="3")
