@@ -163,11 +163,10 @@ class _Encoder:
 
 
 def _palettes(size: tuple[int, int]) -> av.filter.Graph:
-    """Return a graph that turns RGB frames into 256 colours chosen for each of them, with a dither that stands still."""
+    """Return a graph that turns RGB frames into 256 colours chosen for each, with a dither that stands still."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=size[1], height=size[0], format=av.VideoFormat("rgb24"), time_base=_UNITS["gif"]
-    )
+    rgb24 = av.VideoFormat("rgb24")
+    source = graph.add_buffer(width=size[1], height=size[0], format=rgb24, time_base=_UNITS["gif"])
     split = graph.add("split")
     made = graph.add("palettegen", **_PALETTE)
     used = graph.add("paletteuse", new="1", dither="bayer", bayer_scale="3")
