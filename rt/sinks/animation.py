@@ -163,7 +163,7 @@ class _Encoder:
 
 
 def _palettes(size: tuple[int, int]) -> av.filter.Graph:
-    """Return a graph that turns RGB frames into 256 colours chosen for each, with a dither that stands still."""
+    """Return a graph that turns RGB frames into 256 colours chosen for each; its dither stands still."""
     graph = av.filter.Graph()
     rgb24 = av.VideoFormat("rgb24")
     source = graph.add_buffer(width=size[1], height=size[0], format=rgb24, time_base=_UNITS["gif"])
