@@ -291,7 +291,7 @@ def test_the_window_ends_the_run_after_the_others_have_the_frame() -> None:
 
 def test_frames_of_a_file_reach_a_live_output_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("rt.sinks.pace.time", clock)
+    monkeypatch.setattr("rt.pacing.time", clock)
     monkeypatch.setattr("rt.sinks.several.time", clock)
     several = SeveralSinks([], [Lane("a", Listed(), recorded=False)], paced=True)
     monkeypatch.setattr(several._closed, "wait", clock.wait)
