@@ -1,4 +1,4 @@
-"""How fast a style is on this machine, and how steady on a clip.
+"""How fast a style is here, and how steady.
 
 For speed the network alone and the whole pipeline take turns within one process, so that whatever else the
 machine does falls on both: trust their ratio, and compare frames per second of different runs only on an idle
@@ -44,18 +44,18 @@ class Speed:
     device: str
     precision: str
     network_size: tuple[int, int]
-    """(height, width) of the network's pictures."""
+    """(height, width) of the network's images."""
     frame_size: tuple[int, int]
     """(height, width) of the frames."""
     in_flight: int
     """Pictures the backend held at once."""
     turns: int
     frames: int
-    """Frames carried by the pipeline, and as many pictures translated by the network alone."""
+    """Frames carried by the pipeline, and as many images translated by the network alone."""
     network_fps: float
     """The network alone; median of the turns."""
     pipeline_fps: float
-    """A drawn source, shrink, network, lay back, a sink that counts; median of the turns."""
+    """A drawn source, shrink, network, residual, a sink that counts; median of the turns."""
     pipeline_ratio: float
     """What the pipeline reaches of the network alone; median of the turns' ratios."""
 
@@ -153,7 +153,7 @@ def _network_picture(frame_size: tuple[int, int], size: tuple[int, int]) -> npt.
 
 
 def _translate_alone(backend: Backend, picture: npt.NDArray[np.uint8], count: int) -> float:
-    """Return the pictures per second of the network alone, with as many in flight as it can hold."""
+    """Return the images per second of the network alone, with as many in flight as it can hold."""
     flying: deque[Pending] = deque()
     started = time.perf_counter()
     for _ in range(count):

@@ -18,10 +18,10 @@ NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 PRECISIONS = ("fp32", "fp16", "int8")
 View = Literal["picture", "gray", "edges"]
 VIEWS: tuple[View, ...] = ("picture", "gray", "edges")
-"""What of a picture a network looks at, see `rt.view.look_at`."""
+"""What of an image a network looks at, see `rt.view.look_at`."""
 Detail = Literal["keep", "network"]
 DETAILS: tuple[Detail, ...] = ("keep", "network")
-"""How what a network changed is laid over the frame, see `rt.fit.lay_back`."""
+"""How a network's result is applied to the frame, see `rt.fit.apply_residual`."""
 _RENAMED = {"called_target": "classified_as_target", "pictures": "images"}
 """Names within `data` and `metrics` that cards of videobrush 0.1 have."""
 HIGHEST_OPSET = 20
@@ -49,11 +49,11 @@ class Card:
     title: str
     """One line for people: what the style does."""
     multiple: int
-    """Height and width of the network's picture must be multiples of this many pixels."""
+    """Height and width of the network's image must be multiples of this many pixels."""
     minimum_px: int
     """Smallest height and width the network takes."""
     size_px: int
-    """Short side of the picture the network was trained for; the default of `--size`."""
+    """Short side of the image the network was trained for; the default of `--size`."""
     models: Mapping[str, Model]
     """ONNX files by precision: `fp32`, `fp16`, `int8`."""
     recipe: str
@@ -61,7 +61,7 @@ class Card:
     network: Mapping[str, Any] = field(default_factory=dict)
     """Generator: architecture and parameter count."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """Training pictures: name, origin, terms, counts."""
+    """Training images: name, origin, terms, counts."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Steps, time, machine, commit, command."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -71,9 +71,9 @@ class Card:
     fixed_size: tuple[int, int] | None = None
     """(height, width) of a network that takes no other; None where it takes every fitting size."""
     view: View = "picture"
-    """What of a picture the network looks at: it learnt from pictures seen this way."""
+    """What of an image the network looks at: it learnt from images seen this way."""
     detail: Detail = "keep"
-    """How its change is best laid over the frame. network: the picture shares no detail with the frame, as it
+    """How its result is best applied to the frame. network: the image shares no detail with the frame, as it
     is drawn from edges or labels, or painted."""
     version: int = CARD_VERSION
 

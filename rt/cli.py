@@ -1,4 +1,4 @@
-"""The command `videobrush`: reads what was typed, runs it, prints its results and errors.
+"""The command `videobrush`: parse, run, print.
 
 Heavy packages are imported by the commands that need them, so that `--help` answers at once.
 """

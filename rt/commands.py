@@ -39,14 +39,14 @@ class Demo(_Talk):
     """Name or folder of one style for all of it; `videobrush styles` lists them."""
     backend: Backend = "auto"
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
-    """Short side of the network's picture in pixels."""
+    """Short side of the network's image in pixels."""
     overwrite: bool = False
     """Replace results that exist already."""
 
 
 @dataclass(frozen=True)
 class Run(_Talk):
-    """Translate a video file, a camera, a stream or pictures into files, a window or streams."""
+    """Translate a video file, a camera, a stream or images into files, a window or streams."""
 
     input: Positional[Annotated[str, arg(metavar="INPUT", help=help_text())]]
     style: Annotated[str, arg(metavar="NAME")]
@@ -54,7 +54,7 @@ class Run(_Talk):
     output: Positional[
         Annotated[tuple[str, ...], arg(metavar="[OUTPUT ...]", help_behavior_hint="(default: a window)")]
     ] = ()
-    """Video file, folder of pictures, img_%04d.png, virtual://, rtmp://..., rtsp://..., tcp://..., null://,
+    """Video file, folder of images, img_%04d.png, virtual://, rtmp://..., rtsp://..., tcp://..., null://,
     window://; several at once."""
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Beside a live view, write what is shown to this video file."""
@@ -62,21 +62,22 @@ class Run(_Talk):
     precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
-    """Short side of the network's picture in pixels; more is finer and slower."""
+    """Short side of the network's image in pixels; more is finer and slower."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
-    """How much of the change is laid over the frame."""
+    """How much of the residual is applied to the frame."""
     steady: Annotated[Literal["off"] | float, arg(metavar="off|0..1")] = "off"
-    """How much the change (with --detail network the whole picture) is held steady; costs some sharpness."""
+    """Temporal smoothing (deflicker) of the residual, with --detail network of the whole image; costs some
+    sharpness."""
     detail: Detail = "auto"
-    """keep: the frame's own fine detail stays. network: the network's picture, large. auto: the style's."""
+    """keep: the frame's own fine detail stays. network: the network's image, large. auto: the style's."""
     view: View = "auto"
-    """What of a frame the network looks at. auto: the style's. picture: for a camera that films a drawing."""
+    """What of a frame the network looks at. auto: the style's. image: for a camera that films a drawing."""
     fit: Literal["cpu", "gpu"] = "cpu"
-    """Where frames are shrunk for the network and its change is laid back. gpu: beside a TensorRT engine."""
+    """Where frames are shrunk for the network and its residual is applied. gpu: beside a TensorRT engine."""
     compare: bool = False
     """Before and after side by side."""
     fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: the source's)")] = None
-    """Frames per second of a camera, pattern, screen or of pictures."""
+    """Frames per second of a camera, pattern, screen or of images."""
     width: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the source's)")] = None
     """Width asked of a camera, pattern or screen."""
     height: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the source's)")] = None
@@ -111,7 +112,7 @@ class Run(_Talk):
         if self.fit == "gpu" and steady > 0:
             return "--fit gpu and --steady exclude each other: frames are steadied on the CPU"
         if self.fit == "gpu" and self.detail == "network":
-            return "--fit gpu lays the change over the frame: --detail network needs --fit cpu"
+            return "--fit gpu applies the residual to the frame: --detail network needs --fit cpu"
         return _not_a_share({"strength": self.strength, "steady": steady}) or _not_above_0(
             {"fps": self.fps, "duration": self.duration, "width": self.width, "height": self.height}
         )
@@ -155,7 +156,7 @@ class Bench(_Talk):
     precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
-    """Short side of the network's picture in pixels."""
+    """Short side of the network's image in pixels."""
     seconds: Annotated[float, arg(metavar="S")] = 10.0
     """Seconds of measuring each side of `speed`."""
     steady: Annotated[float, arg(metavar="0..1")] = 1.0

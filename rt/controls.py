@@ -1,7 +1,7 @@
 """What a viewer may change while frames flow.
 
-One object is shared by whoever turns the knobs (a window, a page) and whoever obeys (translator, sinks). Any
-thread may read and write it; whoever obeys looks at it once a frame.
+One object is shared by those that set it (a window, a page) and those that read it once a frame (translator,
+sinks). Any thread may read and write it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Controls:
         self.style = style
         """The style wanted; the one that runs may be the one before for as long as this one is loaded."""
         self.strength = strength
-        """How much of the change is laid over the frame, in [0, 1]."""
+        """How much of the residual is applied to the frame, in [0, 1]."""
         self.steady = steady
-        """How much the change is held steady in time, in [0, 1]; 0 is off."""
+        """How much the residual is smoothed in time, in [0, 1]; 0 is off."""
         self.compare = compare
         """Whether frames are shown as before|after."""
         self.recording = False
@@ -62,7 +62,7 @@ class Controls:
         self.recording = not self.recording
 
     def note(self, text: str) -> None:
-        """Leave a line for whoever watches: `recording to ...`, `style monet cannot be loaded: ...`."""
+        """Leave a line for the viewer: `recording to ...`, `style monet cannot be loaded: ...`."""
         with self._lock:
             self._notes.append(text)
 

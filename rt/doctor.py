@@ -60,7 +60,7 @@ def examine() -> list[Finding]:
 
 
 def can_run(findings: list[Finding]) -> bool:
-    """Return whether any style can be translated: pictures can be resized and a network computed."""
+    """Return whether any style can be translated: images can be resized and a network computed."""
     working = {(finding.group, finding.name.split()[0]) for finding in findings if finding.works}
     backends = {name for group, name in working if group == "backend"} - {"identity"}
     return bool(backends) and ("package", "opencv-python") in working

@@ -1,4 +1,4 @@
-"""A compiled engine on disk: its key, its path and its facts, and reading it without trusting it.
+"""A compiled engine on disk: key, path, facts, and reading it untrusted.
 
 An engine is two files in the folder of engines: the plan, `<name>.engine`, and its facts,
 `<name>.engine.json`. The name ends in a digest of the key, so engines of different keys never meet. They are

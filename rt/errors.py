@@ -5,7 +5,7 @@ VideobrushError          one line on stderr, exit 1
 ├── SourceError          a source cannot be opened or read
 │   └── DamagedSource    a source ended early or is damaged; the frames before the fault were delivered
 ├── SinkError            a sink cannot be opened or written
-└── BackendError         a backend is not installed, cannot load a model, or gives a wrong picture
+└── BackendError         a backend is not installed, cannot load a model, or gives a wrong image
     └── EngineError      a compiled engine is missing, damaged, or made for something else
 """
 
@@ -37,7 +37,7 @@ class SinkError(VideobrushError):
 
 
 class BackendError(VideobrushError):
-    """A backend is not usable here, cannot load a model, or returned a wrong picture."""
+    """A backend is not usable here, cannot load a model, or returned a wrong image."""
 
 
 class EngineError(BackendError):

@@ -1,7 +1,7 @@
-"""Fit a picture to the network and its answer back to the picture.
+"""Fit an image to the network and its answer back to the image.
 
-The network works small: the frame is shrunk in one pass, and what the network changed is laid back over
-the full frame, whose own fine detail stays.
+The network works small: the frame is shrunk in one pass, and the residual, what the network changed, is
+added to the full frame, whose own fine detail stays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORTH = 16384
 
 
 def network_size(height: int, width: int, short_px: int, multiple: int, minimum_px: int) -> tuple[int, int]:
-    """Return the (height, width) at which a network sees pictures of `height` x `width`.
+    """Return the (height, width) at which a network sees images of `height` x `width`.
 
     The short side becomes `short_px`, the aspect is kept to the nearest multiple. A side never grows, except
     to reach the network's minimum.
@@ -41,10 +41,10 @@ def network_size(height: int, width: int, short_px: int, multiple: int, minimum_
 
 
 def style_size(card: Card, height: int, width: int, short_px: int | None = None) -> tuple[int, int]:
-    """Return the (height, width) at which a style sees pictures of `height` x `width`.
+    """Return the (height, width) at which a style sees images of `height` x `width`.
 
     `short_px` is the short side asked for, None the style's own. A network of one fixed size sees every
-    picture at that size, whatever its aspect.
+    image at that size, whatever its aspect.
 
     Raises:
         StyleError: the style cannot work at the size asked for.
@@ -68,13 +68,13 @@ def style_size(card: Card, height: int, width: int, short_px: int | None = None)
 def shrink(rgb: Rgb, size: tuple[int, int]) -> Rgb:
     """Return uint8[H, W, 3] RGB resized to `size` = (height, width) in one pass.
 
-    Where the size is right already the picture itself comes back: read it, never write to it.
+    Where the size is right already the image itself comes back: read it, never write to it.
     """
     height, width = size
     if rgb.shape[:2] == size:
         return rgb
     if height > rgb.shape[0] or width > rgb.shape[1]:
-        # Area averaging is for shrinking; a picture below the network's minimum grows.
+        # Area averaging is for shrinking; an image below the network's minimum grows.
         return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     rows = rgb.shape[0] // math.gcd(rgb.shape[0], height)
     if not 1 < rows <= _MOST_ROWS or rgb.size // rows < _WORTH:
@@ -109,11 +109,11 @@ def _sum_rows(rgb: Rgb, height: int, rows: int) -> npt.NDArray[np.uint16]:
     return sums.reshape(height, rgb.shape[1], 3)
 
 
-def lay_back(rgb: Rgb, small_in: Rgb, small_out: Rgb, strength: float, detail: Detail) -> Rgb:
-    """Return the frame uint8[H, W, 3] RGB with the network's change laid over it, as a new array.
+def apply_residual(rgb: Rgb, small_in: Rgb, small_out: Rgb, strength: float, detail: Detail) -> Rgb:
+    """Return the frame uint8[H, W, 3] RGB with the network's residual applied, as a new array.
 
     `keep` adds what the network changed, `small_out - small_in`, enlarged: fine detail survives. `network`
-    takes the network's own picture, enlarged. `strength` in [0, 1] goes from the frame to the full effect.
+    takes the network's own image, enlarged. `strength` in [0, 1] goes from the frame to the full effect.
     Sums saturate at 0 and 255.
     """
     if strength == 0:
@@ -129,5 +129,5 @@ def lay_back(rgb: Rgb, small_in: Rgb, small_out: Rgb, strength: float, detail: D
 
 
 def side_by_side(left: Rgb, right: Rgb) -> Rgb:
-    """Return two pictures of one height next to each other: uint8[H, W_left + W_right, 3] RGB."""
+    """Return two images of one height next to each other: uint8[H, W_left + W_right, 3] RGB."""
     return np.asarray(np.concatenate([left, right], axis=1), np.uint8)

@@ -202,7 +202,7 @@ class _Run:
                 self._translated.abort(error)
 
     def _run_stopper(self) -> None:
-        """Wake a reader that waits for a picture when a stop is requested."""
+        """Wake a reader that waits for an image when a stop is requested."""
         self._stop.wait()
         if self._stop.requested:
             self._source.close()

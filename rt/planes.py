@@ -2,7 +2,7 @@
 
 At 1080p turning every frame into RGB and back costs more than a small network does. The change that a network
 makes is a difference, and differences of RGB are differences of YUV times a matrix; so the change is turned
-into YUV at the network's size and laid over the stored planes. What is not changed keeps its exact bytes.
+into YUV at the network's size and added to the stored planes. What is not changed keeps its exact bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rt.media import (
 
 FORMAT = "yuv420p"
 _SCALING = BILINEAR | ACCURATE_ROUNDING | FULL_CHROMA_OUT
-"""Exact to half a level. The faster defaults darken every picture by one level and miss by up to three."""
+"""Exact to half a level. The faster defaults darken every image by one level and miss by up to three."""
 _SHRINKING = AREA | ACCURATE_ROUNDING | FULL_CHROMA_OUT
 _WEIGHTS = {
     MATRIX_709: (0.2126, 0.0722),
@@ -47,7 +47,7 @@ Plane = npt.NDArray[np.uint8]
 
 
 def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], matrix: int) -> Rgb:
-    """Return a decoded picture as uint8[height, width, 3] RGB of `size` = (height, width).
+    """Return a decoded image as uint8[height, width, 3] RGB of `size` = (height, width).
 
     `matrix` is the code of its RGB to YUV matrix, see `rt.media`. Transparency is left out: the colours
     come as they are stored.
@@ -72,7 +72,7 @@ def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[in
 
 
 class Converter:
-    """Turns planes into RGB; shared by the pictures of one stream, because setting it up is dear."""
+    """Turns planes into RGB; shared by the images of one stream, because setting it up is expensive."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class Converter:
 
 
 class Planes:
-    """One picture as 8-bit 4:2:0 of limited range: brightness at full size, colour at half of it."""
+    """One image as 8-bit 4:2:0 of limited range: brightness at full size, colour at half of it."""
 
     def __init__(self, frame: av.VideoFrame, matrix: int, converter: Converter) -> None:
         """Take a decoded frame for which `can_hold` is true; `matrix` is its RGB to YUV matrix."""
@@ -108,30 +108,30 @@ class Planes:
 
     @cached_property
     def rgb(self) -> Rgb:
-        """The picture as uint8[H, W, 3] RGB, exact to half a level."""
+        """The image as uint8[H, W, 3] RGB, exact to half a level."""
         return self._converter.convert(self._frame, self.size, self.matrix)
 
     def shrink(self, size: tuple[int, int]) -> Rgb:
-        """Return the picture at `size` = (height, width), no larger than its own, as uint8[h, w, 3] RGB."""
+        """Return the image at `size` = (height, width), no larger than its own, as uint8[h, w, 3] RGB."""
         if size == self.size:
             return self.rgb
         return self._converter.convert(self._frame, size, self.matrix)
 
     def changed(self, small_in: Rgb, small_out: Rgb, strength: float) -> Planes:
-        """Return the picture with the network's change `small_out - small_in`, enlarged, laid over it.
+        """Return the image with the network's change `small_out - small_in`, enlarged, added to it.
 
-        `strength` in [0, 1] goes from this picture itself to the full change. Sums saturate at 0 and 255.
+        `strength` in [0, 1] goes from this image itself to the full change. Sums saturate at 0 and 255.
         """
         if strength == 0:
             return self
         change = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_32F)
         change = np.rint(cv2.transform(change, _difference_matrix(self.matrix))).astype(np.int16)
-        laid = _new_frame(*self.size)
-        for number, (before, after) in enumerate(zip(_views(self._frame), _views(laid), strict=True)):
+        result = _new_frame(*self.size)
+        for number, (before, after) in enumerate(zip(_views(self._frame), _views(result), strict=True)):
             enlarged = cv2.resize(change[..., number], before.shape[::-1], interpolation=cv2.INTER_LINEAR)
             total = cv2.add(before, enlarged, dst=after, dtype=cv2.CV_8U)
             assert total is after, "OpenCV leaves a dst of another shape alone and answers with a new array"
-        return Planes(laid, self.matrix, self._converter)
+        return Planes(result, self.matrix, self._converter)
 
     def encodable(self) -> av.VideoFrame:
         """Return a new frame for one encoder, which writes its times on it."""

@@ -48,7 +48,7 @@ def card_lines(style: Style) -> Iterator[str]:
     if card.view != "picture":
         yield f"the network looks at the picture's {card.view}"
     if card.detail == "network":
-        yield "the network's picture is shown instead of the frame, not laid over it"
+        yield "the network's picture is shown instead of the frame, not as its residual"
     for precision, model in card.models.items():
         yield f"model {precision}: {model.file}, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}"
     yield f"recipe: {card.recipe}"

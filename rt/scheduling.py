@@ -1,4 +1,4 @@
-"""How the system schedules this program's threads: as it was started, whatever a library asks for.
+"""Keep the scheduling of threads as it was at start.
 
 SVT-AV1 puts itself, and the thread that opens it, at the highest real-time priority wherever it may, that is
 for root: two such threads that stay busy on two cores starve all others.

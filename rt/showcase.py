@@ -1,4 +1,4 @@
-"""The page of the styles: one HTML file that needs nothing else, neither network nor other files."""
+"""The page of the styles: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Status:
     dropped: int
     latency: Mapping[str, Percentiles]
     stale: bool
-    """True where the source shows its last picture again, because no new one comes."""
+    """True where the source shows its last image again, because no new one comes."""
     style: str = ""
     backend: str = ""
     precision: str = ""
@@ -75,7 +75,7 @@ class Meter:
 
     def __init__(self) -> None:
         self.count_drops: Callable[[], int] = lambda: 0
-        """Returns how many frames were lost so far; set by whoever hands frames on."""
+        """Returns how many frames were lost so far; set by what hands frames on."""
         self._lock = threading.Lock()
         self._frames = 0
         self._stale = False

@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 from rt.card import Detail
 from rt.errors import VideobrushError
-from rt.fit import lay_back, shrink
+from rt.fit import apply_residual, shrink
 from rt.frame import Rgb
 from rt.steady import Steady
 
 _Gray = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float32]
 _MINIMUM_PX = 12
-"""The shorter side of the smallest picture in which OpenCV can search for motion."""
+"""The shorter side of the smallest image in which OpenCV can search for motion."""
 _STILL = 1 / 4000
 """Median motion from frame to frame, over the longer side, up to which a camera counts as standing still."""
 
@@ -107,13 +107,13 @@ def compare(
     Args:
         frames: uint8[H, W, 3] RGB, all of one size, in order.
         translate: the network: uint8[h, w, 3] RGB of `size` to the same.
-        size: (height, width) of the network's pictures.
+        size: (height, width) of the network's images.
         amount: how much to steady, in [0, 1].
-        strength: how much of the change is laid over the frame.
-        detail: what is laid over it, see `rt.fit.lay_back`.
+        strength: how much of the residual is applied to the frame.
+        detail: how it is applied, see `rt.fit.apply_residual`.
 
     Returns:
-        What a viewer sees, at the size of the frames, and the network's own pictures.
+        What a viewer sees, at the size of the frames, and the network's own images.
 
     Raises:
         Unmeasurable: there are fewer than two frames, or no motion can be found in them.
@@ -136,7 +136,7 @@ def compare_amounts(
         small_in = shrink(rgb, size)
         small_off = translate(small_in)
         smalls = [small_off, *(steady.steady(small_in, small_off, detail) for steady in steadies)]
-        viewer.see(rgb, *(lay_back(rgb, small_in, small, strength, detail) for small in smalls))
+        viewer.see(rgb, *(apply_residual(rgb, small_in, small, strength, detail) for small in smalls))
         network.see(small_in, *smalls)
     return list(zip(viewer.comparisons(), network.comparisons(), strict=True))
 
@@ -231,7 +231,7 @@ class Motion:
         return float(difference[self.trusted].sum())
 
     def distance(self, before: _Gray, now: _Gray) -> float:
-        """Return how far the motion seen in two other pictures is from this, summed likewise, in pixels."""
+        """Return how far the motion seen in two other images is from this, summed likewise, in pixels."""
         apart = find_motion(now, before) - self.flow
         return float(np.hypot(apart[..., 0], apart[..., 1])[self.trusted].sum())
 

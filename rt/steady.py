@@ -1,9 +1,9 @@
 """Hold what the network made steady in time.
 
-A network that sees one frame at a time decides anew in every frame, and its picture flickers where the scene
+A network that sees one frame at a time decides anew in every frame, and its image flickers where the scene
 does not. What flickers is averaged over time along the motion of the input. Laid over the frame it is the
 change alone: the input itself is never averaged and keeps its own motion. Shown instead of the frame it is
-the whole picture: the change of what is painted or drawn also takes the input's noise away, each frame's own,
+the whole image: the change of what is painted or drawn also takes the input's noise away, each frame's own,
 and the mean of several changes would put it back.
 """
 
@@ -19,29 +19,29 @@ from rt.card import Detail
 from rt.frame import Rgb
 
 _HOLD = 0.75
-"""Share of the change or picture before that is held, where the motion is followed well."""
+"""Share of the change or image before that is held, where the motion is followed well."""
 _CALM, _SPAN = 0.02 * 255, 0.05 * 255
-"""Levels by which the followed picture may be wrong before the share falls, and over which it falls to 0."""
+"""Levels by which the followed image may be wrong before the share falls, and over which it falls to 0."""
 _FLICKER: dict[Detail, tuple[float, float]] = {"keep": (12, 16), "network": (4, 6)}
 """Levels by which what is held may differ from the one before and count as flicker, and over which the share
-falls to 0: what is really another, as behind an object that is gone, would show as its ghost. Whole pictures
+falls to 0: what is really another, as behind an object that is gone, would show as its ghost. Whole images
 differ by all that is seen, and are trusted less."""
 _CUT = 0.15 * 255
 """Mean difference of two frames, in levels, above which another scene begins."""
 _LOST = 0.5
-"""Part of the picture that must be followed, or else another scene begins."""
+"""Part of the image that must be followed, or else another scene begins."""
 _BLUR_PX = 5
 _MEAN = np.full((1, 3), 1 / 3)
 """Of the three colours, for `cv2.transform`: many times as quick as NumPy's mean along so short an axis."""
 _FLOW_MINIMUM_PX = 12
-"""The shorter side of the smallest picture in which OpenCV can search for motion."""
+"""The shorter side of the smallest image in which OpenCV can search for motion."""
 
 _Gray = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float32]
 
 
 class Steady:
-    """Steadies the pictures of one stream, at the network's size.
+    """Steadies the images of one stream, at the network's size.
 
     Example:
         steady = Steady(0.7)
@@ -55,7 +55,7 @@ class Steady:
 
     @property
     def amount(self) -> float:
-        """How much is held, in [0, 1]; a new value takes effect with the next picture."""
+        """How much is held, in [0, 1]; a new value takes effect with the next image."""
         return self._amount
 
     @amount.setter
@@ -65,15 +65,15 @@ class Steady:
         self._amount = amount
 
     def reset(self) -> None:
-        """Forget the pictures before: the next one stands for itself."""
+        """Forget the images before: the next one stands for itself."""
         self._scene = None
 
     def steady(self, small_in: Rgb, small_out: Rgb, detail: Detail = "keep") -> Rgb:
-        """Return the network's picture `small_out` of `small_in`, steadied; uint8[h, w, 3] RGB all three.
+        """Return the network's image `small_out` of `small_in`, steadied; uint8[h, w, 3] RGB all three.
 
-        The pictures of a stream are given in order. The first one, the first of another scene, of another
-        size and of another `detail` (see `rt.fit.lay_back`; `network` holds the whole picture) come back as
-        they are. Neither picture is kept or changed; the result may be `small_out` itself.
+        The images of a stream are given in order. The first one, the first of another scene, of another
+        size and of another `detail` (see `rt.fit.apply_residual`; `network` holds the whole image) come back
+        as they are. Neither image is kept or changed; the result may be `small_out` itself.
         """
         amount = self._amount  # another thread may turn it meanwhile
         if amount == 0:
@@ -91,23 +91,23 @@ class Steady:
 
 @dataclass
 class _Scene:
-    """The latest picture of a scene and its steadied change."""
+    """The latest image of a scene and its steadied change."""
 
     gray: _Gray
     """uint8[h, w]: the network's input."""
     delta: _Floats
-    """float32[h, w, 3] levels: what the network changed or its whole picture, steadied, not rounded."""
+    """float32[h, w, 3] levels: what the network changed or its whole image, steadied, not rounded."""
     detail: Detail
     flow: cv2.DISOpticalFlow | None
-    """Searches for motion; None where the picture is too small for that. It keeps what it chose for the
-    first picture it saw, so every scene has its own."""
+    """Searches for motion; None where the image is too small for that. It keeps what it chose for the
+    first image it saw, so every scene has its own."""
 
     def ends_before(self, gray: _Gray) -> bool:
-        """Say whether the next picture shows another scene or has another size."""
+        """Say whether the next image shows another scene or has another size."""
         return self.gray.shape != gray.shape or float(cv2.absdiff(self.gray, gray).mean()) > _CUT
 
     def go_on(self, gray: _Gray, delta: _Floats, amount: float) -> _Floats:
-        """Take the next picture and its change; return the change steadied: float32[h, w, 3]."""
+        """Take the next image and its change; return the change steadied: float32[h, w, 3]."""
         x, y = self._motion(gray)
         held = cv2.remap(self.delta, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         followed = cv2.remap(self.gray, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -121,7 +121,7 @@ class _Scene:
         return self.delta
 
     def _motion(self, gray: _Gray) -> tuple[_Floats, _Floats]:
-        """Return where each pixel of `gray` was in the picture before: x and y, float32[h, w] each."""
+        """Return where each pixel of `gray` was in the image before: x and y, float32[h, w] each."""
         height, width = gray.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         if self.flow is None:

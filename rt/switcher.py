@@ -1,4 +1,4 @@
-"""Switching styles without a hitch: the next one is loaded beside the one that runs."""
+"""Switching styles: the next is loaded while one runs."""
 
 from __future__ import annotations
 

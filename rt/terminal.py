@@ -34,7 +34,7 @@ def run_command(run: Callable[[], int], interrupted: str = "interrupted") -> int
     """Run a command line to its end; return the exit status.
 
     0 done, 1 a fault outside the program (one line on stderr), 2 wrong usage, 129 its terminal was closed,
-    130 interrupted, 141 nobody reads its results any more (`| head`), 143 terminated.
+    130 interrupted, 141 its results are no longer read (`| head`), 143 terminated.
     """
     open_closed_streams()
     set_up_log()
@@ -51,7 +51,7 @@ def run_command(run: Callable[[], int], interrupted: str = "interrupted") -> int
 
 
 class _ReaderLeft(Exception):
-    """Nobody reads our results any more."""
+    """Our results are no longer read."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rt.backends import Backend, FrameBackend, Pending
 from rt.card import DETAILS, Detail
 from rt.controls import Controls
 from rt.errors import SourceError
-from rt.fit import lay_back, shrink
+from rt.fit import apply_residual, shrink
 from rt.frame import Frame, Rgb, Stored
 from rt.planes import Planes
 from rt.steady import Steady
@@ -36,15 +36,15 @@ class Translator:
         self._next: Backend | None = None
         self._controls = controls or Controls()
         self.detail: Detail | None = detail
-        """`keep` or `network`, see `rt.fit.lay_back`, None for the style's own; a new value takes
+        """`keep` or `network`, see `rt.fit.apply_residual`, None for the style's own; a new value takes
         effect with the next frame."""
         self._steady = Steady(self._controls.steady)
 
     def translate(self, frame: Frame) -> Frame:
-        """Return the translated frame: a new picture of the same size at the same time.
+        """Return the translated frame: a new image of the same size at the same time.
 
         Raises:
-            BackendError: the network failed or returned a wrong picture.
+            BackendError: the network failed or returned a wrong image.
         """
         self._take_next()
         return self._finish(self._start(frame))
@@ -55,7 +55,7 @@ class Translator:
         Where `frames` raises a SourceError, what is in flight is yielded before it is raised.
 
         Raises:
-            BackendError: the network failed or returned a wrong picture.
+            BackendError: the network failed or returned a wrong image.
         """
         flying: deque[_Flight] = deque()
         failure: SourceError | None = None
@@ -105,13 +105,13 @@ class Translator:
         small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
         strength, picture = self._controls.strength, frame.picture
         if isinstance(picture, Planes) and detail == "keep":
-            laid: Rgb | Stored = picture.changed(small_in, small_out, strength)
+            applied: Rgb | Stored = picture.changed(small_in, small_out, strength)
         else:
-            laid = lay_back(frame.rgb, small_in, small_out, strength, detail)
-        return replace(frame, picture=laid, origin=frame)
+            applied = apply_residual(frame.rgb, small_in, small_out, strength, detail)
+        return replace(frame, picture=applied, origin=frame)
 
     def _fitting(self, frame: Frame) -> FrameBackend | None:
-        """Return the backend where it fits this frame itself: steadying and the network's own picture need
+        """Return the backend where it fits this frame itself: steadying and the network's own image need
         what the network saw and made, on the CPU."""
         backend, detail = self._backend, self.detail or self._backend.info.detail
         if not isinstance(backend, FrameBackend) or backend.info.frame_size != frame.size:
@@ -124,10 +124,10 @@ class Translator:
 
 
 class EachOwnSize:
-    """Translates images of many sizes: a translator for every size of the network's picture.
+    """Translates images of many sizes: a translator for every size of the network's image.
 
     Args:
-        size_of: (height, width) of the network's picture for an image of a height and width.
+        size_of: (height, width) of the network's image for an image of a height and width.
         open_translator: opens the style for such a size.
     """
 
@@ -168,7 +168,7 @@ class EachOwnSize:
 
 
 def _shrunk(picture: Rgb | Stored, size: tuple[int, int]) -> Rgb:
-    """Return the network's picture, uint8[h, w, 3] RGB of `size` = (height, width)."""
+    """Return the network's image, uint8[h, w, 3] RGB of `size` = (height, width)."""
     if isinstance(picture, Planes) and size[0] <= picture.size[0] and size[1] <= picture.size[1]:
         return picture.shrink(size)
     return shrink(picture if isinstance(picture, np.ndarray) else picture.rgb, size)

@@ -1,6 +1,6 @@
-"""What of a picture a network looks at: the picture itself, its gray, or its edges.
+"""What a network sees of an image: itself, its gray or its edges.
 
-A style learns from pictures seen one way and has to see a camera's the same way; so training and runtime make
+A style learns from images seen one way and has to see a camera's the same way; so training and runtime make
 what a network sees here.
 """
 
@@ -29,7 +29,7 @@ def find_edges(rgb: Rgb) -> npt.NDArray[np.uint8]:
     """Return the outlines of a photo uint8[H, W, 3] RGB as uint8[H, W], black lines on white.
 
     Canny's edges over the channel that changes most, so that a yellow bag on white has an outline; thresholds
-    after the picture's own steepest hundredth, so that a dim photo has one too.
+    after the image's own steepest hundredth, so that a dim photo has one too.
     Source: Canny 1986.
     """
     smooth = cv2.GaussianBlur(rgb, (0, 0), 1.0)

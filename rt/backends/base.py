@@ -1,4 +1,4 @@
-"""The backend protocol, what is said of a backend, and pictures in flight."""
+"""The backend protocol, what is said of a backend, and images in flight."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class FrameBackend(Backend, Protocol):
         """Begin to translate a frame uint8[1, H, W, 3] RGB of `info.frame_size`; otherwise as `start`.
 
         The result is the frame with the network's residual applied with `strength` in [0, 1]: what
-        `rt.fit.shrink`, the network and `rt.fit.lay_back` with detail `keep` give, within one level.
+        `rt.fit.shrink`, the network and `rt.fit.apply_residual` with detail `keep` give, within one level.
 
         Raises:
             BackendError: as `translate`, or it was not opened for frames.

@@ -27,7 +27,7 @@ class OnnxRuntimeBackend:
     """A network run by ONNX Runtime's own CPU kernels."""
 
     def __init__(self, model: Path, size: tuple[int, int], precision: str) -> None:
-        """Load `model` for pictures of `size` = (height, width).
+        """Load `model` for images of `size` = (height, width).
 
         Raises:
             BackendError: the file is no network of uint8[N, H, W, 3], or ONNX Runtime refuses it.

@@ -31,15 +31,15 @@ _READ_ERRORS: tuple[type[Exception], ...] = (
 
 
 class OpenVinoBackend:
-    """A network compiled for one picture of a fixed size; several pictures are translated one by one.
+    """A network compiled for one image of a fixed size; several images are translated one by one.
 
     A network of fixed shape leaves OpenVINO nothing to decide while frames run, and on a CPU a batch is no
-    quicker than its pictures one after another. For throughput every core works on a picture of its own,
-    which wastes less than sharing each picture between them.
+    quicker than its images one after another. For throughput every core works on an image of its own,
+    which wastes less than sharing each image between them.
     """
 
     def __init__(self, model: Path, size: tuple[int, int], precision: str, mode: Mode = "latency") -> None:
-        """Load `model` for pictures of `size` = (height, width).
+        """Load `model` for images of `size` = (height, width).
 
         Raises:
             BackendError: the file is no network of uint8[N, H, W, 3], or the CPU plugin refuses it.
@@ -51,7 +51,7 @@ class OpenVinoBackend:
         try:
             compiled = core.compile_model(network, "CPU", _settings(threads, mode))
             processor = core.get_property("CPU", "FULL_DEVICE_NAME")
-            # One more than work at a time: a core that has finished finds the next picture waiting.
+            # One more than work at a time: a core that has finished finds the next image waiting.
             slots = 1 if mode == "latency" else compiled.get_property("NUM_STREAMS") + 1
             self._free = deque(compiled.create_infer_request() for _ in range(slots))
         except RuntimeError as error:
@@ -83,7 +83,7 @@ class OpenVinoBackend:
 
 
 class _InFlight:
-    """One picture in one of the network's requests."""
+    """One image in one of the network's requests."""
 
     def __init__(self, free: deque[Any], picture: npt.NDArray[np.uint8]) -> None:
         self._free = free
@@ -96,7 +96,7 @@ class _InFlight:
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None
 
     def result(self) -> npt.NDArray[np.uint8]:
-        """Wait, and copy the picture out of memory that the next one will overwrite."""
+        """Wait, and copy the image out of memory that the next one will overwrite."""
         try:
             self._request.wait()
             found = self._request.get_output_tensor(0).data
@@ -104,7 +104,7 @@ class _InFlight:
             return np.array(found)
         except RuntimeError as error:
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None
-        finally:  # after a failure too: the next picture needs it
+        finally:  # after a failure too: the next image needs it
             self._free.append(self._request)
 
 
@@ -112,7 +112,7 @@ def _settings(threads: int, mode: Mode) -> dict[str, str | int]:
     return {
         "PERFORMANCE_HINT": mode.upper(),
         "NUM_STREAMS": 1 if mode == "latency" else threads,
-        # Left alone, OpenVINO takes bfloat16 where the processor lists it: other pictures, and slower.
+        # Left alone, OpenVINO takes bfloat16 where the processor lists it: other images, and slower.
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
     }

@@ -26,12 +26,12 @@ THROUGHPUT_SLOTS = 3
 
 
 def try_gpu() -> tuple[str, str]:
-    """Send a tiny picture to the GPU and back, and return the device in words and TensorRT's version.
+    """Send a tiny image to the GPU and back, and return the device in words and TensorRT's version.
 
     An engine is not run: it would have to be built first, which takes minutes.
 
     Raises:
-        BackendError: PyCUDA, the driver, the GPU or TensorRT is missing, or another picture comes back.
+        BackendError: PyCUDA, the driver, the GPU or TensorRT is missing, or another image comes back.
     """
     runtimes = installed_runtimes()
     device = Device()
@@ -59,7 +59,7 @@ def try_gpu() -> tuple[str, str]:
 
 
 class TensorRtBackend:
-    """An engine loaded on the GPU, for one picture at a time in each of its slots.
+    """An engine loaded on the GPU, for one image at a time in each of its slots.
 
     For latency there is one slot, whose work is sent off as one CUDA graph; for throughput several, each with
     an execution context of its own, whose copies run beside the network. Opened for frames of a size, it
@@ -76,7 +76,7 @@ class TensorRtBackend:
         rebuild: str = "videobrush-engines build",
         frame_size: tuple[int, int] | None = None,
     ) -> None:
-        """Load the engine `plan` for pictures of `size` = (height, width) with TensorRT's module `trt`.
+        """Load the engine `plan` for images of `size` = (height, width) with TensorRT's module `trt`.
 
         `rebuild` is the command that builds the engine again, for messages. Where `frame_size` is given,
         frames of that height and width can be translated as well.
@@ -124,7 +124,7 @@ class TensorRtBackend:
     def start_frame(self, rgb: npt.NDArray[np.uint8], strength: float) -> _InFlight:
         """Begin to translate a frame uint8[1, H, W, 3] RGB of `frame_size`, fitted on the GPU.
 
-        The result is the frame with the network's change laid over it, as `rt.fit.lay_back` does that with
+        The result is the frame with the network's residual applied, as `rt.fit.apply_residual` does that with
         detail `keep`, within one level.
         """
         if self.info.frame_size is None:
@@ -135,7 +135,7 @@ class TensorRtBackend:
         return _InFlight(self, slot, self._for_frames[slot])
 
     def close(self) -> None:
-        """Release the GPU; pictures in flight are given up. Works twice."""
+        """Release the GPU; images in flight are given up. Works twice."""
         device, self._device = self._device, None
         if device is None:
             return
@@ -161,7 +161,7 @@ class TensorRtBackend:
         try:
             with self._device.current():
                 return used.finish()
-        finally:  # after a failure too: the next picture needs it
+        finally:  # after a failure too: the next image needs it
             self._free.append(slot)
 
     def _begin(self, slot: Slot, begin: Callable[[], None], device: Device) -> None:
@@ -229,7 +229,7 @@ class TensorRtBackend:
 
 
 class _InFlight:
-    """One picture, or frame, in one of the slots or the one around it."""
+    """One image, or frame, in one of the slots or the one around it."""
 
     def __init__(self, backend: TensorRtBackend, slot: Slot, used: Slot) -> None:
         self._backend = backend
@@ -237,12 +237,12 @@ class _InFlight:
         self._used = used
 
     def result(self) -> npt.NDArray[np.uint8]:
-        """Wait, and copy the picture out of memory that the next one will overwrite."""
+        """Wait, and copy the image out of memory that the next one will overwrite."""
         return self._backend.finish(self._slot, self._used)
 
 
 def _check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
-    """Refuse frames that are no larger than the network's picture in both directions.
+    """Refuse frames that are no larger than the network's image in both directions.
 
     Raises:
         BackendError: they would have to grow for the network, which the kernels do not do.

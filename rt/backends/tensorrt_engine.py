@@ -20,7 +20,7 @@ from rt.engine_file import (
 PRECISIONS = ("fp16", "int8", "fp32")
 """What `auto` takes: the first of these that there is an engine of.
 
-FP16 gives the pictures of FP32 at half the memory traffic; whether INT8 is quicker depends on the GPU.
+FP16 gives the images of FP32 at half the memory traffic; whether INT8 is quicker depends on the GPU.
 """
 
 

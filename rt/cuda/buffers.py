@@ -1,4 +1,4 @@
-"""The memory through which one batch of pictures comes to the GPU and goes back."""
+"""Memory in which a batch travels to the GPU and back."""
 
 from __future__ import annotations
 

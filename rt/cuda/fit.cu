@@ -65,7 +65,7 @@ static __device__ float mix(float first, float second, float share) {
 }
 
 // `laid` becomes the frame with the change `small_out - small_in`, times `*strength`, enlarged and added.
-extern "C" __global__ void lay_back(const Level *frame, int rows, int columns, const float *strength,
+extern "C" __global__ void apply_residual(const Level *frame, int rows, int columns, const float *strength,
                                     const Level *small_in, const Level *small_out, int small_rows,
                                     int small_columns, Level *laid) {
     Pixel me = my_pixel();

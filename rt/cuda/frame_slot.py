@@ -1,4 +1,4 @@
-"""One frame of full size in flight: it comes to the GPU once and goes back once, and is fitted there."""
+"""One full-size frame in flight, fitted on the GPU."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from rt.cuda.slot import Enqueue, Slot, Streams
 
 
 class FrameSlot(Slot):
-    """Room for one frame in flight, around the network of a slot for pictures of the network's size.
+    """Room for one frame in flight, around the network of a slot for images of the network's size.
 
     The two share the network and its memory: never may both be in flight. The number that goes with a frame
-    is the strength in [0, 1], as `rt.fit.lay_back` takes it.
+    is the strength in [0, 1], as `rt.fit.apply_residual` takes it.
     """
 
     def __init__(
         self, device: Device, size: tuple[int, int], streams: Streams, inner: Slot, kernels: FitKernels
     ) -> None:
-        """Allocate for frames of `size` = (height, width), no smaller than the pictures of `inner`.
+        """Allocate for frames of `size` = (height, width), no smaller than the images of `inner`.
 
         Raises:
             BackendError: the GPU is out of memory.
@@ -38,7 +38,7 @@ class FrameSlot(Slot):
             return (
                 kernels.shrink(stream, frame.device_in, size, small.device_in, small_size)
                 or enqueue(stream)
-                or kernels.lay_back(
+                or kernels.apply_residual(
                     stream, frame.device_in, size, frame.device_numbers, both, small_size, frame.device_out
                 )
             )

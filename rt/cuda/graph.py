@@ -1,7 +1,7 @@
-"""CUDA graphs: the work of a stream recorded once, then sent off with one call.
+"""CUDA graphs: work recorded once, sent off with one call.
 
 A network is a hundred kernels; launched one by one, the launches alone cost a good part of the time of a
-small picture. PyCUDA has no calls for graphs, so they go to the driver's library itself.
+small image. PyCUDA has no calls for graphs, so they go to the driver's library itself.
 """
 
 from __future__ import annotations

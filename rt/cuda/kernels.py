@@ -1,4 +1,4 @@
-"""The kernels of fit.cu: a frame shrunk for the network, and the network's change laid back, on the GPU."""
+"""The kernels of fit.cu: shrink a frame, apply the residual."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = (32, 8, 1)
 class FitKernels:
     """The kernels, compiled for the device's kind of GPU. All calls within `Device.current()`.
 
-    Pictures are addresses on the GPU of uint8[height, width, 3] RGB without gaps; nothing is allocated. What
+    Images are addresses on the GPU of uint8[height, width, 3] RGB without gaps; nothing is allocated. What
     queues a kernel returns why it was refused, None where it was not; see `rt.cuda.slot.Enqueue`.
     """
 
@@ -34,7 +34,7 @@ class FitKernels:
         with told(device.driver, "load the kernels that fit frames"):
             self._module: Any = device.driver.module_from_buffer(compiled.cubin)
             self._shrink: Any = self._module.get_function("shrink")
-            self._lay_back: Any = self._module.get_function("lay_back")
+            self._apply_residual: Any = self._module.get_function("apply_residual")
 
     def shrink(
         self, stream: Any, frame: int, size: tuple[int, int], small: int, small_size: tuple[int, int]
@@ -43,7 +43,7 @@ class FitKernels:
         arguments = (_at(frame), *_whole(size), _at(small), *_whole(small_size))
         return self._launch(self._shrink, arguments, small_size, stream)
 
-    def lay_back(
+    def apply_residual(
         self,
         stream: Any,
         frame: int,
@@ -51,18 +51,24 @@ class FitKernels:
         strength: int,
         small: tuple[int, int],
         small_size: tuple[int, int],
-        laid: int,
+        result: int,
     ) -> str | None:
-        """Queue: the frame and what the network changed, enlarged, into `laid`.
+        """Queue: the frame and what the network changed, enlarged, into `result`.
 
-        `strength` is the address of a float32, `small` are those of the network's picture in and out.
+        `strength` is the address of a float32, `small` are those of the network's image in and out.
         """
-        arguments = (_at(frame), *_whole(size), *map(_at, (strength, *small)), *_whole(small_size), _at(laid))
-        return self._launch(self._lay_back, arguments, size, stream)
+        arguments = (
+            _at(frame),
+            *_whole(size),
+            *map(_at, (strength, *small)),
+            *_whole(small_size),
+            _at(result),
+        )
+        return self._launch(self._apply_residual, arguments, size, stream)
 
     def close(self) -> None:
         """Unload the kernels; nothing queued may need them any more. Works twice."""
-        self._module = self._shrink = self._lay_back = None
+        self._module = self._shrink = self._apply_residual = None
 
     def _launch(
         self, kernel: Any, arguments: tuple[Any, ...], size: tuple[int, int], stream: Any

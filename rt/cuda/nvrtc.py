@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler: CUDA source → code for one kind of GPU. Needs neither a GPU nor its driver."""
+"""NVIDIA's run-time compiler: CUDA source → code for a kind of GPU."""
 
 from __future__ import annotations
 

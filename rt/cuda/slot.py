@@ -1,8 +1,8 @@
-"""One picture in flight: its buffers, and the order of its three steps: copy in, network, copy out.
+"""One image in flight: copy in, network, copy out.
 
-For latency the steps of a picture are put on one stream and sent off as one graph. For throughput each step
-has a stream that all slots share, so that the copies of one picture run beside the network of another; events
-keep the steps of each picture in order, and the network alone is a graph.
+For latency the steps of an image are put on one stream and sent off as one graph. For throughput each step
+has a stream that all slots share, so that the copies of one image run beside the network of another; events
+keep the steps of each image in order, and the network alone is a graph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ keep the network alive after its end.
 
 
 class Streams:
-    """The stream of each step; closed, for whoever still holds this holds no stream."""
+    """The stream of each step; closed, so that nothing that still holds this holds a stream."""
 
     def __init__(self, copy_in: Any, compute: Any, copy_out: Any) -> None:
         self.copy_in, self.compute, self.copy_out = copy_in, compute, copy_out
@@ -52,13 +52,13 @@ class Streams:
 
 
 class Slot:
-    """Room for one picture in flight: `prepare` once, then `begin` and `finish` in turns.
+    """Room for one image in flight: `prepare` once, then `begin` and `finish` in turns.
 
     All calls within `Device.current()`.
     """
 
     def __init__(self, device: Device, shape: tuple[int, ...], streams: Streams) -> None:
-        """Allocate for uint8 pictures of `shape` = (1, height, width, 3).
+        """Allocate for uint8 images of `shape` = (1, height, width, 3).
 
         Raises:
             BackendError: the GPU is out of memory.
@@ -95,7 +95,7 @@ class Slot:
                 self.graph_fault = str(error)
 
     def begin(self, picture: npt.NDArray[np.uint8], number: float = 0) -> None:
-        """Take a copy of a picture, and a number that goes with it, and queue its steps; returns at once.
+        """Take a copy of an image, and a number that goes with it, and queue its steps; returns at once.
 
         Raises:
             BackendError: the GPU failed.
@@ -112,7 +112,7 @@ class Slot:
             self._done.record(streams.copy_out)
 
     def finish(self) -> npt.NDArray[np.uint8]:
-        """Wait for the result and return a copy of it: the slot's next picture overwrites its memory.
+        """Wait for the result and return a copy of it: the slot's next image overwrites its memory.
 
         Raises:
             BackendError: the GPU failed.

@@ -32,7 +32,7 @@ from rt.cuda.kernels import FitKernels
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.engine_file import Engine, read_engine
 from rt.errors import BackendError
-from rt.fit import lay_back, shrink
+from rt.fit import apply_residual, shrink
 from rt.styles import find_style
 from tests.support.cli import ROOT, environment
 from tests.support.cuda.build import build_twin
@@ -151,7 +151,7 @@ def test_frames_are_fitted_as_on_the_cpu_within_a_level(built: Built, mode: Mode
     backend.close()
     for frame, before, after, strength, fitted in zip(frames, small, changed, strengths, found, strict=True):
         # A level more or less of the shrunk picture may be some more in the network's.
-        difference = np.abs(fitted.astype(int) - lay_back(frame, before, after, strength, "keep"))
+        difference = np.abs(fitted.astype(int) - apply_residual(frame, before, after, strength, "keep"))
         assert difference.max() <= 3
         assert (difference > 1).mean() < 0.001
 
@@ -176,7 +176,7 @@ def test_the_kernels_give_the_bytes_of_those_compiled_for_the_cpu(mode: Mode, tm
     assert around.graph_fault is None
     small = twin.shrink(frame, (96, 144))
     rolled = np.roll(small.ravel(), -3).reshape(small.shape)
-    assert np.array_equal(fitted, twin.lay_back(frame, small, rolled, 0.5))
+    assert np.array_equal(fitted, twin.apply_residual(frame, small, rolled, 0.5))
 
 
 def rolling(device: Device, slot: Slot) -> Enqueue:
@@ -198,7 +198,8 @@ def test_the_kernels_as_loaded_keep_everything_in_registers() -> None:
     with device.current():
         kernels = FitKernels(device)
         facts = [
-            (kernel.num_regs, kernel.local_size_bytes) for kernel in (kernels._shrink, kernels._lay_back)
+            (kernel.num_regs, kernel.local_size_bytes)
+            for kernel in (kernels._shrink, kernels._apply_residual)
         ]
         kernels.close()
     device.close()

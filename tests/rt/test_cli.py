@@ -161,7 +161,7 @@ def test_frames_can_be_fitted_on_the_gpu(run: FakeRun) -> None:
     ("option", "fault"),
     [
         ("--steady 0.5", "--fit gpu and --steady exclude each other: frames are steadied on the CPU"),
-        ("--detail network", "--fit gpu lays the change over the frame: --detail network needs --fit cpu"),
+        ("--detail network", "--fit gpu applies the residual to the frame: --detail network needs --fit cpu"),
     ],
 )
 def test_what_needs_the_network_s_pictures_is_not_fitted_on_the_gpu(

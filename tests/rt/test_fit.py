@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rt.card import DETAILS, Detail
-from rt.fit import lay_back, network_size, shrink, side_by_side
+from rt.fit import apply_residual, network_size, shrink, side_by_side
 from rt.frame import Rgb
 from tests.support.onnx_styles import drawn_picture
 
@@ -117,7 +117,7 @@ def test_a_result_has_the_frames_size_and_is_a_new_array(size: tuple[int, int], 
     before = picture.copy()
     small = shrink(picture, (16, 24))
     for strength in (0.0, 0.5, 1.0):
-        result = lay_back(picture, small, 255 - small, strength, detail)
+        result = apply_residual(picture, small, 255 - small, strength, detail)
         assert (result.shape, result.dtype) == (picture.shape, np.dtype(np.uint8))
         assert result.flags.c_contiguous
         assert not np.shares_memory(result, picture)
@@ -128,7 +128,7 @@ def test_a_result_has_the_frames_size_and_is_a_new_array(size: tuple[int, int], 
 def test_strength_zero_is_the_frame_itself(detail: Detail) -> None:
     picture = noise(90, 160)
     small = shrink(picture, (32, 56))
-    result = lay_back(picture, small, 255 - small, 0, detail)
+    result = apply_residual(picture, small, 255 - small, 0, detail)
     assert np.array_equal(result, picture)
     assert not np.shares_memory(result, picture)
 
@@ -136,7 +136,7 @@ def test_strength_zero_is_the_frame_itself(detail: Detail) -> None:
 def test_at_the_networks_own_size_keep_and_network_are_both_the_networks_picture() -> None:
     picture, out = noise(32, 48), noise(32, 48, seed=1)
     for detail in DETAILS:
-        result = lay_back(picture, shrink(picture, (32, 48)), out, 1, detail)
+        result = apply_residual(picture, shrink(picture, (32, 48)), out, 1, detail)
         assert np.array_equal(result, out)
         assert not np.shares_memory(result, out)
 
@@ -145,7 +145,7 @@ def test_no_change_keeps_every_pixel_of_the_frame() -> None:
     picture = noise(90, 160)
     small = shrink(picture, (32, 56))
     for strength in (0.3, 1.0):
-        assert np.array_equal(lay_back(picture, small, small.copy(), strength, "keep"), picture)
+        assert np.array_equal(apply_residual(picture, small, small.copy(), strength, "keep"), picture)
 
 
 @pytest.mark.parametrize(
@@ -155,21 +155,21 @@ def test_no_change_keeps_every_pixel_of_the_frame() -> None:
 def test_keep_adds_the_change_by_its_strength_and_saturates(
     small_in: int, small_out: int, strength: float, expected: int
 ) -> None:
-    result = lay_back(flat(60, 80, 50), flat(8, 8, small_in), flat(8, 8, small_out), strength, "keep")
+    result = apply_residual(flat(60, 80, 50), flat(8, 8, small_in), flat(8, 8, small_out), strength, "keep")
     assert np.array_equal(result, flat(60, 80, expected))
 
 
 @pytest.mark.parametrize(("strength", "expected"), [(0.25, 85), (0.5, 120), (1.0, 190)])
 def test_network_blends_the_networks_picture_by_its_strength(strength: float, expected: int) -> None:
-    result = lay_back(flat(60, 80, 50), flat(8, 8, 0), flat(8, 8, 190), strength, "network")
+    result = apply_residual(flat(60, 80, 50), flat(8, 8, 0), flat(8, 8, 190), strength, "network")
     assert np.array_equal(result, flat(60, 80, expected))
 
 
 def test_the_extremes_never_wrap() -> None:
     picture = np.where(noise(64, 96) > 127, 255, 0).astype(np.uint8)
     small = shrink(picture, (16, 24))
-    brighter = lay_back(picture, small, flat(16, 24, 255), 1, "keep")
-    darker = lay_back(picture, small, flat(16, 24, 0), 1, "keep")
+    brighter = apply_residual(picture, small, flat(16, 24, 255), 1, "keep")
+    darker = apply_residual(picture, small, flat(16, 24, 0), 1, "keep")
     assert np.all(brighter >= picture)
     assert np.all(darker <= picture)
 
@@ -177,9 +177,9 @@ def test_the_extremes_never_wrap() -> None:
 def test_keep_preserves_fine_detail_that_the_network_never_saw() -> None:
     picture = drawn_picture(128, 192) // 2 + 40
     small = shrink(picture, (32, 48))
-    result = lay_back(picture, small, small + 20, 1, "keep")
+    result = apply_residual(picture, small, small + 20, 1, "keep")
     assert np.array_equal(result, picture + 20)
-    blurred = lay_back(picture, small, small + 20, 1, "network")
+    blurred = apply_residual(picture, small, small + 20, 1, "network")
     assert np.abs(blurred.astype(int) - (picture + 20)).mean() > 2
 
 
@@ -188,7 +188,7 @@ def test_the_change_lands_where_the_network_made_it() -> None:
     small_in = shrink(picture, (16, 24))
     small_out = small_in.copy()
     small_out[4:8, 6:12] = 180
-    change = lay_back(picture, small_in, small_out, 1, "keep")[..., 0].astype(int) - 100
+    change = apply_residual(picture, small_in, small_out, 1, "keep")[..., 0].astype(int) - 100
     y, x = np.nonzero(change > 40)
     assert (y.min(), y.max(), x.min(), x.max()) == (20, 39, 30, 59)
     assert change[25, 40] == 80
@@ -200,8 +200,8 @@ def test_a_picture_that_is_a_view_gives_the_same_as_its_copy(detail: Detail) -> 
     plain = np.ascontiguousarray(view)
     small = shrink(plain, (16, 24))
     assert np.array_equal(shrink(view, (16, 24)), small)
-    expected = lay_back(plain, small, 255 - small, 0.7, detail)
-    assert np.array_equal(lay_back(view, small, 255 - small, 0.7, detail), expected)
+    expected = apply_residual(plain, small, 255 - small, 0.7, detail)
+    assert np.array_equal(apply_residual(view, small, 255 - small, 0.7, detail), expected)
 
 
 def test_side_by_side_puts_the_left_picture_left() -> None:

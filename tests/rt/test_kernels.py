@@ -17,12 +17,12 @@ from rt.cuda import nvrtc
 from rt.cuda.kernels import SOURCE
 from rt.cuda.nvrtc import compile_source, load_compiler
 from rt.errors import BackendError
-from rt.fit import lay_back, shrink
+from rt.fit import apply_residual, shrink
 from tests.support.cuda.build import build_twin
 from tests.support.cuda.twin import Rgb, Twin
 
 KINDS = ("sm75", "sm80", "sm86", "sm87", "sm89", "sm90", "sm100", "sm120")
-KERNELS = ("shrink", "lay_back")
+KERNELS = ("shrink", "apply_residual")
 MOST_REGISTERS = 64
 """Of a thread, so that four blocks of 256 threads find room at once."""
 SIZES = [
@@ -88,8 +88,8 @@ def test_a_change_is_laid_back_as_on_the_cpu(
 ) -> None:
     small_in, small_out = noise(small_size, 2), noise(small_size, 3)
     for frame in (noise(size, 4), photo(size)):
-        laid = twin.lay_back(frame, small_in, small_out, strength)
-        difference = apart(laid, lay_back(frame, small_in, small_out, strength, "keep"))
+        laid = twin.apply_residual(frame, small_in, small_out, strength)
+        difference = apart(laid, apply_residual(frame, small_in, small_out, strength, "keep"))
         assert difference.max() <= 1
         if strength == 0:
             assert np.array_equal(laid, frame)

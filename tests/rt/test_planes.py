@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from rt.backends.identity import IdentityBackend
-from rt.fit import lay_back, shrink
+from rt.fit import apply_residual, shrink
 from rt.frame import Frame, Rgb
 from rt.media import MATRIX_240M, MATRIX_601, MATRIX_709, MATRIX_2020, MATRIX_FCC, RANGE_FULL, RANGE_LIMITED
 from rt.planes import Converter, Planes
@@ -65,7 +65,7 @@ def test_a_change_laid_over_the_planes_is_the_one_laid_over_the_rgb(matrix: int)
     changed = small + np.array([40, -30, 20]).astype(np.uint8)
     for strength in (0.3, 1.0):
         found = picture.changed(small, changed, strength)
-        difference = levels(found.rgb, lay_back(picture.rgb, small, changed, strength, "keep"))
+        difference = levels(found.rgb, apply_residual(picture.rgb, small, changed, strength, "keep"))
         assert (difference.max() <= 3, difference.mean() < 1) == (True, True)
         assert found.matrix == matrix
 

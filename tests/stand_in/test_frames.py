@@ -21,7 +21,7 @@ from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
 from rt.cuda.slot import Slot
 from rt.errors import BackendError
-from rt.fit import lay_back, shrink
+from rt.fit import apply_residual, shrink
 from rt.frame import Frame
 from rt.translator import Translator
 from tests.stand_in.conftest import SIZE, Network
@@ -58,7 +58,7 @@ def expected(network: Network, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.
     found = []
     for frame, strength in zip(frames, STRENGTHS, strict=True):
         small = twin.shrink(frame, SIZE)
-        found.append(twin.lay_back(frame, small, network.expected(small[None])[0], strength))
+        found.append(twin.apply_residual(frame, small, network.expected(small[None])[0], strength))
     return np.stack(found)
 
 
@@ -100,7 +100,7 @@ def test_frames_are_those_of_the_cpu_within_a_level(one: Any, mode: Mode, opened
     backend = opened(one, mode, SIZE, FRAME)
     for frame, fitted, strength in zip(noise(7), fly(backend, noise(7)), STRENGTHS, strict=True):
         small = shrink(frame, SIZE)
-        wanted = lay_back(frame, small, backend.translate(small[None])[0], strength, "keep")
+        wanted = apply_residual(frame, small, backend.translate(small[None])[0], strength, "keep")
         assert np.abs(fitted.astype(int) - wanted).max() <= 1
         assert strength == 0 or np.abs(fitted.astype(int) - frame).mean() > 2
 
@@ -154,7 +154,7 @@ def test_the_translator_lets_the_gpu_fit_what_it_can(
     frames = [Frame(rgb, index, Fraction(1, 25), index) for index, rgb in enumerate(noise(6))]
     small = [shrink(frame.rgb, SIZE) for frame in frames]
     wanted = [
-        lay_back(frame.rgb, before, network.expected(before[None])[0], 1, "keep")
+        apply_residual(frame.rgb, before, network.expected(before[None])[0], 1, "keep")
         for frame, before in zip(frames, small, strict=True)
     ]
     found = list(translator.translate_all(frames))
@@ -220,7 +220,7 @@ def test_code_that_the_gpu_refuses_is_one_line_and_everything_is_released(
     assert gpu.held() == {}
 
 
-@pytest.mark.parametrize("kernel", ["shrink", "lay_back"])
+@pytest.mark.parametrize("kernel", ["shrink", "apply_residual"])
 def test_a_kernel_that_fails_is_one_line_and_everything_is_released(
     gpu: StandIn, one: Any, mode: Mode, opened: Opened, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,13 +255,13 @@ def laid_back_before_the_network(patch: pytest.MonkeyPatch) -> None:
     prepare = FrameSlot.prepare
 
     def reordered(slot: FrameSlot, enqueue: Any, graph_fault: str | None = None) -> None:
-        lay = FitKernels.lay_back
+        lay = FitKernels.apply_residual
 
         def lay_then_run(kernels: FitKernels, stream: Any, *given: Any) -> str | None:
             return lay(kernels, stream, *given) or enqueue(stream)
 
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(FitKernels, "lay_back", lay_then_run)
+            inner.setattr(FitKernels, "apply_residual", lay_then_run)
             prepare(slot, lambda stream: None, graph_fault)
 
     patch.setattr(FrameSlot, "prepare", reordered)

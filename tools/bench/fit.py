@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rt.fit import lay_back, network_size, shrink
+from rt.fit import apply_residual, network_size, shrink
 from rt.frame import Rgb
 from tools.bench.backends import drawn
 from tools.bench.result import facts, finish, parser, table
@@ -35,8 +35,8 @@ COLUMNS = {
     "opencv_cpu": "OpenCV CPU ms",
     "ratio_cpu": "ratio",
     "difference_levels": "difference",
-    "lay_back": "lay back ms",
-    "lay_back_cpu": "lay back CPU ms",
+    "apply_residual": "lay back ms",
+    "apply_residual_cpu": "lay back CPU ms",
 }
 
 
@@ -68,7 +68,7 @@ def measure(frame: tuple[int, int], short_px: int, seconds: float) -> dict[str, 
     calls: dict[str, Callable[[], Rgb]] = {
         "shrink": lambda: shrink(rgb, size),
         "opencv": opencv,
-        "lay_back": lambda: lay_back(rgb, small, out, 1.0, "keep"),
+        "apply_residual": lambda: apply_residual(rgb, small, out, 1.0, "keep"),
     }
     times = take_turns(calls, seconds)
     return {

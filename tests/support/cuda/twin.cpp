@@ -54,6 +54,6 @@ void run(void (*kernel)(Arguments...), const unsigned grid[3], const unsigned bl
 // Run a kernel by name; 0 where there is none of this name.
 API int twin_run(const char *name, const unsigned grid[3], const unsigned block[3], const char *arguments) {
     if (!strcmp(name, "shrink")) return run(shrink, grid, block, arguments), 1;
-    if (!strcmp(name, "lay_back")) return run(lay_back, grid, block, arguments), 1;
+    if (!strcmp(name, "apply_residual")) return run(apply_residual, grid, block, arguments), 1;
     return 0;
 }
