@@ -154,9 +154,9 @@ def _serve(command: Studio) -> int:
 
 def _where(command: Run) -> str | None:
     """Return what was written to, without the stream keys that addresses hold."""
-    from rt.sinks.stream import shown
+    from rt.sinks import redacted
 
-    outputs = [shown(output) if "://" in output else output for output in command.output]
+    outputs = [redacted(output) if "://" in output else output for output in command.output]
     return ", ".join(filter(None, (*outputs, command.record))) or None
 
 

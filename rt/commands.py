@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from rt.backends import BACKEND_HELP, BackendName, PrecisionName
+from rt.sinks import help_text as output_help
 from rt.sources import help_text
 
 Backend = Annotated[BackendName, arg(help=BACKEND_HELP)]
@@ -52,10 +53,15 @@ class Run(_Talk):
     style: Annotated[str, arg(metavar="NAME")]
     """Name or folder of a style; `videobrush styles` lists them."""
     output: Positional[
-        Annotated[tuple[str, ...], arg(metavar="[OUTPUT ...]", help_behavior_hint="(default: a window)")]
+        Annotated[
+            tuple[str, ...],
+            arg(
+                metavar="[OUTPUT ...]",
+                help=f"{output_help()}; several at once.",
+                help_behavior_hint="(default: a window)",
+            ),
+        ]
     ] = ()
-    """Video file, folder of images, img_%04d.png, virtual://, rtmp://..., rtsp://..., tcp://..., null://,
-    window://; several at once."""
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Beside a live view, write what is shown to this video file."""
     backend: Backend = "auto"
@@ -96,6 +102,10 @@ class Run(_Talk):
     """Quality on the encoder's scale; lower is better and larger."""
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the encoder's)")] = None
     """The encoder's word for speed against size: veryfast, slow, p4, 8, ..."""
+    audio: Literal["copy", "aac", "none"] = "copy"
+    """Sound of a file. copy: as it is, encoded as AAC where the output cannot hold it. none: left out."""
+    other_videos: Literal["drop", "keep"] = "drop"
+    """Further videos in a file, beside the translated one; cover pictures are kept."""
     overwrite: bool = False
     """Replace outputs that exist already."""
 

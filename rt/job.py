@@ -19,9 +19,8 @@ from rt.frame import Frame
 from rt.globs import is_folder, refuse_inputs_as_outputs
 from rt.log import LOG
 from rt.pipeline import Stop, Translate, run_pipeline
-from rt.sinks import WINDOW, Sink, SinkOptions
+from rt.sinks import WINDOW, Sink, SinkOptions, open_outputs
 from rt.sinks.display import display_fault
-from rt.sinks.several import open_outputs
 from rt.sources import Source, SourceOptions, open_source
 from rt.stats import Meter, Stats, Status
 from rt.styles import find_style, list_styles
@@ -100,7 +99,15 @@ def source_options(asked: Run) -> SourceOptions:
 
 def sink_options(asked: Run) -> SinkOptions:
     """Return what is asked of the outputs."""
-    return SinkOptions(asked.overwrite, asked.codec, asked.encoder, asked.crf, asked.preset)
+    return SinkOptions(
+        asked.overwrite,
+        asked.codec,
+        asked.encoder,
+        asked.crf,
+        asked.preset,
+        asked.audio,
+        asked.other_videos,
+    )
 
 
 def describe(status: Status) -> str:

@@ -1,4 +1,4 @@
-"""Facts of a video file that its reader finds and its writer needs: time, colour, orientation, companions."""
+"""Facts of a video file that its writer needs too."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ BILINEAR, AREA, FULL_CHROMA_OUT, ACCURATE_ROUNDING = 1 << 1, 1 << 5, 1 << 13, 1 
 
 TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 """Options of `av.open` for tags that are not UTF-8; PyAV 19 takes them as they are."""
+
+STILL_CODECS = frozenset({"mjpeg", "png", "apng", "webp", "bmp", "gif", "tiff"})
+"""What cover pictures are coded as."""
 
 _KNOWN_MATRICES = frozenset({MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M, MATRIX_2020})
 """Matrices that libswscale computes with."""
@@ -148,7 +151,7 @@ class Chapter:
     metadata: Mapping[str, str]
 
 
-class Companions:
+class SideStreams:
     """Everything in a file beside the video that is translated: its other streams, chapters and metadata.
 
     The reader puts packets in, in the order of the file; every writer gets all of them. Where no writer
@@ -181,11 +184,7 @@ class Companions:
         if not self._writers:
             self._early.append(packet)
         for number, waiting in enumerate(self._writers):
-            waiting.append(packet if number == 0 else _copied(packet))
-
-    def first(self, stream_index: int) -> av.packet.Packet[Any] | None:
-        """Return the first early packet of a stream without taking it."""
-        return next((packet for packet in self._early if packet.stream_index == stream_index), None)
+            waiting.append(packet if number == 0 else copied(packet))
 
     def drop(self) -> None:
         """Forget what was put in so far; for a reader whose packets nobody wants."""
@@ -196,12 +195,12 @@ class Companions:
 
         Called before the reader goes on; packets are appended to it as they are read.
         """
-        waiting = deque(_copied(packet) for packet in self._early)
+        waiting = deque(copied(packet) for packet in self._early)
         self._writers.append(waiting)
         return waiting
 
 
-def _copied(packet: av.packet.Packet[Any]) -> av.packet.Packet[Any]:
+def copied(packet: av.packet.Packet[Any]) -> av.packet.Packet[Any]:
     """Return a packet of the same content, whose times and stream can be set apart."""
     copy: av.packet.Packet[Any] = av.packet.Packet(bytes(packet))
     copy.stream = packet.stream
@@ -220,7 +219,7 @@ class FileInfo(SourceInfo):
 
     video: VideoFacts
     """How the file stores its frames."""
-    companions: Companions
+    side: SideStreams
     """Its other streams, chapters and metadata."""
 
 

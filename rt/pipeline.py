@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from rt.channel import Channel
 from rt.errors import DamagedSource, SourceError
 from rt.frame import Frame
-from rt.sinks import Sink, SinkClosed
+from rt.sinks.base import Sink, SinkClosed
 from rt.sources import Source
 from rt.stats import Marks, Meter, Stats
 

@@ -1,84 +1,210 @@
-"""Where frames go."""
+"""Where frames go: the address chooses the sink."""
 
 from __future__ import annotations
 
-import re
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from rt.errors import SinkError, nearest
-from rt.frame import Frame, SourceInfo
+from rt.sinks.base import DEFAULTS, Sink, SinkClosed, SinkOptions, Size, rate_of, redacted, scheme_of
+
+if TYPE_CHECKING:  # help reads the table of kinds: nothing heavy is loaded for it
+    from rt.controls import Controls
+    from rt.frame import SourceInfo
+    from rt.sinks.several import SinkThread
+
+__all__ = [
+    "DEFAULTS",
+    "KINDS",
+    "WINDOW",
+    "Kind",
+    "Sink",
+    "SinkClosed",
+    "SinkOptions",
+    "help_text",
+    "open_outputs",
+    "open_sink",
+    "redacted",
+]
+
+_log = logging.getLogger(__name__)
 
 WINDOW = "window://"
 """The address of a window, which whoever runs the pipeline opens: it must stay on the main thread."""
-_STREAMS = ("rtmp", "rtmps", "rtsp", "tcp", "udp")
-SHOWN_LIVE = frozenset(("virtual", *_STREAMS))
-"""Schemes of outputs that somebody watches as they come: late frames are worth nothing to them."""
-SCHEMES = ("null", "virtual", "window", *_STREAMS)
-"""What an address may begin with, before `://`; any other address is a file, a folder or a name pattern."""
-
-
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".avif", ".bmp", ".dib", ".tif", ".tiff")
 ANIMATION_SUFFIXES = (".gif", ".webp")
 """Suffixes of images: files for one frame, and those that can move."""
 
 
-class SinkClosed(Exception):
-    """Raised by `write` where the viewer wants no more: the run ends as if its source had ended."""
+class _Opener(Protocol):
+    def __call__(
+        self,
+        address: str,
+        like: SourceInfo | None,
+        options: SinkOptions,
+        size: Size | None,
+        frame_rate: Fraction | None,
+    ) -> Sink: ...
 
 
 @dataclass(frozen=True)
-class SinkOptions:
-    """What the user asks of the outputs."""
+class Kind:
+    """One kind of output, and how it is typed."""
 
-    overwrite: bool = False
-    """Replace what exists."""
-    codec: str = "h264"
-    """How video is coded: `h264`, `hevc`, `av1`."""
-    encoder: str = "auto"
-    """What codes it: `auto`, `x264`, `x265`, `svtav1`, `nvenc`, ..."""
-    crf: int | None = None
-    """Quality, the encoder's own scale (lower is better); None: the encoder's usual one."""
-    preset: str | None = None
-    """Speed against size, the encoder's own word; None: the encoder's usual one."""
+    what: str
+    """What it is, in words."""
+    examples: tuple[str, ...]
+    """Addresses of this kind."""
+    open: _Opener
+    """Opens an address of this kind; see `open_sink`."""
+    schemes: tuple[str, ...] = ()
+    """What stands before `://` in its addresses; none for names of files and folders."""
+    shown_live: bool = False
+    """Whether somebody watches it as it comes: late frames are worth nothing there."""
+    encodes: bool = False
+    """Whether it encodes video."""
+    extra: str | None = None
+    """The optional part of the installation that it needs."""
 
 
-USUAL = SinkOptions()
-"""Nothing asked for."""
+def _open_file(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    from rt.sinks.file import FileSink
+
+    return FileSink(address, like, options, size=size, frame_rate=frame_rate)
 
 
-class Sink(Protocol):
-    """A consumer of frames. Every method raises `SinkError` on failure."""
+def _open_images(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    from rt.sinks.images import ImageSink
 
-    def write(self, frame: Frame) -> None:
-        """Take one frame. The picture is never changed."""
-        ...
+    return ImageSink(address, like, overwrite=options.overwrite)
 
-    def close(self) -> None:
-        """Finish: what was written becomes a whole, playable result. Works twice."""
-        ...
 
-    def abort(self) -> None:
-        """End without a result: nothing is left behind. Works twice; does nothing after `close`."""
-        ...
+def _open_animation(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    if like is not None and like.frame_count == 1:
+        return _open_images(address, like, options, size, frame_rate)
+    from rt.sinks.animation import AnimationSink
+
+    return AnimationSink(address, like, overwrite=options.overwrite)
+
+
+def _open_null(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    from rt.sinks.null import NullSink
+
+    return NullSink()
+
+
+def _open_virtual_camera(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    from rt.sinks.virtual_camera import VirtualCamera
+
+    return VirtualCamera(address, like, size=size, frame_rate=frame_rate)
+
+
+def _open_window(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    raise SinkError(f"cannot write {redacted(address)}: a window has no name; type {WINDOW}")
+
+
+def _open_stream(
+    address: str,
+    like: SourceInfo | None,
+    options: SinkOptions,
+    size: Size | None,
+    frame_rate: Fraction | None,
+) -> Sink:
+    _check_server(address)
+    from rt.sinks.stream import StreamSink
+
+    return StreamSink(address, like, options, size=size, frame_rate=frame_rate)
+
+
+VIDEO_FILE = Kind("video file", ("out.mp4", "out.mov", "out.mkv"), _open_file, encodes=True)
+IMAGES = Kind("images", ("photo.jpg", "frames/", "img_%04d.png"), _open_images)
+ANIMATION = Kind("animated image", ("out.gif", "out.webp"), _open_animation)
+KINDS = (
+    VIDEO_FILE,
+    IMAGES,
+    ANIMATION,
+    Kind("nothing", ("null://",), _open_null, ("null",)),
+    Kind(
+        "virtual camera",
+        ("virtual://",),
+        _open_virtual_camera,
+        ("virtual",),
+        shown_live=True,
+        extra="virtual",
+    ),
+    Kind("window", (WINDOW,), _open_window, ("window",)),
+    Kind(
+        "server",
+        ("rtmp://...", "rtsp://...", "tcp://...", "udp://..."),
+        _open_stream,
+        ("rtmp", "rtmps", "rtsp", "tcp", "udp"),
+        shown_live=True,
+        encodes=True,
+    ),
+)
+"""Every kind of output; an address without `://` names a file or a folder."""
+
+
+def help_text() -> str:
+    """Return what can be typed as an output, in one line."""
+    return "; ".join(f"{kind.what}: {' '.join(kind.examples)}" for kind in KINDS)
 
 
 def open_sink(
     address: str,
     like: SourceInfo | None,
-    options: SinkOptions = USUAL,
+    options: SinkOptions = DEFAULTS,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     frame_rate: Fraction | None = None,
 ) -> Sink:
-    """Open what the user named, for frames of `like`.
+    """Open what the user named, for frames of `like`; see `KINDS`.
 
     Args:
         address: name of a video file, whose suffix chooses the container; a folder (`frames/`) or a pattern
-            (`img_%04d.png`) for pictures; `virtual://`, a server (`rtmp://...`), `null://`.
+            (`img_%04d.png`) for images; `virtual://`, a server (`rtmp://...`), `null://`.
         like: the source whose times, colour, orientation and other streams the result keeps.
         options: what the user asks of it.
         size: (height, width) of the frames where it is not that of `like`.
@@ -87,54 +213,192 @@ def open_sink(
     Raises:
         SinkError: it cannot be written; nothing is left behind then.
     """
+    return _kind_of(address).open(address, like, options, size, frame_rate)
+
+
+def open_outputs(
+    addresses: Sequence[str],
+    like: SourceInfo | None,
+    options: SinkOptions = DEFAULTS,
+    *,
+    live: bool,
+    size: Size | None = None,
+    frame_rate: Fraction | None = None,
+    window: Sink | None = None,
+    record: str | None = None,
+    controls: Controls | None = None,
+    compare: bool = False,
+) -> Sink:
+    """Open everything that a run writes to or shows, as one sink.
+
+    Args:
+        addresses: what the user named, see `open_sink`.
+        like: the source of the frames.
+        options: how video is encoded, and whether what exists is replaced.
+        live: the source is live: each output then has a thread of its own.
+        size: (height, width) of the frames where it is not that of `like`.
+        frame_rate: mean frames per second where it is not that of `like`.
+        window: an opened window, shown beside the other outputs.
+        record: name of a file that is recorded from the start beside a live view.
+        controls: whose `recording` begins and ends recordings, and who is told of faults.
+        compare: write before and after side by side to every address and recording;
+            frames need `before` then.
+
+    Raises:
+        SinkError: one of them cannot be written, or nothing of the run is encoded as was asked; nothing is
+            left behind of the others.
+    """
+    if not addresses and window is None and record is None:
+        raise ValueError("a run needs an output or a window")
+    if record is not None and not live:
+        raise SinkError("a recorded source is not recorded again: name OUTPUT instead of --record")
+    recorded = live and (record is not None or (controls is not None and window is not None))
+    if not recorded and not any(_may_encode(address) for address in addresses):
+        _check_unasked(options)
+    if size is None and like is not None:
+        size = (like.height, like.width)
+    if size is not None and compare:
+        size = (size[0], 2 * size[1])
+    outputs = _Outputs(like, options, live, size, rate_of(like, frame_rate), compare)
+    with ExitStack() as opened:
+        for address in addresses:
+            opened.callback(outputs.open(address).abort)
+        if recorded:
+            opened.callback(outputs.open_recording(record, controls).abort)
+        opened.pop_all()
+    return _as_one(outputs, live, window, controls)
+
+
+def _as_one(outputs: _Outputs, live: bool, window: Sink | None, controls: Controls | None) -> Sink:
+    from rt.sinks.several import SeveralSinks
+
+    alone = outputs.direct if not outputs.threads and window is None else []
+    if len(alone) == 1:
+        return alone[0]
+    shown = any(not thread.recorded for thread in outputs.threads)
+
+    def on_fault(text: str) -> None:
+        _log.warning("%s", text)
+        if controls is not None:
+            controls.note(text)
+
+    paced = shown and not live and window is None
+    return SeveralSinks(outputs.direct, outputs.threads, window, paced=paced, on_fault=on_fault)
+
+
+class _Outputs:
+    """Opens outputs one by one, each as the source wants it."""
+
+    def __init__(
+        self,
+        like: SourceInfo | None,
+        options: SinkOptions,
+        live: bool,
+        size: Size | None,
+        frame_rate: Fraction,
+        compare: bool,
+    ) -> None:
+        self.direct: list[Sink] = []
+        self.threads: list[SinkThread] = []
+        self._like = like
+        self._options = options
+        self._live = live
+        self._size = size
+        self._frame_rate = frame_rate
+        self._compare = compare
+
+    def open(self, address: str) -> Sink | SinkThread:
+        kind = _kind_of(address)
+        if self._live and kind is VIDEO_FILE:
+            return self.open_recording(address, None)
+        sink = self._compared(kind.open(address, self._like, self._options, self._size, self._frame_rate))
+        if kind.shown_live:
+            return self._in_thread(address, sink, recorded=False)
+        if self._live and kind in (IMAGES, ANIMATION):
+            return self._in_thread(address, sink, recorded=True)
+        self.direct.append(sink)
+        return sink
+
+    def open_recording(self, record: str | None, controls: Controls | None) -> SinkThread:
+        from rt.sinks.recorder import Recorder
+
+        path = None if record is None else Path(record)
+        sink = Recorder(self._frame_rate, self._options, path=path, size=self._size, controls=controls)
+        return self._in_thread(record or "recording", self._compared(sink), recorded=True)
+
+    def _compared(self, sink: Sink) -> Sink:
+        if not self._compare:
+            return sink
+        from rt.sinks.compared import Compared
+
+        return Compared(sink)
+
+    def _in_thread(self, name: str, sink: Sink, recorded: bool) -> SinkThread:
+        from rt.sinks.several import SinkThread
+
+        thread = SinkThread(name, sink, recorded)
+        self.threads.append(thread)
+        return thread
+
+
+def _kind_of(address: str) -> Kind:
     scheme = scheme_of(address)
     if scheme is None:
-        moves = is_animation(address)
-        if moves and (like is None or like.frame_count != 1):
-            from rt.sinks.animation import AnimationSink
-
-            return AnimationSink(address, like, overwrite=options.overwrite)
-        if moves or is_for_pictures(address):
-            from rt.sinks.images import ImageSink
-
-            return ImageSink(address, like, overwrite=options.overwrite)
-        from rt.sinks.file import FileSink
-
-        return FileSink(address, like, options, size=size, frame_rate=frame_rate)
-    if scheme == "null":
-        from rt.sinks.null import NullSink
-
-        return NullSink()
-    if scheme == "virtual":
-        from rt.sinks.virtual_camera import VirtualCamera
-
-        return VirtualCamera(address, like, size=size, frame_rate=frame_rate)
-    if scheme in _STREAMS:
-        _check_server(address)
-        from rt.sinks.stream import StreamSink
-
-        return StreamSink(address, like, options, size=size, frame_rate=frame_rate)
+        if _is_animation(address):
+            return ANIMATION
+        return IMAGES if _is_for_images(address) else VIDEO_FILE
+    for kind in KINDS:
+        if scheme in kind.schemes:
+            return kind
     if scheme == "srt":
         raise SinkError(
-            f"cannot write {shown(address)}: PyAV comes without SRT; use udp:// or tcp:// instead"
+            f"cannot write {redacted(address)}: PyAV comes without SRT; use udp:// or tcp:// instead"
         )
-    known = ", ".join(f"{name}://" for name in SCHEMES)
+    schemes = [name for kind in KINDS for name in kind.schemes]
+    known = ", ".join(f"{name}://" for name in schemes)
     raise SinkError(
-        f"cannot write {shown(address)}: there is no output {scheme}://{nearest(scheme, SCHEMES)}; "
+        f"cannot write {redacted(address)}: there is no output {scheme}://{nearest(scheme, schemes)}; "
         f"known: {known}, files and folders"
     )
 
 
-def scheme_of(address: str) -> str | None:
-    """Return what stands before `://` in lower case; None for a name of a file."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
-    return found[1].lower() if found else None
+def _is_for_images(address: str) -> bool:
+    """Tell whether a name means one image a frame: a folder, or a pattern such as `img_%04d.png`."""
+    path = Path(address)
+    if address.endswith(("/", "\\")) or path.suffix.lower() in (*IMAGE_SUFFIXES, *ANIMATION_SUFFIXES):
+        return True
+    return not path.suffix and path.is_dir()
 
 
-def shown(address: str) -> str:
-    """Return an address without what may be secret: user, password, path, query."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme.lower()}://{re.split('[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}"
+def _is_animation(address: str) -> bool:
+    """Tell whether a name means one image that moves, where there is more than one frame."""
+    path = Path(address)
+    return path.suffix.lower() in ANIMATION_SUFFIXES and "%" not in path.name
+
+
+def _may_encode(address: str) -> bool:
+    """Tell whether an output encodes video; one that does not exist is refused where it is opened."""
+    try:
+        return _kind_of(address).encodes
+    except SinkError:
+        return True
+
+
+def _check_unasked(options: SinkOptions) -> None:
+    """Refuse words about encoded video.
+
+    Raises:
+        SinkError: there are some.
+    """
+    names = ("codec", "encoder", "crf", "preset", "audio", "other_videos")
+    given = [
+        f"--{name.replace('_', '-')}" for name in names if getattr(options, name) != getattr(DEFAULTS, name)
+    ]
+    if given:
+        raise SinkError(
+            f"no output of this run codes video, so it has no use for {' and '.join(given)}; "
+            "leave that out, or name a video file"
+        )
 
 
 def _check_server(address: str) -> None:
@@ -147,27 +411,6 @@ def _check_server(address: str) -> None:
         _ = urlsplit(address).port
     except ValueError:  # it may quote the password
         raise SinkError(
-            f"cannot write {shown(address)}: this is no address of a server; "
+            f"cannot write {redacted(address)}: this is no address of a server; "
             f"type {scheme_of(address)}://HOST:PORT/..., with [ ] around an IPv6 address"
         ) from None
-
-
-def is_shown_live(scheme: str | None) -> bool:
-    """Tell whether somebody watches the output as it comes; late frames are worth nothing there."""
-    return scheme in SHOWN_LIVE
-
-
-def is_for_pictures(address: str) -> bool:
-    """Tell whether a name means one picture a frame: a folder, or a pattern such as `img_%04d.png`."""
-    path = Path(address)
-    if address.endswith(("/", "\\")) or path.suffix.lower() in IMAGE_SUFFIXES:
-        return True
-    if path.suffix.lower() in ANIMATION_SUFFIXES:
-        return not is_animation(address)
-    return not path.suffix and path.is_dir()
-
-
-def is_animation(address: str) -> bool:
-    """Tell whether a name means one image that moves, where there is more than one frame."""
-    path = Path(address)
-    return scheme_of(address) is None and path.suffix.lower() in ANIMATION_SUFFIXES and "%" not in path.name

@@ -14,7 +14,8 @@ import numpy as np
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb, SourceInfo
 from rt.media import reason
-from rt.sinks.part import PartFile
+from rt.sinks.base import closed
+from rt.sinks.target import PartFile
 
 SUFFIXES = (".gif", ".webp")
 _UNITS = {"gif": Fraction(1, 100), "webp": Fraction(1, 1000)}
@@ -57,7 +58,7 @@ class AnimationSink:
             SinkError: it cannot be written, has another size than the first one, or the sink is closed.
         """
         if self._closed:
-            raise SinkError(f"cannot write {self._path}: it is closed")
+            raise closed(self._path)
         time_s = frame.pts * frame.time_base
         try:
             if self._encoder is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from rt.frame import Frame
-from rt.sinks import Sink
+from rt.sinks.base import Sink
 
 
 class Compared:

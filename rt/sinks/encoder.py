@@ -14,7 +14,7 @@ import av.error
 from rt.errors import SinkError, nearest
 from rt.media import reason
 from rt.scheduling import scheduling_kept
-from rt.sinks import SinkOptions
+from rt.sinks.base import SinkOptions
 
 SOFTWARE = {"h264": "x264", "hevc": "x265", "av1": "svtav1"}
 """Codec → what codes it on any machine."""

@@ -15,15 +15,15 @@ import av.container
 import av.error
 
 from rt.errors import SinkError
-from rt.frame import DEFAULT_RATE, Frame, SourceInfo
-from rt.media import Colour, FileInfo, VideoFacts, known_matrix, rational, reason
+from rt.frame import Frame, SourceInfo
+from rt.media import FileInfo, VideoFacts, rational, reason
 from rt.mp4 import cut_to_whole_fragments
 from rt.scheduling import scheduling_kept
-from rt.sinks import USUAL, SinkOptions
-from rt.sinks.companions import CompanionCopy
+from rt.sinks.base import DEFAULTS, SinkOptions, closed, rate_of, size_of
 from rt.sinks.encoder import CODECS, choose_encoder
-from rt.sinks.part import PartFile
-from rt.sinks.track import VideoTrack
+from rt.sinks.passthrough import Passthrough
+from rt.sinks.target import PartFile
+from rt.sinks.track import VideoTrack, plain_facts
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ _FRAGMENT_S = 1
 _MATROSKA_UNIT = Fraction(1, 1000)
 _MATROSKA_EARLIEST_S = -30
 """Matroska counts down to 32.7 s before zero."""
-_LIVE_UNIT = Fraction(1, 90000)
 _MAX_TIMESCALE = (1 << 31) - 1
 
 _T = TypeVar("_T")
@@ -66,7 +65,7 @@ class FileSink:
         self,
         path: str | Path,
         like: SourceInfo | None = None,
-        options: SinkOptions = USUAL,
+        options: SinkOptions = DEFAULTS,
         *,
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
@@ -80,11 +79,11 @@ class FileSink:
         self._path = Path(path)
         self._format = container_format(self._path, options.codec)
         file = like if isinstance(like, FileInfo) else None
-        self._size, frame_rate = _shape(like, size, frame_rate)
+        self._size, frame_rate = size_of(like, size), rate_of(like, frame_rate)
         self._encoder = choose_encoder(options, self._size, frame_rate)
         self._part = PartFile(self._path, file.video.path if file else None, options.overwrite)
         try:
-            self._guarded(lambda: self._open(file, frame_rate))
+            self._guarded(lambda: self._open(file, options, frame_rate))
         except BaseException:
             self.abort()
             raise
@@ -98,7 +97,7 @@ class FileSink:
         """
         with self._lock:
             if self._part is None:
-                raise SinkError(f"cannot write {self._path}: it is closed")
+                raise closed(self._path)
             if frame.size != self._size:
                 found, wanted = frame.size, self._size
                 raise SinkError(
@@ -138,23 +137,29 @@ class FileSink:
             container, self._container = self._container, None
             if container is not None:
                 container.close()
+            self._let_go_of_source()
         return part
+
+    def _let_go_of_source(self) -> None:
+        if (side := getattr(self, "_side", None)) is not None:
+            side.close()
 
     def __del__(self) -> None:
         if getattr(self, "_part", None) is not None:
             self.abort()
 
-    def _open(self, file: FileInfo | None, frame_rate: Fraction) -> None:
+    def _open(self, file: FileInfo | None, options: SinkOptions, frame_rate: Fraction) -> None:
         assert self._part is not None
-        video = file.video if file else _plain_facts(self._path, self._size)
-        self._companions = CompanionCopy(self._path, self._format, file.companions if file else None)
-        self._companions.shift_s = self._shift_s(video)
+        video = file.video if file else plain_facts(self._path, self._size)
+        side, source = (file.side, video.path) if file else (None, None)
+        self._side = Passthrough(self._path, self._format, side, source, options, frame_rate)
+        self._side.shift_s = self._shift_s(video)
         self._container = av.open(
             self._part.file, "w", format=self._format, container_options=self._container_options(video)
         )
         unit = _MATROSKA_UNIT if self._format in _MATROSKA else video.time_base
         self._track = VideoTrack(self._container, video, self._size, frame_rate, unit, self._encoder)
-        self._companions.open(self._container, self._track.stream)
+        self._side.open(self._container, self._track.stream)
         with scheduling_kept():
             self._container.start_encoding()
 
@@ -166,15 +171,15 @@ class FileSink:
                 "flush_packets": "1",
                 "avoid_negative_ts": "disabled",
             }
-        units = [unit for stream in self._companions.templates if (unit := rational(stream.time_base))]
+        units = [unit for stream in self._side.templates if (unit := rational(stream.time_base))]
         options = {
             "use_editlist": "1",
             "video_track_timescale": str(video.time_base.denominator),
             "movie_timescale": str(_common_timescale([video.time_base, *units])),
         }
-        flags = self._companions.movflags
-        if not self._companions.has_cover:  # in fragments the muxer gives a cover picture an empty track
-            flags = ["hybrid_fragmented", *([] if self._companions.has_bare_aac else ["delay_moov"]), *flags]
+        flags = self._side.movflags
+        if not self._side.has_cover:  # in fragments the muxer gives a cover picture an empty track
+            flags = ["hybrid_fragmented", *([] if self._side.has_bare_aac else ["delay_moov"]), *flags]
             options |= {"frag_duration": str(_FRAGMENT_S * 1_000_000), "flush_packets": "1"}
         return options | ({"movflags": "+".join(flags)} if flags else {})
 
@@ -184,7 +189,7 @@ class FileSink:
         Sound before zero (the run-in of an encoder) is allowed, but Matroska cannot count far down.
         """
         start_s = video.first_pts * video.time_base
-        earliest_s = min([start_s, *self._companions.starts_s])
+        earliest_s = min([start_s, *self._side.starts_s])
         if self._format in _MATROSKA and earliest_s < _MATROSKA_EARLIEST_S:
             return -earliest_s
         return max(Fraction(0), -start_s)
@@ -193,18 +198,19 @@ class FileSink:
         if self._track.empty:  # not before: a run that fails at once says its error alone
             _log.info("%s: %s", self._path, self._encoder.said)
             _log.debug("%s: %s", self._path, self._encoder.why)
-        written_s = self._track.write(frame, self._companions.shift_s)
+        written_s = self._track.write(frame, self._side.shift_s)
         if written_s is not None:
             self._written = True
-            self._companions.write_until(written_s)
+            self._side.write_until(written_s)
 
     def _finish(self) -> None:
         assert self._part is not None
         assert self._container is not None
         end_s = self._track.finish()
-        self._companions.write_rest(end_s)
+        self._side.write_rest(end_s)
         self._container.close()
         self._container = None
+        self._side.close()
         self._track.warn(self._path)
         self._part.finish()
 
@@ -231,7 +237,7 @@ class FileSink:
         return ""
 
 
-def container_format(path: Path, codec: str = USUAL.codec) -> str:
+def container_format(path: Path, codec: str = DEFAULTS.codec) -> str:
     """Return FFmpeg's name of the container that the suffix asks for.
 
     Raises:
@@ -255,22 +261,6 @@ def container_format(path: Path, codec: str = USUAL.codec) -> str:
         better = path.with_suffix(".mp4")
         raise SinkError(f"cannot write {path}: QuickTime files cannot hold AV1; type {better} instead")
     return FORMATS[suffix]
-
-
-def _shape(
-    like: SourceInfo | None, size: tuple[int, int] | None, frame_rate: Fraction | None
-) -> tuple[tuple[int, int], Fraction]:
-    if size is None:
-        if like is None:
-            raise ValueError("a FileSink needs a size, or a source to take it from")
-        size = (like.height, like.width)
-    if frame_rate is None and like is not None:
-        frame_rate = like.frame_rate
-    return size, frame_rate or DEFAULT_RATE
-
-
-def _plain_facts(path: Path, size: tuple[int, int]) -> VideoFacts:
-    return VideoFacts(path, _LIVE_UNIT, 0, None, None, None, Colour(known_matrix(0, size[0])))
 
 
 def _common_timescale(units: list[Fraction]) -> int:

@@ -12,6 +12,7 @@ from rt.errors import SinkError
 from rt.frame import Frame, SourceInfo
 from rt.image import WRITE_SUFFIXES, StillImage, write_image
 from rt.media import reason
+from rt.sinks.base import closed
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class ImageSink:
             SinkError: it cannot be written, or the sink is closed.
         """
         if self._closed:
-            raise SinkError(f"cannot write {self._address}: it is closed")
+            raise closed(self._address)
         if self._written and self._alone:
             raise SinkError(
                 f"cannot write {self._address}: there is more than one frame; "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rt.errors import SinkError
 from rt.frame import Frame
+from rt.sinks.base import closed
 
 
 class NullSink:
@@ -21,7 +21,7 @@ class NullSink:
             SinkError: the sink is closed.
         """
         if self._closed:
-            raise SinkError("cannot write null://: it is closed")
+            raise closed("null://")
         self.frames += 1
 
     def close(self) -> None:

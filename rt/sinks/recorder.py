@@ -10,9 +10,9 @@ from pathlib import Path
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import USUAL, SinkOptions
+from rt.sinks.base import DEFAULTS, SinkOptions, closed
 from rt.sinks.file import FileSink
-from rt.sinks.fresh import fresh, stamped
+from rt.sinks.target import timestamped, unused
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Recorder:
     def __init__(
         self,
         frame_rate: Fraction,
-        options: SinkOptions = USUAL,
+        options: SinkOptions = DEFAULTS,
         *,
         path: Path | None = None,
         size: tuple[int, int] | None = None,
@@ -73,7 +73,7 @@ class Recorder:
                 file that the user named.
         """
         if self._closed:
-            raise SinkError(f"cannot write {self._path}: it is closed")
+            raise closed(self._path)
         try:
             if self._controls is not None and not self._controls.recording:
                 self._finish()
@@ -110,7 +110,7 @@ class Recorder:
         if self._sink is not None and size != self._size:
             self._finish()
         if self._sink is None:
-            path = stamped(Path(), SUFFIX) if self._named is None else fresh(self._named)
+            path = timestamped(Path(), SUFFIX) if self._named is None else unused(self._named)
             self._open(path, size, replace(self._options, overwrite=False))
         assert self._sink is not None
         first = self._first or frame

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from rt.errors import SinkError
-from rt.frame import DEFAULT_RATE, Frame, SourceInfo
+from rt.frame import Frame, SourceInfo
 from rt.pacing import SERVER_BACKOFF_S, Backoff
-from rt.sinks import USUAL, SinkOptions
-from rt.sinks import shown as shown
+from rt.sinks.base import DEFAULTS, SinkOptions, closed, rate_of, redacted, size_of
 from rt.sinks.encoder import CODECS, choose_encoder
-from rt.sinks.stream_child import STAMP, UNIT, Task
+from rt.sinks.stream_child import STAMP, Task
+from rt.sinks.track import LIVE_UNIT
 
 _log = logging.getLogger(__name__)
 
@@ -65,22 +65,17 @@ class StreamSink:
         self,
         address: str,
         like: SourceInfo | None = None,
-        options: SinkOptions = USUAL,
+        options: SinkOptions = DEFAULTS,
         *,
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
         limit_s: float = LIMIT_S,
     ) -> None:
         self._address = address
-        self._name = shown(address)
+        self._name = redacted(address)
         self._options = options
         self._limit_s = limit_s
-        if size is None:
-            if like is None:
-                raise ValueError("a StreamSink needs a size, or a source to take it from")
-            size = (like.height, like.width)
-        self._rate = frame_rate or (like.frame_rate if like is not None else None) or DEFAULT_RATE
-        self._size = _even(size)
+        self._rate, self._size = rate_of(like, frame_rate), _even(size_of(like, size))
         scheme = address.partition("://")[0].lower()
         self._format, self._muxer_options, codecs = FORMATS[scheme]
         if options.codec not in codecs:
@@ -110,7 +105,7 @@ class StreamSink:
             SinkError: the sink is closed.
         """
         if self._ended:
-            raise SinkError(f"cannot write {self._name}: it is closed")
+            raise closed(self._name)
         size = _even((frame.rgb.shape[0], frame.rgb.shape[1]))
         if size != self._size:
             self._resize(size)
@@ -123,7 +118,7 @@ class StreamSink:
         try:
             if (child := self._child) is not None:
                 picture = np.ascontiguousarray(frame.rgb[: size[0], : size[1]])
-                child.send(STAMP.pack(round((time_s - self._first) / UNIT)))
+                child.send(STAMP.pack(round((time_s - self._first) / LIVE_UNIT)))
                 child.send(picture.data.cast("B"))
         except _Gone as fault:
             self._lose(str(fault))

@@ -26,15 +26,13 @@ import numpy as np
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.media import Colour, VideoFacts, known_matrix, reason
+from rt.media import reason
 from rt.scheduling import scheduling_kept
 from rt.sinks.encoder import Encoder
-from rt.sinks.track import VideoTrack
+from rt.sinks.track import LIVE_UNIT, VideoTrack, plain_facts
 
 STAMP = struct.Struct("<q")
-"""Before each picture: its pts."""
-UNIT = Fraction(1, 90000)
-"""Seconds per unit of the pts."""
+"""Before each image: its pts, in units of `LIVE_UNIT`."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +80,11 @@ def _send(task: Task, stdin: BinaryIO, stdout: BinaryIO, nowhere: int) -> None:
         faulthandler.dump_traceback_later(task.limit_s, exit=True, file=nowhere)
 
     size = (task.height, task.width)
-    colour = Colour(known_matrix(0, task.height))
-    video = VideoFacts(Path(task.format), UNIT, 0, None, None, None, colour)
     watch()
     container = av.open(task.url, "w", format=task.format, container_options=task.options)
-    track = VideoTrack(container, video, size, Fraction(task.rate), UNIT, task.encoder)
+    track = VideoTrack(
+        container, plain_facts(Path(task.format), size), size, Fraction(task.rate), LIVE_UNIT, task.encoder
+    )
     with scheduling_kept():
         container.start_encoding()
     stdout.write(b"open\n")
@@ -99,7 +97,7 @@ def _send(task: Task, stdin: BinaryIO, stdout: BinaryIO, nowhere: int) -> None:
         if len(data) < task.height * task.width * 3:
             break
         rgb = np.frombuffer(data, np.uint8).reshape(*size, 3)  # [H·W·3] → [H, W, 3]
-        track.write(Frame(rgb, STAMP.unpack(stamp)[0], UNIT, 0), Fraction(0))
+        track.write(Frame(rgb, STAMP.unpack(stamp)[0], LIVE_UNIT, 0), Fraction(0))
     track.finish()
     container.close()
     faulthandler.cancel_dump_traceback_later()

@@ -12,12 +12,23 @@ import av.packet
 from av.video.reformatter import VideoReformatter
 
 from rt.frame import Frame
-from rt.media import ACCURATE_ROUNDING, BILINEAR, RANGE_LIMITED, Orientation, VideoFacts, rational
+from rt.media import (
+    ACCURATE_ROUNDING,
+    BILINEAR,
+    RANGE_LIMITED,
+    Colour,
+    Orientation,
+    VideoFacts,
+    known_matrix,
+    rational,
+)
 from rt.planes import FORMAT, Planes
 from rt.sinks.encoder import Encoder
 
 _log = logging.getLogger(__name__)
 
+LIVE_UNIT = Fraction(1, 90000)
+"""Seconds per tick of the clock of frames that come from no file."""
 CONSTANT = {"bf": "0"}
 """No B-frames: where a fragment ends between them, the mp4 muxer loses times and the last frame."""
 _TAGS = {"hevc": "hvc1"}
@@ -25,6 +36,11 @@ _TAGS = {"hevc": "hvc1"}
 _SCALING = BILINEAR | ACCURATE_ROUNDING
 _KEYFRAME_INTERVAL_S = 2
 _MAX_KEYFRAME_INTERVAL = 250
+
+
+def plain_facts(path: Path, size: tuple[int, int]) -> VideoFacts:
+    """Return how frames of `size` = (height, width) are stored that come from no file."""
+    return VideoFacts(path, LIVE_UNIT, 0, None, None, None, Colour(known_matrix(0, size[0])))
 
 
 class VideoTrack:

@@ -12,9 +12,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from rt.errors import SinkError
-from rt.frame import DEFAULT_RATE, Frame, Rgb, SourceInfo
+from rt.frame import Frame, Rgb, SourceInfo
 from rt.install import install_hint
 from rt.media import ACCURATE_ROUNDING, BILINEAR
+from rt.sinks.base import closed, rate_of, size_of
 
 if TYPE_CHECKING:
     import pyvirtualcam
@@ -51,11 +52,7 @@ class VirtualCamera:
             raise SinkError(
                 f"cannot write {address}: it needs pyvirtualcam; type: {install_hint('virtual')}"
             ) from None
-        if size is None:
-            if like is None:
-                raise ValueError("a VirtualCamera needs a size, or a source to take it from")
-            size = (like.height, like.width)
-        rate = frame_rate or (like.frame_rate if like is not None else None) or DEFAULT_RATE
+        size, rate = size_of(like, size), rate_of(like, frame_rate)
         self._address = address
         self._size = size
         self._reformatter = VideoReformatter()
@@ -82,7 +79,7 @@ class VirtualCamera:
             rgb = self._fitted(rgb)
         with self._lock:
             if self._camera is None:
-                raise SinkError(f"cannot write {self._address}: it is closed")
+                raise closed(self._address)
             try:
                 self._camera.send(rgb)
             except (RuntimeError, OSError) as error:

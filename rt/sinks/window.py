@@ -16,9 +16,9 @@ from rt.errors import SinkError
 from rt.frame import Frame, Rgb
 from rt.image import write_image
 from rt.pacing import Pace
-from rt.sinks import SinkClosed
-from rt.sinks.fresh import stamped
+from rt.sinks.base import SinkClosed
 from rt.sinks.overlay import Overlay, figures
+from rt.sinks.target import timestamped
 from rt.stats import Status
 
 _log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class WindowSink:
 
     def _take_snapshot(self, controls: Controls, frame: Frame) -> None:
         """Write the translated picture, without what is written over it, to the current folder."""
-        path = stamped(Path(), ".png")
+        path = timestamped(Path(), ".png")
         try:
             write_image(frame.rgb, path)
         except SinkError as error:

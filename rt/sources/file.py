@@ -18,12 +18,13 @@ import numpy as np
 from rt.errors import DamagedSource, SourceError, nearest_file
 from rt.frame import Frame, Rgb, Stored
 from rt.media import (
+    STILL_CODECS,
     TOLERANT,
     Chapter,
     Colour,
-    Companions,
     FileInfo,
     Orientation,
+    SideStreams,
     VideoFacts,
     known_code,
     known_matrix,
@@ -103,8 +104,8 @@ class FileSource:
         if self._started:
             raise RuntimeError("a FileSource is iterated once")
         self._started = True
-        if not self._companions.wanted:
-            self._companions.drop()
+        if not self._side.wanted:
+            self._side.drop()
         yield from self._frames()
 
     def close(self) -> None:
@@ -114,9 +115,9 @@ class FileSource:
             self._container.close()
 
     def _prepare(self) -> None:
-        others = [stream for stream in self._container.streams if self._is_companion(stream)]
+        others = [stream for stream in self._container.streams if self._is_side_stream(stream)]
         chapters = self._trim.chapters(_chapters(self._container))
-        self._companions = Companions(others, chapters, self._container.metadata, self._stream.metadata)
+        self._side = SideStreams(others, chapters, self._container.metadata, self._stream.metadata)
         self._stream.thread_type = "AUTO"
         self._converter = Converter()
         self._timeline = Timeline(self._path, self._container, self._stream)
@@ -130,7 +131,7 @@ class FileSource:
             raise SourceError(f"cannot read {self._path}: {self._why_no_frame()}")
         self._describe(*self._first)
 
-    def _is_companion(self, stream: av.stream.Stream) -> bool:
+    def _is_side_stream(self, stream: av.stream.Stream) -> bool:
         return stream is not self._stream and stream.discard != av.stream.Discard.all
 
     def _why_no_frame(self) -> str:
@@ -164,7 +165,7 @@ class FileSource:
             ),
         )
         rate = timeline.frame_rate
-        self.info = FileInfo(str(self._path), height, width, rate, count, video, self._companions)
+        self.info = FileInfo(str(self._path), height, width, rate, count, video, self._side)
 
     def _frames(self) -> Iterator[Frame]:
         index, unit = 0, self._timeline.time_base
@@ -191,7 +192,7 @@ class FileSource:
         """
         if self._closed:  # the pictures ended because of that: nothing is known of the rest
             return
-        self._companions.ended = True
+        self._side.ended = True
         if mended := self._timeline.mended:
             self._warn("%s: %d time stamps were missing or not increasing and were moved", self._path, mended)
         if joins := self._continuity.joins:
@@ -225,14 +226,14 @@ class FileSource:
                 self._before_start += 1
             elif self._cut or self._trim.is_late(time_s):
                 self._cut = True
-                if not self._companions.wanted:
+                if not self._side.wanted:
                     return  # what follows is read for its sound alone
             else:
                 self._timeline.count(picture, pts)
                 yield picture, pts
 
     def _decode_all(self) -> Iterator[av.VideoFrame]:
-        """Yield every picture that can be decoded, in order; put all other packets into the companions."""
+        """Yield every picture that can be decoded, in order; put all other packets into the side streams."""
         for packet in self._packets():
             self._continuity.shift(packet)
             if packet.stream_index == self._stream.index:
@@ -241,8 +242,8 @@ class FileSource:
                 yield from self._decode(packet)
             else:
                 self._timeline.see(packet)
-                if (self._companions.wanted or not self._started) and self._trim.take(packet):
-                    self._companions.put(packet)
+                if (self._side.wanted or not self._started) and self._trim.take(packet):
+                    self._side.put(packet)
         yield from self._decode(None)
 
     def _packets(self) -> Iterator[av.packet.Packet[Any]]:
@@ -335,12 +336,16 @@ def _choose_video(
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise SourceError(f"cannot read {path}: its video codec is unknown to the built-in FFmpeg")
-    chosen = max(
-        known, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), s.width * s.height)
-    )
-    if left_out := len(known) - 1:
-        warn("%s has %d more video stream(s), left out; stream %d is used", path, left_out, chosen.index)
+    chosen = max(known, key=_rank)
+    if others := len(known) - 1:
+        warn("%s has %d more video stream(s); stream %d is translated", path, others, chosen.index)
     return chosen
+
+
+def _rank(stream: av.VideoStream) -> tuple[bool, bool, int]:
+    """Return what makes a stream the video: it is no lone picture, it is marked, it is large."""
+    alone = stream.codec_context.name in STILL_CODECS and stream.frames <= 1
+    return not alone, bool(stream.disposition & av.stream.Disposition.default), stream.width * stream.height
 
 
 def _what_instead(container: av.container.InputContainer) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rt.frame import Frame
-from rt.media import Companions
+from rt.media import SideStreams
 from rt.sources.base import Source, SourceOptions, exact_s, frames_before, refuse_options
 from rt.sources.file import FileSource
 
@@ -50,15 +50,15 @@ class LoopSource:
         self._duration_s = None if duration_s is None else exact_s(duration_s)
         self._started = self._closed = False
         self._source = FileSource(path, start_s)
-        if self._source.info.companions.streams:
+        if self._source.info.side.streams:
             _log.warning("%s: its sound and other streams are left out of the loop", path)
         info = self._source.info
         count = None
         if duration_s is not None and info.frame_rate is not None:
             count = frames_before(duration_s, info.frame_rate)
-        companions = Companions((), (), info.companions.metadata, {})
-        companions.ended = True
-        self.info = dataclasses.replace(info, frame_count=count, companions=companions)
+        side = SideStreams((), (), info.side.metadata, {})
+        side.ended = True
+        self.info = dataclasses.replace(info, frame_count=count, side=side)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame in order, round after round.

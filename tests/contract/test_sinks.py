@@ -16,10 +16,9 @@ import pyvirtualcam
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import Sink, SinkOptions, open_sink
-from rt.sinks.lane import Lane
 from rt.sinks.null import NullSink
 from rt.sinks.recorder import Recorder
-from rt.sinks.several import SeveralSinks
+from rt.sinks.several import SeveralSinks, SinkThread
 from tests.support.media import drawn, video
 from tests.support.receivers import frames_in, tcp_server
 from tests.support.sinks import DrawnCamera
@@ -73,9 +72,9 @@ def several(folder: Path) -> Opened:
     return Opened(SeveralSinks([first.sink, second.sink]), folder, first.count, results=2)
 
 
-def lane(folder: Path) -> Opened:
+def threaded(folder: Path) -> Opened:
     counted = NullSink()
-    sinks = SeveralSinks([], [Lane("null", counted, recorded=False)], file_sink(".mp4")(folder).sink)
+    sinks = SeveralSinks([], [SinkThread("null", counted, recorded=False)], file_sink(".mp4")(folder).sink)
     return Opened(sinks, folder, lambda: len(video(folder / "result.mp4").pts))
 
 
@@ -110,7 +109,7 @@ SINKS = {
     "stream": stream,
     "recorder": recorder,
     "several": several,
-    "lane": lane,
+    "threaded": threaded,
 }
 
 

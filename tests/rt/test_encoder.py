@@ -19,7 +19,7 @@ from rt.sinks import SinkOptions, encoder
 from rt.sinks.encoder import KINDS, SOFTWARE, choose_encoder, encoder_names
 from rt.sinks.file import FileSink
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, companions, drawn, video, write_clip
+from tests.support.media import Clip, Sound, drawn, side_streams, video, write_clip
 
 RATE = Fraction(25)
 SIZE = (48, 64)
@@ -105,7 +105,7 @@ def test_webm_takes_av1_with_opus(tmp_path: Path) -> None:
     sink.close()
     source.close()
     assert len(video(tmp_path / "out.webm").pts) == 30
-    assert companions(tmp_path / "out.webm")[0].sha256 == companions(tmp_path / "in.mkv")[0].sha256
+    assert side_streams(tmp_path / "out.webm")[0].sha256 == side_streams(tmp_path / "in.mkv")[0].sha256
 
 
 @pytest.mark.usefixtures("without_nvenc")

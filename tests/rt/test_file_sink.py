@@ -20,7 +20,7 @@ from rt.frame import Frame, Rgb
 from rt.sinks.file import FileSink
 from rt.sources.file import FileSource
 from tests.support.copying import copy, frame, refusal
-from tests.support.media import TURNS, Clip, Found, Sound, companions, video, write_clip
+from tests.support.media import TURNS, Clip, Found, Sound, side_streams, video, write_clip
 
 
 def payloads(found: list[Found]) -> list[tuple[str, str, str]]:
@@ -73,7 +73,7 @@ def test_the_offset_of_the_sound_is_exact_to_the_sample(tmp_path: Path) -> None:
     )
     source = write_clip(tmp_path / "in.mp4", clip)
     copy(source, tmp_path / "out.mp4")
-    times = [companions(path)[0].times for path in (source, tmp_path / "out.mp4")]
+    times = [side_streams(path)[0].times for path in (source, tmp_path / "out.mp4")]
     assert times[1] == times[0]
     assert (times[0][0] * 1000).denominator != 1  # not a whole millisecond
 
@@ -140,7 +140,7 @@ def test_times_before_zero_are_shifted_together(tmp_path: Path, suffix: str) -> 
     read, written = video(source), video(tmp_path / f"out{suffix}")
     assert written.times == [time + shift_s for time in read.times]
     assert written.chapters[1][0] == pytest.approx(0.08 + float(shift_s))
-    sound = [companions(path)[0].times for path in (source, tmp_path / f"out{suffix}")]
+    sound = [side_streams(path)[0].times for path in (source, tmp_path / f"out{suffix}")]
     assert sound[1][0] - sound[0][0] == pytest.approx(shift_s, abs=0.0006)
 
 
@@ -149,7 +149,7 @@ def test_sound_is_copied_byte_for_byte_at_its_time(tmp_path: Path, suffix: str) 
     sounds = [Sound(seconds=2.0, language="eng"), Sound("ac3", 2.0, start_s=0.25, rate=48000, language="deu")]
     source = write_clip(tmp_path / "in.mp4", Clip(frames=50, sounds=sounds))
     copy(source, tmp_path / f"out{suffix}")
-    read, written = companions(source), companions(tmp_path / f"out{suffix}")
+    read, written = side_streams(source), side_streams(tmp_path / f"out{suffix}")
     assert payloads(written) == payloads(read)
     assert [stream.language for stream in written] == ["eng", "ger" if suffix == ".mov" else "deu"]
     assert [stream.disposition for stream in written] == [stream.disposition for stream in read]
@@ -171,7 +171,7 @@ def test_subtitles_fonts_chapters_and_metadata_are_copied(tmp_path: Path) -> Non
     source = write_clip(tmp_path / "in.mkv", clip)
     copy(source, tmp_path / "out.mkv")
     read, written = video(source), video(tmp_path / "out.mkv")
-    assert payloads(companions(tmp_path / "out.mkv")) == payloads(companions(source))
+    assert payloads(side_streams(tmp_path / "out.mkv")) == payloads(side_streams(source))
     assert written.chapters == read.chapters == [(0.0, 1.0, "one"), (1.0, 2.0, "two")]
     assert written.metadata == read.metadata
 
@@ -189,22 +189,24 @@ def test_chapters_and_metadata_survive_in_mp4(tmp_path: Path, suffix: str) -> No
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
-def test_uncompressed_sound_that_mp4_would_refuse_at_the_end_is_refused_before_the_first_frame(
-    tmp_path: Path, codec: str
+def test_uncompressed_sound_that_mp4_would_refuse_at_the_end_is_encoded(
+    tmp_path: Path, codec: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = write_clip(tmp_path / "in.mkv", Clip(sounds=[Sound(codec, layout="stereo")]))
-    message = refusal(tmp_path / "out.mp4", like=FileSource(source).info)
-    assert f"{codec} sound (stream 1)" in message
-    assert message.endswith("out.mkv instead")
+    with caplog.at_level(logging.INFO):
+        copy(source, tmp_path / "out.mp4")
+    assert f".mp4 cannot hold the source's {codec} sound (stream 1); it is encoded as AAC" in caplog.text
+    assert [stream.codec for stream in side_streams(tmp_path / "out.mp4")] == ["aac"]
+    assert decoded_samples(tmp_path / "out.mp4") == pytest.approx(decoded_samples(source), abs=1024)
     copy(source, tmp_path / "out.mkv")
-    assert payloads(companions(tmp_path / "out.mkv")) == payloads(companions(source))
+    assert payloads(side_streams(tmp_path / "out.mkv")) == payloads(side_streams(source))
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [(".mp4", "video"), (".mkv", "video")])
 def test_a_cover_picture_is_copied(tmp_path: Path, suffix: str, kind: str) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(cover=True, sounds=[Sound()]))
     copy(source, tmp_path / f"out{suffix}")
-    assert payloads(companions(tmp_path / f"out{suffix}")) == payloads(companions(source))
+    assert payloads(side_streams(tmp_path / f"out{suffix}")) == payloads(side_streams(source))
 
 
 def test_what_cannot_be_copied_anywhere_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -218,7 +220,7 @@ def test_what_cannot_be_copied_anywhere_is_named(tmp_path: Path, caplog: pytest.
     ("clip", "suffix", "advice"),
     [
         (Clip(subtitles=[(0.1, "hi")]), ".mp4", "cannot hold the source's srt subtitles (stream 1)"),
-        (Clip(sounds=[Sound("flac")]), ".mov", "cannot hold the source's flac sound (stream 1)"),
+        (Clip(subtitles=[(0.1, "hi")]), ".mov", "cannot hold the source's srt subtitles (stream 1)"),
     ],
 )
 def test_a_stream_the_container_cannot_hold_is_refused_before_the_run(
@@ -328,7 +330,7 @@ def test_a_file_closed_early_is_whole_with_its_sound_so_far(tmp_path: Path) -> N
     copy(source, tmp_path / "out.mp4", stop_after=40)
     written = video(tmp_path / "out.mp4")
     assert written.times == video(source).times[:40]
-    sound = companions(tmp_path / "out.mp4")[0].times
+    sound = side_streams(tmp_path / "out.mp4")[0].times
     assert 1.4 < sound[-1] < 1.6
     assert not list(tmp_path.glob("*.part"))
 
@@ -343,7 +345,7 @@ def test_the_whole_sound_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
             sink.write(read)
     sink.close()
     source.close()
-    assert payloads(companions(tmp_path / "out.mp4")) == payloads(companions(path))
+    assert payloads(side_streams(tmp_path / "out.mp4")) == payloads(side_streams(path))
 
 
 @pytest.mark.slow
@@ -370,7 +372,7 @@ def test_a_killed_run_leaves_a_playable_part(tmp_path: Path, suffix: str) -> Non
     tolerance_s = 0.0006 if suffix == ".mkv" else 0
     read = video(source).times
     assert max(abs(a - b) for a, b in zip(left.times, read, strict=False)) <= tolerance_s
-    assert len(companions(part)[0].times) >= 80
+    assert len(side_streams(part)[0].times) >= 80
     copy(source, target)  # the next run replaces what the killed one left
     assert not part.exists()
     assert len(video(target).times) == 150

@@ -203,7 +203,7 @@ def test_the_parts_of_a_joined_recording_follow_one_another(
     joined = tmp_path / "joined.ts"
     joined.write_bytes(2 * part.read_bytes())
     source = FileSource(joined)
-    packets = source.info.companions.subscribe()
+    packets = source.info.side.subscribe()
     times = []
     with caplog.at_level(logging.WARNING), contextlib.suppress(DamagedSource):
         for frame in source:
@@ -327,7 +327,7 @@ def test_closing_within_a_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(source, "_decode", interrupted)
     assert list(frames) == []
     assert next(packets) < 30
-    assert not source.info.companions.ended
+    assert not source.info.side.ended
     source.close()
 
 

@@ -95,7 +95,7 @@ def test_where_another_run_is_quicker_only_its_part_is_left(
             part.write_bytes(b"theirs")
         raise BlockingIOError
 
-    monkeypatch.setattr("rt.sinks.part.fcntl.flock", taken)
+    monkeypatch.setattr("rt.sinks.target.fcntl.flock", taken)
     with pytest.raises(SinkError, match="by another run or because"):
         FileSink(tmp_path / "out.mp4", size=(48, 64))
     assert [path.read_bytes() for path in tmp_path.iterdir()] == ([b"theirs"] if theirs else [])
@@ -128,7 +128,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pyt
     def denied(*arguments: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("rt.sinks.part.os.open", denied)
+    monkeypatch.setattr("rt.sinks.target.os.open", denied)
     assert f"no permission to write in the folder {tmp_path}" in refusal(tmp_path / "out.mp4")
 
 

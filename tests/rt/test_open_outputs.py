@@ -14,11 +14,10 @@ import pytest
 
 from rt.controls import Controls
 from rt.errors import SinkError
-from rt.sinks import SinkOptions
+from rt.sinks import SinkOptions, open_outputs
 from rt.sinks.null import NullSink
-from rt.sinks.several import open_outputs
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, companions, drawn, video, write_clip
+from tests.support.media import Clip, Sound, drawn, side_streams, video, write_clip
 from tests.support.sinks import SIZE, frame, write
 
 
@@ -55,9 +54,9 @@ def test_every_file_gets_the_whole_sound(tmp_path: Path) -> None:
         several.write(read)
     several.close()
     source.close()
-    assert companions(targets[0]) == companions(targets[1])
-    payloads = [[(each.codec, each.sha256) for each in companions(path)] for path in targets]
-    assert payloads[1] == [(each.codec, each.sha256) for each in companions(tmp_path / "in.mkv")]
+    assert side_streams(targets[0]) == side_streams(targets[1])
+    payloads = [[(each.codec, each.sha256) for each in side_streams(path)] for path in targets]
+    assert payloads[1] == [(each.codec, each.sha256) for each in side_streams(tmp_path / "in.mkv")]
 
 
 def test_an_output_that_cannot_be_opened_leaves_nothing_of_the_others(tmp_path: Path) -> None:

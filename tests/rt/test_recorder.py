@@ -118,7 +118,7 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_recorded(
 def test_a_folder_that_is_gone_turns_an_unnamed_recording_off(
     tmp_path: Path, controls: Controls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rt.sinks.recorder.stamped", lambda folder, suffix: tmp_path / "gone" / "a.mp4")
+    monkeypatch.setattr("rt.sinks.recorder.timestamped", lambda folder, suffix: tmp_path / "gone" / "a.mp4")
     recorder = Recorder(RATE, controls=controls)
     controls.recording = True
     recorder.write(frame(0))
@@ -132,13 +132,13 @@ import os, sys
 from fractions import Fraction
 from pathlib import Path
 from rt.frame import Frame
-from rt.sinks.several import open_outputs
+from rt.sinks import open_outputs
 from rt.sinks.null import NullSink
 from tests.support.disk import files_limited_to
 from tests.support.media import drawn
 
 sink = open_outputs([sys.argv[1]], None, live=True, size=(48, 64), frame_rate=Fraction(25), window=NullSink())
-waiting = sink._lanes[0]._frames._items
+waiting = sink._threads[0]._frames._items
 for index in range(150):
     sink.write(Frame(drawn(index, 48, 64), 3600 * (1000 + index), Fraction(1, 90000), index))
     while len(waiting) > 8:

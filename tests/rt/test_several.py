@@ -12,10 +12,9 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import SinkClosed
-from rt.sinks.lane import CAPACITY, Lane
+from rt.sinks import SinkClosed, open_outputs
 from rt.sinks.null import NullSink
-from rt.sinks.several import SeveralSinks, open_outputs
+from rt.sinks.several import CAPACITY, SeveralSinks, SinkThread
 from rt.sinks.track import VideoTrack
 from tests.support.media import video
 from tests.support.sinks import SIZE, Listed, frame, write
@@ -42,8 +41,8 @@ def test_every_output_gets_every_frame_in_order() -> None:
 def test_a_stuck_live_output_holds_nobody_up_and_gets_the_newest_frame() -> None:
     stuck, other = Listed(), Listed()
     stuck.hold()
-    lane = Lane("slow", stuck, recorded=False)
-    several = SeveralSinks([other], [lane])
+    thread = SinkThread("slow", stuck, recorded=False)
+    several = SeveralSinks([other], [thread])
     several.write(frame(0))
     assert stuck.begun.acquire(timeout=60)
     for index in range(1, 100):
@@ -52,7 +51,7 @@ def test_a_stuck_live_output_holds_nobody_up_and_gets_the_newest_frame() -> None
     stuck.go_on.set()
     several.close()
     assert stuck.written == [0, 99]
-    assert lane.lost == 98
+    assert thread.lost == 98
 
 
 def test_a_slow_recording_of_a_live_view_loses_only_what_its_queue_cannot_hold(
@@ -60,7 +59,7 @@ def test_a_slow_recording_of_a_live_view_loses_only_what_its_queue_cannot_hold(
 ) -> None:
     slow = Listed()
     slow.hold()
-    several = SeveralSinks([], [Lane("out.mp4", slow, recorded=True)], NullSink())
+    several = SeveralSinks([], [SinkThread("out.mp4", slow, recorded=True)], NullSink())
     several.write(frame(0))
     assert slow.begun.acquire(timeout=60)
     for index in range(1, 51):
@@ -76,12 +75,12 @@ def test_a_slow_recording_of_a_live_view_loses_only_what_its_queue_cannot_hold(
 def test_a_dead_live_output_is_said_once_and_the_others_go_on() -> None:
     said: list[str] = []
     dead, alive = Listed(fails_at=1), Listed()
-    lane = Lane("rtmp://x", dead, recorded=False)
-    several = SeveralSinks([alive], [lane], on_fault=said.append)
+    thread = SinkThread("rtmp://x", dead, recorded=False)
+    several = SeveralSinks([alive], [thread], on_fault=said.append)
     several.write(frame(0))
     assert dead.begun.acquire(timeout=60)
     several.write(frame(1))
-    lane._thread.join(60)
+    thread._thread.join(60)
     for index in range(2, 6):
         several.write(frame(index))
     several.close()
@@ -101,10 +100,10 @@ def test_a_failing_file_of_a_recorded_source_ends_the_run() -> None:
 
 def test_a_failing_recording_of_a_live_view_is_said_at_once_and_raised_at_the_end() -> None:
     said: list[str] = []
-    lane = Lane("out.mp4", Listed(fails_at=0), recorded=True)
-    several = SeveralSinks([], [lane], window := Listed(), on_fault=said.append)
+    thread = SinkThread("out.mp4", Listed(fails_at=0), recorded=True)
+    several = SeveralSinks([], [thread], window := Listed(), on_fault=said.append)
     several.write(frame(0))
-    lane._thread.join(60)
+    thread._thread.join(60)
     several.write(frame(1))
     assert said == ["cannot write listed: it broke; the other outputs go on"]
     with pytest.raises(SinkError, match="it broke$"):
@@ -113,21 +112,21 @@ def test_a_failing_recording_of_a_live_view_is_said_at_once_and_raised_at_the_en
 
 
 def test_when_nothing_is_left_to_write_to_the_run_ends() -> None:
-    lanes = [Lane(name, Listed(fails_at=0), recorded=False) for name in ("a", "b")]
-    several = SeveralSinks([], lanes)
+    threads = [SinkThread(name, Listed(fails_at=0), recorded=False) for name in ("a", "b")]
+    several = SeveralSinks([], threads)
     several.write(frame(0))
-    for lane in lanes:
-        lane._thread.join(60)
+    for thread in threads:
+        thread._thread.join(60)
     with pytest.raises(SinkError, match="it broke$"):
         several.write(frame(1))
     several.abort()
 
 
 def test_a_mistake_in_a_sink_is_no_fault_of_an_output() -> None:
-    lane = Lane("a", Mistaken(), recorded=False)
-    several = SeveralSinks([NullSink()], [lane])
+    thread = SinkThread("a", Mistaken(), recorded=False)
+    several = SeveralSinks([NullSink()], [thread])
     several.write(frame(0))
-    lane._thread.join(60)
+    thread._thread.join(60)
     with pytest.raises(ZeroDivisionError):
         several.write(frame(1))
     several.abort()
@@ -143,16 +142,16 @@ class Mistaken(Listed):
 def test_a_failure_on_what_waits_at_the_end_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = Listed(fails_at=2)
     failing.hold()
-    lane = Lane("out.mp4", failing, recorded=True)
-    several = SeveralSinks([], [lane], NullSink())
+    thread = SinkThread("out.mp4", failing, recorded=True)
+    several = SeveralSinks([], [thread], NullSink())
     write(several, 3)
 
     def close() -> None:
         monkeypatch.undo()
         failing.go_on.set()
-        lane._frames.close()
+        thread._frames.close()
 
-    monkeypatch.setattr(lane._frames, "close", close)
+    monkeypatch.setattr(thread._frames, "close", close)
     with pytest.raises(SinkError, match="it broke$"):
         several.close()
     assert (failing.written, failing.ended) == ([0, 1], ["closed"])
@@ -160,10 +159,10 @@ def test_a_failure_on_what_waits_at_the_end_is_raised(monkeypatch: pytest.Monkey
 
 def test_a_mistake_on_the_last_frame_is_raised_at_the_end() -> None:
     sink = Mistaken()
-    lane = Lane("a", sink, recorded=False)
-    lane.put(frame(0))
+    thread = SinkThread("a", sink, recorded=False)
+    thread.put(frame(0))
     with pytest.raises(ZeroDivisionError):
-        lane.close()
+        thread.close()
     assert sink.ended == ["closed"]
 
 
@@ -179,8 +178,11 @@ def test_an_interrupt_at_the_end_leaves_nothing_open() -> None:
     done, interrupted, waiting, window = Listed(), Interrupted(), Listed(), Listed()
     recorded, streamed = Listed(), Listed()
     recorded.hold()
-    lanes = [Lane("rtmp://x", streamed, recorded=False), Lane("out.mp4", recorded, recorded=True)]
-    several = SeveralSinks([done, interrupted, waiting], lanes, window)
+    threads = [
+        SinkThread("rtmp://x", streamed, recorded=False),
+        SinkThread("out.mp4", recorded, recorded=True),
+    ]
+    several = SeveralSinks([done, interrupted, waiting], threads, window)
     several.write(frame(0))
     recorded.go_on.set()
     with pytest.raises(KeyboardInterrupt):
@@ -199,11 +201,11 @@ def test_an_interrupted_recording_gives_up_what_waits_and_ends() -> None:
             if len(self.ended) == 1:
                 raise KeyboardInterrupt
 
-    lane = Lane("out.mp4", sink := Once(), recorded=True)
-    lane.put(frame(0))
+    thread = SinkThread("out.mp4", sink := Once(), recorded=True)
+    thread.put(frame(0))
     with pytest.raises(KeyboardInterrupt):
-        lane.close()
-    lane.abort()
+        thread.close()
+    thread.abort()
     assert (sink.written, sink.ended) == ([0], ["closed", "closed"])
 
 
@@ -234,7 +236,7 @@ def test_recordings_are_finished_before_what_is_streamed() -> None:
             ended.append(self._name)
 
     kinds = {"rtmp://x": False, "out.mp4": True, "virtual://": False}
-    several = SeveralSinks([], [Lane(name, Said(name), recorded) for name, recorded in kinds.items()])
+    several = SeveralSinks([], [SinkThread(name, Said(name), recorded) for name, recorded in kinds.items()])
     several.close()
     assert ended == ["out.mp4", "rtmp://x", "virtual://"]
 
@@ -252,7 +254,7 @@ def test_one_that_fails_at_its_end_lets_the_others_finish(caplog: pytest.LogCapt
 def test_aborting_wakes_a_stuck_output() -> None:
     stuck = Listed()
     stuck.hold()
-    several = SeveralSinks([], [Lane("slow", stuck, recorded=False)], NullSink())
+    several = SeveralSinks([], [SinkThread("slow", stuck, recorded=False)], NullSink())
     several.write(frame(0))
     assert stuck.begun.acquire(timeout=60)
     several.abort()
@@ -293,7 +295,7 @@ def test_frames_of_a_file_reach_a_live_output_at_their_times(monkeypatch: pytest
     clock = Clock()
     monkeypatch.setattr("rt.pacing.time", clock)
     monkeypatch.setattr("rt.sinks.several.time", clock)
-    several = SeveralSinks([], [Lane("a", Listed(), recorded=False)], paced=True)
+    several = SeveralSinks([], [SinkThread("a", Listed(), recorded=False)], paced=True)
     monkeypatch.setattr(several._closed, "wait", clock.wait)
     write(several, 4)
     assert clock.waits_s == pytest.approx([0, 0.04, 0.04, 0.04])

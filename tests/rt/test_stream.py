@@ -19,9 +19,8 @@ import pytest
 
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import SinkOptions, open_sink, stream
-from rt.sinks.several import open_outputs
-from rt.sinks.stream import StreamSink, shown
+from rt.sinks import SinkOptions, open_outputs, open_sink, redacted, stream
+from rt.sinks.stream import StreamSink
 from tests.support.media import drawn, video
 from tests.support.receivers import RtspServer, closed_port, deaf_server, frames_in, tcp_server
 
@@ -350,4 +349,4 @@ def test_a_codec_that_the_receivers_do_not_take_is_refused() -> None:
 
 
 def test_what_may_be_secret_is_not_shown() -> None:
-    assert shown("rtmp://user:password@live.example:1935/app/key?token=1") == "rtmp://live.example:1935"
+    assert redacted("rtmp://user:password@live.example:1935/app/key?token=1") == "rtmp://live.example:1935"

@@ -15,7 +15,7 @@ from rt.frame import Frame
 from rt.sinks.file import FileSink
 from rt.sources import SourceOptions, open_source
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, companions, cut_short, video, write_clip
+from tests.support.media import Clip, Sound, cut_short, side_streams, video, write_clip
 
 GOP = {"g": "10", "bf": "2"}
 """A keyframe every ten frames, and frames that are stored out of order."""
@@ -91,8 +91,8 @@ def test_sound_chapters_and_pictures_of_a_part_start_together(tmp_path: Path) ->
     assert frames == 20
     part = video(tmp_path / "part.mkv")
     assert [float(time_s) for time_s in part.times] == pytest.approx([index / 25 for index in range(20)])
-    (sound,) = companions(tmp_path / "part.mkv")
-    (whole,) = companions(path)
+    (sound,) = side_streams(tmp_path / "part.mkv")
+    (whole,) = side_streams(path)
     expected = [time_s - 1 for time_s in whole.times if 1 <= time_s < Fraction(9, 5)]
     assert [float(time_s) for time_s in sound.times] == pytest.approx([float(t) for t in expected], abs=0.002)
     (chapter,) = part.chapters
@@ -110,13 +110,13 @@ def test_sound_stays_with_pictures_whose_clock_is_too_coarse_for_the_start(tmp_p
         whole.time_s - part.time_s for whole, part in zip(read(path)[-len(frames) :], frames, strict=True)
     ]
     assert taken_off == pytest.approx([8 / 15] * len(frames))
-    (before,) = companions(path)
+    (before,) = side_streams(path)
     source = FileSource(path, 0.5)
     sink = FileSink(tmp_path / "part.mov", source.info)
     for frame in source:
         sink.write(frame)
     sink.close()
-    (after,) = companions(tmp_path / "part.mov")
+    (after,) = side_streams(tmp_path / "part.mov")
     assert float(before.times[-1] - after.times[-1]) == pytest.approx(8 / 15, abs=0.001)
 
 
@@ -172,7 +172,7 @@ def test_a_looped_file_is_written_without_its_sound_and_that_is_said(
         sink.write(frame)
     sink.close()
     assert len(video(tmp_path / "loop.mp4").times) == 25
-    assert companions(tmp_path / "loop.mp4") == []
+    assert side_streams(tmp_path / "loop.mp4") == []
     assert f"{path}: its sound and other streams are left out of the loop" in caplog.text
 
 

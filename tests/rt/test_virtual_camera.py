@@ -13,8 +13,7 @@ import pyvirtualcam.camera
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.install import install_hint
-from rt.sinks import open_sink
-from rt.sinks.several import open_outputs
+from rt.sinks import open_outputs, open_sink
 from tests.support.media import drawn
 from tests.support.sinks import DrawnCamera
 
@@ -96,9 +95,9 @@ def test_a_camera_that_goes_away_does_not_stop_the_others() -> None:
     (camera,) = DrawnCamera.opened
     camera.broken = True
     outputs.write(frame(0))
-    lane = outputs._lanes[0]  # type: ignore[attr-defined]
-    lane._thread.join(60)
+    thread = outputs._threads[0]  # type: ignore[attr-defined]
+    thread._thread.join(60)
     outputs.write(frame(1))
     outputs.close()
     assert outputs._direct[0].frames == 2  # type: ignore[attr-defined]
-    assert str(lane.fault) == "cannot write virtual://: the device is gone"
+    assert str(thread.fault) == "cannot write virtual://: the device is gone"

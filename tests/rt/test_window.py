@@ -16,7 +16,7 @@ from rt import pacing
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import SinkClosed, fresh, window
+from rt.sinks import SinkClosed, target, window
 from rt.sinks.overlay import Overlay, figures
 from rt.sinks.window import NOTE_S, STEP_S, WindowSink
 from rt.stats import Percentiles, Status
@@ -233,7 +233,7 @@ def test_a_snapshot_is_the_translated_picture_alone_and_replaces_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fresh, "datetime", SimpleNamespace(datetime=Noon))
+    monkeypatch.setattr(target, "datetime", SimpleNamespace(datetime=Noon))
     sink = WindowSink("camera", False, controls, status)
     with caplog.at_level(logging.INFO):
         press(sink, fake, " hss")
@@ -256,7 +256,7 @@ class Noon:
 def test_a_snapshot_that_cannot_be_written_is_said_and_the_view_goes_on(
     fake: Screenless, controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "stamped", lambda folder, suffix: tmp_path / "gone" / "a.png")
+    monkeypatch.setattr(window, "timestamped", lambda folder, suffix: tmp_path / "gone" / "a.png")
     sink = WindowSink("camera", False, controls, status)
     press(sink, fake, "sx")
     assert [note for _, note in sink._notes] == [

@@ -213,7 +213,7 @@ class Found:
     disposition: int
 
 
-def companions(path: Path) -> list[Found]:
+def side_streams(path: Path) -> list[Found]:
     """Return every stream of a file but its first moving video stream."""
     with av.open(str(path)) as container:
         video = _main_video(container)

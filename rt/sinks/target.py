@@ -1,7 +1,8 @@
-"""The unfinished file beside its target."""
+"""The file that is written: its name, and what it is called until then."""
 
 from __future__ import annotations
 
+import datetime
 import io
 import os
 import sys
@@ -10,9 +11,25 @@ from typing import Any
 
 from rt.errors import SinkError
 from rt.media import reason
+from rt.replacing import part_of
 
 if sys.platform != "win32":  # Windows refuses by itself to remove a file that another program writes
     import fcntl
+
+
+def unused(path: Path) -> Path:
+    """Return `path`, or `NAME-2.mp4`, `NAME-3.mp4`, ... where it exists or is being written."""
+    number, candidate = 1, path
+    while any(each.exists() or each.is_symlink() for each in (candidate, part_of(candidate))):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def timestamped(folder: Path, suffix: str) -> Path:
+    """Return a name made of the time, such as `videobrush-20260131-175959.png`, that does not exist."""
+    now = datetime.datetime.now()
+    return unused(folder / f"videobrush-{now:%Y%m%d-%H%M%S}{suffix}")
 
 
 class PartFile:
@@ -25,14 +42,14 @@ class PartFile:
     """
 
     def __init__(self, target: Path, source: Path | None, overwrite: bool) -> None:
-        self.path = target.with_name(target.name + ".part")
+        self.path = part_of(target)
         self._target = target
         self._overwrite = overwrite
         self._check_target(source)
         try:
             self._check_part(source)
             self.file = _WholeWrites(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), "rb+")
-            self._lock_fresh()
+            self._lock_new()
         except (OSError, ValueError) as error:
             raise SinkError(f"cannot write {target}: {_why(target, error)}") from None
 
@@ -96,7 +113,7 @@ class PartFile:
                 os.close(descriptor)
         part.unlink(missing_ok=True)  # another run that found it taken may have removed it
 
-    def _lock_fresh(self) -> None:
+    def _lock_new(self) -> None:
         """Hold the file just created; where another run was quicker, leave nothing but what is that run's."""
         try:
             self._lock(self.file.fileno())
