@@ -142,6 +142,8 @@ class StillImage:
     """EXIF for a file of these pixels: upright, without a thumbnail; empty where there is none."""
     icc: bytes
     """Colour profile of these pixels; empty where the file has none: sRGB then."""
+    count: int = 1
+    """How many images its file holds: frames of an animation, or pages; this is one of them."""
     name: str = ""
     """Name of its file, without folders; empty where it has none."""
 
@@ -281,7 +283,8 @@ def still_from(image: ImageFile.ImageFile) -> StillImage:
         kind = "HEIF"
     with quiet():
         facts = _kept_exif(exif, height, width, icc != kept)
-    return StillImage(rgb, kind, stored, stored_size != (width, height), facts, kept)
+        count = count_frames(image)
+    return StillImage(rgb, kind, stored, stored_size != (width, height), facts, kept, count)
 
 
 def encode_image(

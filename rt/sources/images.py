@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import shlex
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -66,6 +67,7 @@ class ImageSource:
             self._count = wanted
         self._faults: list[str] = []
         self._others: list[str] = []
+        self._fuller: set[Path] = set()
         self._started = self._closed = False
         self._first_at, self._first = self._read_first()
         height, width = self._first.size
@@ -125,12 +127,25 @@ class ImageSource:
 
     def _read(self, path: Path) -> StillImage | None:
         try:
-            return read_image(path)
+            still = read_image(path)
+            if still.count > 1:
+                self._say_more(path, still)
+            return still
         except SourceError as error:
             self._faults.append(f"{path}: {error}")
             if len(self._faults) <= _NAMED:
                 _log.warning("%s is left out: %s", path, error)
             return None
+
+    def _say_more(self, path: Path, still: StillImage) -> None:
+        """Say once of a file that it holds more than the image that is taken."""
+        if path in self._fuller:
+            return
+        self._fuller.add(path)
+        whole = ""
+        if still.kind in ("GIF", "WEBP", "PNG", "AVIF"):
+            whole = f"; it moves; for all of it type: videobrush run {shlex.quote(str(path))} OUTPUT.gif"
+        _log.warning("%s holds %d images, of which the first is taken%s", path, still.count, whole)
 
     def _fit(self, still: StillImage, path: Path) -> Rgb | StillImage:
         size = (self.info.height, self.info.width)

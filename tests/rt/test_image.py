@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from engines.calibration import read_pictures
@@ -32,8 +34,9 @@ from rt.sources import open_source
 from rt.styles import find_style
 from rt.web.jpeg import decode
 from rt.web.protocol import Refused
-from tests.support.images import HEIGHT, WIDTH, Kind, all_kinds, display_p3, scene, written
-from train.data.images import load_image
+from tests.support.images import HEIGHT, WIDTH, Kind, all_kinds, display_p3, on_white, scene, written
+from train.data.images import image_paths, load_image
+from train.data.inspection import read_groups
 
 TABLE = all_kinds()
 
@@ -110,6 +113,54 @@ def test_what_is_cut_off_is_said_by_every_reader(name: str, share: float, tmp_pa
         with pytest.raises((SourceError, Refused)) as caught:
             reader(path)
         assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 33),
+    width=st.integers(1, 33),
+    turn=st.integers(1, 8),
+    kind=st.sampled_from(["PNG", "BMP", "TIFF", "WEBP", "GIF"]),
+    mode=st.sampled_from(["RGB", "RGBA", "L", "LA", "1", "P"]),
+    seed=st.integers(0, 99),
+)
+def test_every_size_turn_and_mode_comes_out_as_it_was_drawn(
+    height: int, width: int, turn: int, kind: str, mode: str, seed: int
+) -> None:
+    levels = np.random.default_rng(seed).integers(0, 256, (height, width, 4)).astype(np.uint8)
+    levels[..., :3] //= 64  # few colours: a palette holds them all
+    levels[..., :3] *= 85
+    seen = on_white(levels[..., :3], levels[..., 3])
+    image = Image.fromarray(levels)
+    if mode in ("RGB", "L", "1", "P"):
+        image = Image.fromarray(np.ascontiguousarray(levels[..., :3])).convert(mode)
+        seen = np.asarray(image.convert("RGB"))
+    elif mode == "LA":
+        gray = np.asarray(Image.fromarray(np.ascontiguousarray(levels[..., :3])).convert("L"))
+        image = Image.fromarray(np.dstack([gray, levels[..., 3]]))
+        seen = on_white(np.repeat(gray[..., None], 3, axis=2), levels[..., 3])
+    if (kind == "GIF" and mode not in ("L", "1", "P")) or (kind == "BMP" and mode in ("RGBA", "LA")):
+        return  # not without loss
+    options: dict[str, Any] = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    tags = Image.Exif()
+    tags[274] = turn
+    if kind in ("PNG", "TIFF", "WEBP"):
+        options["exif"] = tags
+        seen = TURNED[turn](seen)
+    still = decode_image(written(image, kind, **options))
+    assert np.array_equal(still.rgb, seen)
+
+
+TURNED: dict[int, Callable[[Rgb], Rgb]] = {
+    1: lambda rgb: rgb,
+    2: lambda rgb: rgb[:, ::-1],
+    3: lambda rgb: rgb[::-1, ::-1],
+    4: lambda rgb: rgb[::-1],
+    5: lambda rgb: rgb.transpose(1, 0, 2),
+    6: lambda rgb: rgb.transpose(1, 0, 2)[:, ::-1],
+    7: lambda rgb: rgb.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda rgb: rgb.transpose(1, 0, 2)[::-1],
+}
 
 
 def bomb(kind: str) -> bytes:
@@ -267,3 +318,22 @@ def kinds_of(table: dict[str, Kind]) -> set[str]:
 
 def test_the_table_holds_every_kind_that_needs_no_further_package() -> None:
     assert kinds_of(TABLE) >= {"JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"}
+
+
+def test_what_systems_leave_is_passed_over_in_every_folder(tmp_path: Path) -> None:
+    content = written(Image.fromarray(scene()), "JPEG")
+    for domain in ("trainA", "trainB"):
+        (tmp_path / domain / "__MACOSX").mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / domain / f"{number}.jfif").write_bytes(content + bytes([number]))
+            (tmp_path / domain / f"._{number}.jfif").write_bytes(b"\0\5\x16\7" + bytes(200))
+        for name in (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/._0.jpg"):
+            (tmp_path / domain / name).write_bytes(b"\0\5\x16\7")
+    assert len(list(open_source(str(tmp_path / "trainA")))) == 3
+    assert len(read_pictures([str(tmp_path / "trainA")], find_style("winter").card, 9)) == 3
+    assert [path.name for path in image_paths(tmp_path / "trainA")] == ["0.jfif", "1.jfif", "2.jfif"]
+    groups = read_groups(tmp_path, lambda done, total: None)
+    assert [(group.name, len(group.images), group.damaged) for group in groups] == [
+        ("trainA", 3, []),
+        ("trainB", 3, []),
+    ]

@@ -160,3 +160,21 @@ def test_photos_of_different_sizes_or_of_a_camera_are_no_sequence(tmp_path: Path
         path.write_bytes(written(Image.new("RGB", (32, 24)), "JPEG", exif=tags))
     assert not is_sequence(paths)
     assert decode_image(paths[0].read_bytes()).exif
+
+
+def test_of_a_moving_image_among_photos_the_first_frame_is_taken_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path / "photos", "a.jpg", (40, 56))
+    frames = [Image.fromarray(drawn(number, 40, 56)) for number in range(3)]
+    frames[0].save(tmp_path / "photos" / "b.webp", save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].save(tmp_path / "photos" / "c.tif", save_all=True, append_images=frames[1:])
+    run(tmp_path / "photos", f"{tmp_path}/out/")
+    said = [record.getMessage() for record in caplog.records if "holds" in record.getMessage()]
+    folder = tmp_path / "photos"
+    assert said == [
+        f"{folder}/b.webp holds 3 images, of which the first is taken; it moves; for all of it type: "
+        f"videobrush run {folder}/b.webp OUTPUT.gif",
+        f"{folder}/c.tif holds 3 images, of which the first is taken",
+    ]
+    assert np.array_equal(read_image(tmp_path / "out" / "c.tif").rgb, drawn(0, 40, 56))
