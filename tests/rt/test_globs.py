@@ -126,3 +126,21 @@ def test_one_output_is_replaced_where_that_was_asked(tmp_path: Path) -> None:
         Run(f"{tmp_path}/a.png", "winter", (f"{tmp_path}/b.png",), backend="identity", overwrite=True), Stop()
     )
     assert (tmp_path / "b.png").read_bytes() != before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "note.txt"])
+def test_media_of_every_kind_is_known_by_its_content(
+    name: str, overwrite: bool, files: Path, tmp_path: Path
+) -> None:
+    shutil.copy(files / name, tmp_path / name)
+    write_image(drawn(0, 24, 32), tmp_path / "first.jpg")
+    outputs = (f"{tmp_path}/{name}", f"{tmp_path}/new.mp4")
+    with pytest.raises(
+        SinkError, match=f"{name} would be written over, since only the first name is an input"
+    ):
+        run_job(
+            Run(f"{tmp_path}/first.jpg", "winter", outputs, backend="identity", overwrite=overwrite), Stop()
+        )
+    assert (tmp_path / name).read_bytes() == (files / name).read_bytes()
+    assert not (tmp_path / "new.mp4").exists()
