@@ -136,9 +136,7 @@ def test_media_of_every_kind_is_known_by_its_content(
     shutil.copy(files / name, tmp_path / name)
     write_image(drawn(0, 24, 32), tmp_path / "first.jpg")
     outputs = (f"{tmp_path}/{name}", f"{tmp_path}/new.mp4")
-    with pytest.raises(
-        SinkError, match=f"{name} would be written over, since only the first name is an input"
-    ):
+    with pytest.raises(SinkError, match=f"{name} would be written over, since only"):
         run_job(
             Run(f"{tmp_path}/first.jpg", "winter", outputs, backend="identity", overwrite=overwrite), Stop()
         )
