@@ -133,7 +133,7 @@ class ImageSource:
             return still
         except SourceError as error:
             self._faults.append(f"{path}: {error}")
-            if len(self._faults) <= _NAMED:
+            if len(self._paths) > 1 and len(self._faults) <= _NAMED:
                 _log.warning("%s is left out: %s", path, error)
             return None
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from engines.calibration import read_pictures
-from rt.errors import SinkError, SourceError
+from rt.errors import DamagedSource, SinkError, SourceError
 from rt.frame import Rgb
 from rt.image import (
     KINDS,
@@ -337,3 +339,26 @@ def test_what_systems_leave_is_passed_over_in_every_folder(tmp_path: Path) -> No
         ("trainA", 3, []),
         ("trainB", 3, []),
     ]
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def test_heic_is_named_with_what_to_install_where_its_package_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "IMG_1.HEIC").write_bytes(HEIC)
+    with pytest.raises(SourceError, match=r"it is HEIC, .* one more package: pip install .*\[heic\]"):
+        open_source(str(tmp_path / "IMG_1.HEIC"))
+    (tmp_path / "IMG_2.jpg").write_bytes(written(Image.fromarray(scene()), "JPEG"))
+    with pytest.raises(DamagedSource, match="1 of 2 pictures cannot be read: .*IMG_1.HEIC: it is HEIC"):
+        list(open_source(str(tmp_path)))
+
+
+def test_heic_is_read_where_its_package_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = written(Image.fromarray(scene()), "PNG")
+    package = SimpleNamespace(HeifImageFile=lambda file: PngImagePlugin.PngImageFile(io.BytesIO(decoded)))
+    monkeypatch.setitem(sys.modules, "pi_heif", package)  # the decoder is faked, what is around it is not
+    assert np.array_equal(decode_image(HEIC).rgb, scene())
