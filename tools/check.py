@@ -2,7 +2,7 @@
 
 Each gate prints one line, `ok` or `FAIL` with its seconds; a failing one shows what it said. The tests run
 last and speak for themselves, on as many cores as there are up to four. `--fast` leaves out the tests that
-are marked slow. Exit status 0 where all gates are ok, else 1.
+are marked slow, and those of whole programs. Exit status 0 where all gates are ok, else 1.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ CODE = ("rt", "train", "engines", "tools", "tests")
 GATES = ("format", "lint", "types", "imports", "tests")
 WORKERS = min(os.cpu_count() or 1, 4)
 """Processes of mypy, and of pytest."""
+QUICK = ("-m", "not slow", "--ignore=tests/e2e")
+"""The quick tests, for pytest."""
 
 
 def tool(name: str) -> str:
@@ -37,7 +39,7 @@ def gates(fix: bool, fast: bool) -> dict[str, list[str]]:
         "lint": [*python, "ruff", "check", *(["--fix"] if fix else []), *CODE],
         "types": [*python, "mypy"],
         "imports": [tool("lint-imports")],
-        "tests": [*python, "pytest", *parallel, *(["-m", "not slow"] if fast else [])],
+        "tests": [*python, "pytest", *parallel, *(QUICK if fast else [])],
     }
 
 
@@ -65,7 +67,7 @@ def main() -> int:
     """Run the gates; all of them, also after one has failed."""
     parser = argparse.ArgumentParser(description="Run every gate of the project.")
     parser.add_argument("--fix", action="store_true", help="let ruff format and mend what it can")
-    parser.add_argument("--fast", action="store_true", help="leave out the tests that are marked slow")
+    parser.add_argument("--fast", action="store_true", help="leave out slow tests and those of tests/e2e")
     parser.add_argument("--only", choices=GATES, action="append", help="this gate alone; may come again")
     arguments = parser.parse_args()
     chosen = gates(arguments.fix, arguments.fast)
