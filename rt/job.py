@@ -29,17 +29,23 @@ from rt.terminal import live_status, progress
 from rt.translator import EachOwnSize, Translator
 
 
+Load = Callable[[Run, str, Source, tuple[int, int] | None, Callable[..., None]], Backend]
+"""What `load_backend` does."""
+
+
 def run_job(
     asked: Run,
     stop: Stop,
     watch: Callable[[Frame], None] | None = None,
     on_progress: Callable[[int, int | None], object] | None = None,
+    load: Load | None = None,
 ) -> Stats:
     """Open source, outputs, style and backend in this order and translate every frame.
 
     Whatever is wrong with one of them is found before a model is loaded. `watch` sees each translated frame,
     in the translator's thread. `on_progress` is called after each frame, in the calling thread, with the
-    frames written and their expected number; without it that is said on stderr.
+    frames written and their expected number; without it that is said on stderr. `load` gives the networks
+    instead of `load_backend`.
 
     Raises:
         VideobrushError: something cannot be opened, or failed on the way; see `run_pipeline`.
@@ -49,7 +55,7 @@ def run_job(
         source = open_source(asked.input, source_options(asked))
         opened.callback(source.close)
         controls, meter = _controls(asked), Meter()
-        run = _Styles(asked, source, controls)
+        run = _Styles(asked, source, controls, load or load_backend)
         sink = _open_outputs(asked, source, controls, lambda: run.status(meter))
         opened.callback(sink.abort)  # does nothing once the sink is closed
         if source.info.image_names:
@@ -132,8 +138,9 @@ def _controls(asked: Run) -> Controls:
 class _Styles:
     """Opens styles for the frames of one source."""
 
-    def __init__(self, asked: Run, source: Source, controls: Controls) -> None:
+    def __init__(self, asked: Run, source: Source, controls: Controls, load: Load) -> None:
         self._asked = asked
+        self._load_backend = load
         self._source = source
         self._controls = controls
         self._switcher: Switcher | None = None
@@ -180,7 +187,7 @@ class _Styles:
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
         say = LOG.debug if self._said else LOG.info
         self._said = size is not None  # once for images of many sizes
-        return load_backend(self._asked, name, self._source, size, say)
+        return self._load_backend(self._asked, name, self._source, size, say)
 
 
 def load_backend(

@@ -23,6 +23,11 @@ _INSTEAD = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".jpg", ".j2k": ".jpg"}
 _NUMBER = re.compile(r"%(?:0\d+)?d")
 
 
+def written_suffix(suffix: str) -> str:
+    """Return the suffix that is written for one that is read: `.jpg` for `.jpg` and for `.heic`."""
+    return suffix if suffix in WRITE_SUFFIXES else _INSTEAD.get(suffix, ".png")
+
+
 class ImageSink:
     """Numbered pictures, from 0, each whole as soon as it has its name; photos keep theirs.
 
@@ -179,7 +184,7 @@ def _own_names(names: Sequence[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in sorted(names, key=lambda name: Path(name).suffix.lower() not in WRITE_SUFFIXES):
         path, suffix = Path(name), Path(name).suffix.lower()
-        new = name if suffix in WRITE_SUFFIXES else f"{path.stem}{_INSTEAD.get(suffix, '.png')}"
+        new = name if suffix in WRITE_SUFFIXES else f"{path.stem}{written_suffix(suffix)}"
         while new.lower() in taken:  # also where a disk takes upper and lower case for the same
             new = f"{Path(new).stem}{suffix}{Path(new).suffix}"
         taken.add(new.lower())

@@ -1,0 +1,1 @@
+"""Many inputs: planned, translated one by one, resumed."""

@@ -1,0 +1,120 @@
+"""What is known of a batch's items: a file each, within the folder of its outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from rt.batch.plan import Plan
+from rt.batch.work import Fact
+from rt.errors import VideobrushError
+from rt.replacing import replacing
+
+_PLAN, _FACTS, _LOCK = "plan.jsonl", "facts", "lock"
+_DONE, _FAILED = ".done.json", ".failed.json"
+
+
+class Account:
+    """The facts of one batch; no database, the folder is the truth."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder of the account; it need not exist."""
+        self.folder = folder
+        self._facts = folder / _FACTS
+
+    @contextmanager
+    def held(self, shard: int = 0) -> Iterator[None]:
+        """Make the folder, and keep a second driver of the same shard away while the block runs.
+
+        Raises:
+            VideobrushError: another driver works there, or the folder cannot be written.
+        """
+        try:
+            self._facts.mkdir(parents=True, exist_ok=True)
+            with (self.folder / f"{_LOCK}-{shard}").open("a") as file:
+                if not _locked(file):
+                    raise VideobrushError(
+                        f"{self.folder.parent}: another batch is at work there; wait for it, or give another --out"
+                    )
+                yield
+        except OSError as error:
+            raise VideobrushError(f"cannot write {self.folder}: {error.strerror}") from None
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write what is to be done: a line for each item."""
+        with replacing(self.folder / _PLAN) as part, part.open("w", encoding="utf-8") as file:
+            for item in plan.items:
+                said = {
+                    "key": item.key,
+                    "input": str(item.source),
+                    "style": item.style,
+                    "output": str(item.output),
+                    "bytes": item.source_bytes,
+                }
+                file.write(json.dumps(said) + "\n")
+
+    def planned(self) -> list[dict[str, Any]]:
+        """Return the lines of the plan.
+
+        Raises:
+            VideobrushError: there is none.
+        """
+        try:
+            lines = (self.folder / _PLAN).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            raise VideobrushError(f"{self.folder.parent} is the --out of no batch: it has no {_PLAN}") from None
+        return [json.loads(line) for line in lines]
+
+    def done(self) -> set[str]:
+        """Return the keys of what is done: a listing, nothing is read."""
+        try:
+            with os.scandir(self._facts) as entries:
+                return {entry.name[: -len(_DONE)] for entry in entries if entry.name.endswith(_DONE)}
+        except FileNotFoundError:
+            return set()
+
+    def failed(self) -> set[str]:
+        """Return the keys of what failed."""
+        try:
+            with os.scandir(self._facts) as entries:
+                return {entry.name[: -len(_FAILED)] for entry in entries if entry.name.endswith(_FAILED)}
+        except FileNotFoundError:
+            return set()
+
+    def write(self, fact: Fact) -> None:
+        """Note how an item ended; one that was stopped leaves no note."""
+        if fact.status == "stopped":
+            return
+        good = fact.status in ("done", "damaged")
+        with replacing(self._facts / f"{fact.key}{_DONE if good else _FAILED}") as part:
+            part.write_text(json.dumps(asdict(fact)), encoding="utf-8")
+        if good:
+            (self._facts / f"{fact.key}{_FAILED}").unlink(missing_ok=True)
+
+    def read(self, key: str) -> Fact | None:
+        """Return how an item ended; None where it did not, or the note cannot be read."""
+        for ending in (_DONE, _FAILED):
+            try:
+                said = json.loads((self._facts / f"{key}{ending}").read_text(encoding="utf-8"))
+                return Fact(**{**said, "warnings": tuple(said["warnings"])})
+            except (OSError, ValueError, TypeError, KeyError):
+                continue
+        return None
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock a file until it is closed; say whether that was possible."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two batches in one folder do each other's work, nothing worse
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

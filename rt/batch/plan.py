@@ -1,0 +1,262 @@
+"""What a batch does: its items, their names, what is left out."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rt.commands import Batch, Run
+from rt.errors import SinkError, VideobrushError, nearest_file
+from rt.image import READ_SUFFIXES, WRITE_SUFFIXES, is_litter
+from rt.install import version
+from rt.sinks.file import container_format
+from rt.sinks.images import written_suffix
+from rt.styles import Style, find_style
+
+FOLDER = ".videobrush"
+"""Where a batch keeps its account, within the folder of its outputs."""
+VIDEO_SUFFIXES = frozenset(
+    ".3g2 .3gp .asf .avi .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpe .mpeg .mpg .mts "
+    ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+)
+_ANIMATED = frozenset({".gif"})
+_FIELD = re.compile(r"\{(\w*)\}")
+_FIELDS = ("dir", "stem", "style", "suffix", "index")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input in one style: what becomes one output."""
+
+    source: Path
+    style: str
+    output: Path
+    image: bool
+    """Whether the input is a still image by its name."""
+    source_bytes: int
+    modified_ns: int
+    settings: Mapping[str, Any]
+    """Everything asked that changes the output."""
+    style_sha256: str
+    note: str = ""
+    """What is said of it in the plan: another container than the input's, say."""
+
+    @cached_property
+    def key(self) -> str:
+        """A name for this very work: another input, style, setting or version has another one."""
+        facts = [str(self.source.absolute()), self.source_bytes, self.modified_ns, self.style_sha256]
+        said = json.dumps([*facts, dict(self.settings), str(self.output), version()], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+    def asked(self) -> Run:
+        """Return this item as a run."""
+        return Run(str(self.source), self.style, (str(self.output),), **self.settings)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An input that is not translated, and why."""
+
+    source: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a batch."""
+
+    out: Path
+    items: Sequence[Item]
+    left_out: Sequence[LeftOut] = field(default=())
+
+    @property
+    def folder(self) -> Path:
+        """Where its account is kept."""
+        return self.out / FOLDER
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A file that was found, and its folder within what was typed."""
+
+    path: Path
+    folder: Path
+    style: str | None = None
+    output: str | None = None
+
+
+def make_plan(asked: Batch) -> Plan:
+    """Return what is to be done, in the order of names; nothing is written.
+
+    Raises:
+        VideobrushError: an input, a style or a list is missing, or two items have one output.
+    """
+    if not asked.inputs and asked.list_file is None:
+        raise VideobrushError("nothing to translate: type files, folders or --from LIST.jsonl")
+    styles = {name: find_style(name) for name in dict.fromkeys(asked.style)}
+    if len({style.name for style in styles.values()}) < len(styles):
+        raise VideobrushError(f"two styles have the same name: {', '.join(styles)}; give each once")
+    found, left_out = _found(asked)
+    template = _template(asked.name or ("{dir}/{stem}{suffix}" if len(styles) < 2 else "{dir}/{stem}-{style}{suffix}"))
+    items = []
+    for index, entry in enumerate(found):
+        for typed in styles if entry.style is None else (entry.style,):
+            style = styles.setdefault(typed, find_style(typed)) if typed in styles else find_style(typed)
+            styles[typed] = style
+            items.append(_item(asked, entry, typed, style, template, index))
+    _refuse_clashes(items)
+    return Plan(asked.out, tuple(items), tuple(left_out))
+
+
+def settings_of(asked: Batch) -> dict[str, Any]:
+    """Return what every item is asked for, as fields of a `Run`."""
+    names = set(Run.__dataclass_fields__) - {"input", "style", "output", "overwrite", "verbose"}
+    return {name: value for name, value in asdict(asked).items() if name in names}
+
+
+def _item(asked: Batch, entry: _Input, typed: str, style: Style, template: str, index: int) -> Item:
+    known = entry.path.stat()
+    image = entry.path.suffix.lower() in READ_SUFFIXES and entry.path.suffix.lower() not in _ANIMATED
+    suffix, note = _suffix(entry.path, image, asked.codec)
+    if entry.output is not None:
+        output = asked.out / entry.output
+    else:
+        values = {"dir": entry.folder.as_posix(), "stem": entry.path.stem, "style": style.name}
+        name = template.format(**values, suffix=suffix, index=f"{index:06}")
+        output = asked.out / name
+    if output.absolute() == entry.path.absolute():
+        raise VideobrushError(f"{entry.path} would be written over by its own translation: give another --out")
+    sha256 = next(iter(style.card.models.values())).sha256
+    return Item(
+        entry.path,
+        typed,
+        output,
+        image,
+        known.st_size,
+        known.st_mtime_ns,
+        settings_of(asked),
+        sha256,
+        note,
+    )
+
+
+def _suffix(path: Path, image: bool, codec: str) -> tuple[str, str]:
+    """Return the output's suffix, and what is to be said where it is not the input's."""
+    own = path.suffix.lower()
+    if image:
+        suffix = path.suffix if own in WRITE_SUFFIXES else written_suffix(own)
+    else:
+        try:
+            container_format(path, codec)
+            suffix = path.suffix
+        except SinkError:
+            suffix = ".mp4"
+    return suffix, "" if suffix == path.suffix else f"{path.suffix or 'no suffix'} is written as {suffix}"
+
+
+def _template(template: str) -> str:
+    wrong = [name for name in _FIELD.findall(template) if name not in _FIELDS]
+    if wrong or Path(template).is_absolute() or ".." in Path(template).parts:
+        known = ", ".join(f"{{{name}}}" for name in _FIELDS)
+        found = f"{{{wrong[0]}}} is not known" if wrong else "it leaves the folder of --out"
+        raise VideobrushError(f"--name {template!r} cannot be used: {found}; known are {known}")
+    return template
+
+
+def _refuse_clashes(items: Iterable[Item]) -> None:
+    taken: dict[str, Item] = {}
+    for item in items:
+        # Folders that do not tell upper from lower case are common.
+        other = taken.setdefault(str(item.output).casefold(), item)
+        if other is not item:
+            raise VideobrushError(
+                f"{other.source} ({other.style}) and {item.source} ({item.style}) would both become "
+                f"{item.output}: type --name, for example --name '{{dir}}/{{stem}}-{{style}}-{{index}}{{suffix}}'"
+            )
+
+
+def _found(asked: Batch) -> tuple[list[_Input], list[LeftOut]]:
+    found: list[_Input] = []
+    left_out: list[LeftOut] = []
+    for typed in asked.inputs:
+        for path in _named(typed):
+            if path.is_dir():
+                _look_into(path, asked.out, found, left_out)
+            else:
+                found.append(_Input(path, Path()))
+    if asked.list_file is not None:
+        found += _listed(asked.list_file)
+    unique = {(str(entry.path.absolute()), entry.style, entry.output): entry for entry in found}
+    return list(unique.values()), left_out
+
+
+def _named(typed: str) -> list[Path]:
+    """Return what an argument names: a file, a folder, or what a pattern matches.
+
+    Raises:
+        VideobrushError: there is no such thing.
+    """
+    path = Path(typed)
+    if path.exists():
+        return [path]
+    matches = sorted(Path(match) for match in glob.glob(typed, recursive=True)) if glob.has_magic(typed) else []
+    if not matches:
+        hint = "" if glob.has_magic(typed) else nearest_file(path)
+        raise VideobrushError(f"cannot read {typed}: there is no such file or folder{hint}")
+    return [match for match in matches if not is_litter(match)]
+
+
+def _look_into(root: Path, out: Path, found: list[_Input], left_out: list[LeftOut]) -> None:
+    """Add the videos and images below a folder, by name; the outputs' own folder is passed over."""
+    own = out.absolute()
+    for at, folders, files in os.walk(root):
+        here = Path(at)
+        folders[:] = sorted(
+            name for name in folders if not is_litter(here / name) and (here / name).absolute() != own
+        )
+        for name in sorted(files):
+            path = here / name
+            if is_litter(path):
+                continue
+            if path.suffix.lower() in VIDEO_SUFFIXES or path.suffix.lower() in READ_SUFFIXES:
+                if path.stat().st_size:
+                    found.append(_Input(path, here.relative_to(root)))
+                else:
+                    left_out.append(LeftOut(path, "it is empty"))
+            else:
+                left_out.append(LeftOut(path, "its name is that of no video or image"))
+
+
+def _listed(path: Path) -> Iterator[_Input]:
+    """Yield the entries of a list: a line each, `{"input": ..., "style": ..., "output": ...}`.
+
+    Raises:
+        VideobrushError: it cannot be read, or a line says something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VideobrushError(f"cannot read the list {path}: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            said = json.loads(line)
+            entry = _Input(Path(said["input"]), Path(), said.get("style"), said.get("output"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise VideobrushError(
+                f'{path}, line {number}: not an entry such as {{"input": "a.mp4", "style": "winter"}}'
+            ) from None
+        if not entry.path.is_file():
+            raise VideobrushError(f"{path}, line {number}: there is no file {entry.path}")
+        if entry.output is not None and (Path(entry.output).is_absolute() or ".." in Path(entry.output).parts):
+            raise VideobrushError(f"{path}, line {number}: {entry.output} leaves the folder of --out")
+        yield entry
