@@ -5,8 +5,10 @@ Heavy packages are imported by the commands that need them, so that `--help` ans
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from rt.commands import Bench, Command, Demo, Doctor, Run, Studio, Styles
+from rt.commands import Batch, Bench, Command, Demo, Doctor, Run, Studio, Styles
 from rt.errors import DamagedSource, SourceError, VideobrushError
 from rt.install import install_hint, version
 from rt.log import LOG, set_up_log
@@ -46,7 +48,7 @@ def _read(typed: Sequence[str]) -> Command:
     """Return the command that was typed; exits with status 2 on wrong usage, 0 after `--help`."""
     with printing():
         return tyro.cli(
-            Demo | Run | Studio | Styles | Bench | Doctor,
+            Demo | Run | Batch | Studio | Styles | Bench | Doctor,
             prog="videobrush",
             description=DESCRIPTION,
             args=typed,
@@ -59,6 +61,8 @@ def _run(command: Command) -> int:
         return _demo(command)
     if isinstance(command, Run):
         return _translate(command)
+    if isinstance(command, Batch):
+        return _translate_all(command)
     if isinstance(command, Studio):
         return _serve(command)
     if isinstance(command, Styles):
@@ -125,6 +129,57 @@ def _translate(command: Run) -> int:
     where = f", {_where(command)}" if command.output else ""
     print_results(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *live_lines(stats))
     return 0
+
+
+def _translate_all(command: Batch) -> int:
+    if fault := command.fault():
+        LOG.error("%s", fault)
+        return USAGE_ERROR
+    with _libraries():
+        from rt.batch.account import Account
+        from rt.batch.driver import run_batch, watch_plans
+        from rt.batch.plan import FOLDER, make_plan
+        from rt.batch.report import (
+            check_report,
+            end_lines,
+            plan_lines,
+            status_lines,
+            summary,
+            viewing,
+            write_report,
+        )
+    if command.status_of is not None:
+        print_results(*status_lines(Account(command.status_of / FOLDER)))
+        return 0
+    check_report(command.report)
+    if command.dry_run:
+        plan = make_plan(command)
+        print_results(*plan_lines(plan, Account(plan.folder).done()))
+        return 0
+    asked_to_end = threading.Event()
+    retry = f"{shlex.join(['videobrush', *sys.argv[1:]])} --retry-failed".replace(
+        " --retry-failed --retry-failed", " --retry-failed"
+    )
+    status = 0
+    with signals(asked_to_end.set) as received:
+        plans = (
+            watch_plans(lambda: make_plan(command), asked_to_end.is_set)
+            if command.watch
+            else [make_plan(command)]
+        )
+        for plan in plans:
+            if not command.watch:
+                LOG.info("%s", summary(plan))
+            outcome = run_batch(command, plan, asked_to_end.is_set, viewing)
+            status = max(status, outcome.status)
+            if outcome.facts or not command.watch:
+                print_results(*end_lines(outcome, retry))
+                if command.report is not None:
+                    write_report(command.report, outcome)
+    if received.received is not None:
+        LOG.warning("%s: what is done is kept; the same command continues", received.ending)
+        return received.status
+    return status
 
 
 def _serve(command: Studio) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from rt.backends import BACKEND_HELP, BackendName, PrecisionName
 from rt.sinks import help_text as output_help
@@ -46,8 +46,8 @@ class Demo(_Talk):
 
 
 @dataclass(frozen=True)
-class Run(_Talk):
-    """Translate a video file, a camera, a stream or images into files, a window or streams."""
+class _Ways:
+    """What a run reads and writes."""
 
     input: Positional[Annotated[str, arg(metavar="INPUT", help=help_text())]]
     style: Annotated[str, arg(metavar="NAME")]
@@ -64,6 +64,12 @@ class Run(_Talk):
     ] = ()
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Beside a live view, write what is shown to this video file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Translation(_Talk):
+    """How frames are read, translated and coded."""
+
     backend: Backend = "auto"
     precision: PrecisionName = "auto"
     """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
@@ -126,6 +132,89 @@ class Run(_Talk):
         return _not_a_share({"strength": self.strength, "steady": steady}) or _not_above_0(
             {"fps": self.fps, "duration": self.duration, "width": self.width, "height": self.height}
         )
+
+
+@dataclass(frozen=True)
+class Run(_Translation, _Ways):
+    """Translate a video file, a camera, a stream or images into files, a window or streams."""
+
+
+@dataclass(frozen=True)
+class _Many:
+    """What a batch reads and writes."""
+
+    inputs: Positional[
+        Annotated[tuple[str, ...], arg(metavar="IN [IN ...]", help_behavior_hint="(or --from LIST)")]
+    ] = ()
+    """Videos, images, folders of them (with all below, mirrored), patterns; or `status DIR`: how far the
+    batch of that --out is."""
+    out: Annotated[Path, arg(metavar="DIR", help_behavior_hint="(required)")] = Path()
+    """Folder of the outputs; made where it is missing."""
+    style: UseAppendAction[
+        Annotated[tuple[str, ...], arg(metavar="NAME", help_behavior_hint="(required)")]
+    ] = ()
+    """Name or folder of a style; several: one --style for each."""
+    name: Annotated[str | None, arg(metavar="TEMPLATE", help_behavior_hint="(default: the input's)")] = None
+    """Names of the outputs, of {dir} {stem} {style} {suffix} {index}."""
+    list_file: Annotated[
+        Path | None, arg(name="from", metavar="LIST.jsonl", help_behavior_hint="(default: none)")
+    ] = None
+    """More inputs, a line each: {"input": "a.mp4", "style": "winter", "output": "b.mp4"}; the last two as
+    they are needed."""
+    workers: Annotated[int, arg(metavar="N")] = 1
+    """Processes that translate at once; on a CPU one fills the cores already."""
+    shard: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: all)")] = None
+    """Translate the I-th of N shares alone, from 0: one command for each machine, over a shared --out."""
+    dry_run: bool = False
+    """Print what would be done, and do nothing."""
+    retry_failed: bool = False
+    """Translate again what failed before, and nothing else."""
+    watch: bool = False
+    """Go on: translate what comes into the folders, once it has settled; Ctrl-C ends it."""
+    report: Annotated[
+        Path | None, arg(metavar="FILE.{json,csv,html}", help_behavior_hint="(default: none)")
+    ] = None
+    """Write how each input ended; .html shows before and after."""
+
+
+@dataclass(frozen=True)
+class Batch(_Translation, _Many):
+    """Translate many videos and images into a folder; what is done is not done again.
+
+    The same command continues what was interrupted. Each output is whole or not there.
+    """
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """`shard` as (its number from 0, how many)."""
+        number, _, count = (self.shard or "0/1").partition("/")
+        return int(number), int(count)
+
+    @property
+    def status_of(self) -> Path | None:
+        """The --out whose status is asked for; None where none is."""
+        return Path(self.inputs[1]) if len(self.inputs) == 2 and self.inputs[0] == "status" else None
+
+    def fault(self) -> str | None:
+        """Return what is wrong with what was typed; None where nothing is."""
+        if self.status_of is not None:
+            return None
+        if self.out == Path():
+            return "batch needs a folder for its outputs: type --out DIR"
+        if not self.style:
+            return "batch needs a style: type --style NAME; `videobrush styles` lists them"
+        if self.workers < 1:
+            return f"--workers is {self.workers}, at least 1 is needed"
+        if self.shard is not None and not _is_share(self.shard):
+            return f"--shard {self.shard} is no share: type for example --shard 0/4, the first of four"
+        if self.watch and (self.dry_run or self.retry_failed):
+            return "--watch goes on for ever: leave out --dry-run and --retry-failed"
+        return super().fault()
+
+
+def _is_share(text: str) -> bool:
+    number, _, count = text.partition("/")
+    return number.isdecimal() and count.isdecimal() and int(number) < int(count)
 
 
 @dataclass(frozen=True)
@@ -231,4 +320,4 @@ class Doctor(_Talk):
     """Try what the program can use on this machine: backends, encoders, display, GPU."""
 
 
-Command = Demo | Run | Studio | Styles | Bench | Doctor
+Command = Demo | Run | Batch | Studio | Styles | Bench | Doctor

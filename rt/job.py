@@ -28,7 +28,6 @@ from rt.switcher import Switcher
 from rt.terminal import live_status, progress
 from rt.translator import EachOwnSize, Translator
 
-
 Load = Callable[[Run, str, Source, tuple[int, int] | None, Callable[..., None]], Backend]
 """What `load_backend` does."""
 

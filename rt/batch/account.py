@@ -39,7 +39,7 @@ class Account:
             with (self.folder / f"{_LOCK}-{shard}").open("a") as file:
                 if not _locked(file):
                     raise VideobrushError(
-                        f"{self.folder.parent}: another batch is at work there; wait for it, or give another --out"
+                        f"{self.folder.parent}: another batch works there; wait for it, or give another --out"
                     )
                 yield
         except OSError as error:
@@ -67,7 +67,9 @@ class Account:
         try:
             lines = (self.folder / _PLAN).read_text(encoding="utf-8").splitlines()
         except OSError:
-            raise VideobrushError(f"{self.folder.parent} is the --out of no batch: it has no {_PLAN}") from None
+            raise VideobrushError(
+                f"{self.folder.parent} is the --out of no batch: it has no {_PLAN}"
+            ) from None
         return [json.loads(line) for line in lines]
 
     def done(self) -> set[str]:

@@ -25,12 +25,16 @@ Progress = Callable[[int, Item, int, int | None], None]
 
 
 def carry(
-    items: Iterable[Item], slots: int, cancelled: Callable[[], bool], on_progress: Progress
+    items: Iterable[Item],
+    slots: int,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_progress: Progress = lambda slot, item, frames, total: None,
+    perform: Callable[[Item], Fact] | None = None,
 ) -> Iterator[Fact]:
     """Yield how each item ended, as they end; a process that dies is replaced and its item tried again.
 
     Once `cancelled` says so, nothing new is begun and what runs is dropped. `on_progress` is called in
-    another thread.
+    another thread. `perform` stands in for `rt.batch.work.work` in the slots' processes.
     """
     context = multiprocessing.get_context("spawn")
     waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
@@ -50,7 +54,7 @@ def carry(
                 for death in range(1, DEATHS + 1):
                     pool = pool or ProcessPoolExecutor(1, context, _begin, (slot, stop, said, os.getpid()))
                     try:
-                        ended.put(pool.submit(_work, item).result())
+                        ended.put(pool.submit(perform or _work, item).result())
                         break
                     except BrokenProcessPool:
                         pool.shutdown(wait=False)

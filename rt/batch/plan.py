@@ -15,7 +15,7 @@ from typing import Any
 
 from rt.commands import Batch, Run
 from rt.errors import SinkError, VideobrushError, nearest_file
-from rt.image import READ_SUFFIXES, WRITE_SUFFIXES, is_litter
+from rt.image import READ_SUFFIXES, WRITE_SUFFIXES, is_animated, is_litter
 from rt.install import version
 from rt.sinks.file import container_format
 from rt.sinks.images import written_suffix
@@ -24,10 +24,29 @@ from rt.styles import Style, find_style
 FOLDER = ".videobrush"
 """Where a batch keeps its account, within the folder of its outputs."""
 VIDEO_SUFFIXES = frozenset(
-    ".3g2 .3gp .asf .avi .dv .f4v .flv .gif .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpe .mpeg .mpg .mts "
-    ".mxf .ogm .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
+    f".{name}"
+    for name in (
+        *(
+            "3g2",
+            "3gp",
+            "asf",
+            "avi",
+            "dv",
+            "f4v",
+            "flv",
+            "gif",
+            "m2ts",
+            "m2v",
+            "m4v",
+            "mjpeg",
+            "mjpg",
+            "mkv",
+        ),
+        *("mov", "mp4", "mpe", "mpeg", "mpg", "mts", "mxf", "ogm", "ogv", "qt", "rm", "rmvb", "ts", "vob"),
+        *("webm", "wmv", "y4m"),
+    )
 )
-_ANIMATED = frozenset({".gif"})
+_MAY_MOVE = frozenset({".gif", ".webp", ".apng"})
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("dir", "stem", "style", "suffix", "index")
 
@@ -105,7 +124,9 @@ def make_plan(asked: Batch) -> Plan:
     if len({style.name for style in styles.values()}) < len(styles):
         raise VideobrushError(f"two styles have the same name: {', '.join(styles)}; give each once")
     found, left_out = _found(asked)
-    template = _template(asked.name or ("{dir}/{stem}{suffix}" if len(styles) < 2 else "{dir}/{stem}-{style}{suffix}"))
+    template = _template(
+        asked.name or ("{dir}/{stem}{suffix}" if len(styles) < 2 else "{dir}/{stem}-{style}{suffix}")
+    )
     items = []
     for index, entry in enumerate(found):
         for typed in styles if entry.style is None else (entry.style,):
@@ -124,7 +145,8 @@ def settings_of(asked: Batch) -> dict[str, Any]:
 
 def _item(asked: Batch, entry: _Input, typed: str, style: Style, template: str, index: int) -> Item:
     known = entry.path.stat()
-    image = entry.path.suffix.lower() in READ_SUFFIXES and entry.path.suffix.lower() not in _ANIMATED
+    own = entry.path.suffix.lower()
+    image = own in READ_SUFFIXES and not (own in _MAY_MOVE and is_animated(entry.path))
     suffix, note = _suffix(entry.path, image, asked.codec)
     if entry.output is not None:
         output = asked.out / entry.output
@@ -133,7 +155,9 @@ def _item(asked: Batch, entry: _Input, typed: str, style: Style, template: str, 
         name = template.format(**values, suffix=suffix, index=f"{index:06}")
         output = asked.out / name
     if output.absolute() == entry.path.absolute():
-        raise VideobrushError(f"{entry.path} would be written over by its own translation: give another --out")
+        raise VideobrushError(
+            f"{entry.path} would be written over by its own translation: give another --out"
+        )
     sha256 = next(iter(style.card.models.values())).sha256
     return Item(
         entry.path,
@@ -151,7 +175,7 @@ def _item(asked: Batch, entry: _Input, typed: str, style: Style, template: str, 
 def _suffix(path: Path, image: bool, codec: str) -> tuple[str, str]:
     """Return the output's suffix, and what is to be said where it is not the input's."""
     own = path.suffix.lower()
-    if image:
+    if image or own == ".gif":
         suffix = path.suffix if own in WRITE_SUFFIXES else written_suffix(own)
     else:
         try:
@@ -179,7 +203,7 @@ def _refuse_clashes(items: Iterable[Item]) -> None:
         if other is not item:
             raise VideobrushError(
                 f"{other.source} ({other.style}) and {item.source} ({item.style}) would both become "
-                f"{item.output}: type --name, for example --name '{{dir}}/{{stem}}-{{style}}-{{index}}{{suffix}}'"
+                f"{item.output}: type for example --name '{{dir}}/{{stem}}-{{style}}-{{index}}{{suffix}}'"
             )
 
 
@@ -207,9 +231,10 @@ def _named(typed: str) -> list[Path]:
     path = Path(typed)
     if path.exists():
         return [path]
-    matches = sorted(Path(match) for match in glob.glob(typed, recursive=True)) if glob.has_magic(typed) else []
+    pattern = glob.has_magic(typed)
+    matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) if pattern else []
     if not matches:
-        hint = "" if glob.has_magic(typed) else nearest_file(path)
+        hint = "" if pattern else nearest_file(path)
         raise VideobrushError(f"cannot read {typed}: there is no such file or folder{hint}")
     return [match for match in matches if not is_litter(match)]
 
@@ -257,6 +282,8 @@ def _listed(path: Path) -> Iterator[_Input]:
             ) from None
         if not entry.path.is_file():
             raise VideobrushError(f"{path}, line {number}: there is no file {entry.path}")
-        if entry.output is not None and (Path(entry.output).is_absolute() or ".." in Path(entry.output).parts):
+        if entry.output is not None and (
+            Path(entry.output).is_absolute() or ".." in Path(entry.output).parts
+        ):
             raise VideobrushError(f"{path}, line {number}: {entry.output} leaves the folder of --out")
         yield entry

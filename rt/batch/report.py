@@ -48,7 +48,8 @@ def summary(plan: Plan) -> str:
     images = sum(item.image for item in plan.items)
     size = sum(item.source_bytes for item in plan.items)
     left = f", {len(plan.left_out)} left out" if plan.left_out else ""
-    return f"{_count(len(plan.items) - images, 'video')} and {_count(images, 'image')}, {size / 1e6:.1f} MB{left}"
+    counts = f"{_count(len(plan.items) - images, 'video')} and {_count(images, 'image')}"
+    return f"{counts}, {size / 1e6:.1f} MB{left}"
 
 
 def end_lines(outcome: Outcome, retry: str) -> Iterator[str]:
@@ -115,7 +116,7 @@ class View:
             self._bars.update(self._whole, completed=self._ended, description=f"{self._fps():.0f} fps, all")
             return
         left_s = (time.monotonic() - self._started) / self._ended * (self._total - self._ended)
-        what = fact.output if fact.status == "done" else f"{fact.source}: {fact.status}: {fact.message}"
+        what = fact.output if fact.status == "done" else f"{fact.source}: {fact.message}"
         LOG.info("%d of %d, %.1f fps, %.0f s left: %s", self._ended, self._total, self._fps(), left_s, what)
 
     def _fps(self) -> float:
@@ -189,17 +190,30 @@ def _as_page(outcome: Outcome) -> str:
     counts = outcome.counts
     rows = []
     for number, fact in enumerate(outcome.facts):
-        shown = "".join(_thumbnail(Path(name)) for name in (fact.source, fact.output)) if number < _PAGE_PAIRS else ""
-        cells = (fact.status, Path(fact.source).name, fact.style, f"{fact.frames}", f"{fact.seconds:.1f}", fact.message)
+        shown = (
+            "".join(_thumbnail(Path(name)) for name in (fact.source, fact.output))
+            if number < _PAGE_PAIRS
+            else ""
+        )
+        cells = (
+            fact.status,
+            Path(fact.source).name,
+            fact.style,
+            f"{fact.frames}",
+            f"{fact.seconds:.1f}",
+            fact.message,
+        )
         rows.append(f"<tr><td>{shown}</td>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
     style = (
         "body{font:15px system-ui;margin:2rem;color:#222;background:#fff}table{border-collapse:collapse}"
-        "td,th{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:left}img{height:90px;margin-right:4px}"
+        "td,th{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:left}"
+        "img{height:90px;margin-right:4px}"
         "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}"
     )
     heads = "".join(f"<th>{name}</th>" for name in ("before, after", "", "file", "style", "frames", "s", ""))
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>videobrush batch</title><style>{style}</style>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>videobrush batch</title>'
+        f"<style>{style}</style>"
         f"<h1>{counts['done']} done, {counts['damaged']} damaged, {counts['failed']} failed</h1>"
         f"<table><tr>{heads}</tr>{''.join(rows)}</table></html>\n"
     )

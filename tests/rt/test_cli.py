@@ -64,7 +64,7 @@ def words(text: str) -> list[str]:
     return re.sub(r"[─│╭╮╰╯├┤]", " ", text).split()
 
 
-@pytest.mark.parametrize("command", ["", "demo", "run", "styles", "bench", "doctor", "studio"])
+@pytest.mark.parametrize("command", ["", "demo", "run", "batch", "styles", "bench", "doctor", "studio"])
 def test_the_help_is_the_one_agreed_on(command: str, tmp_path: Path) -> None:
     said = videobrush(*command.split(), "--help", cwd=tmp_path)
     assert (said.returncode, said.stderr) == (0, "")

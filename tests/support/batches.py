@@ -1,0 +1,22 @@
+"""Work for a batch's processes that goes wrong on purpose."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from rt.batch.plan import Item
+from rt.batch.work import Fact
+
+
+def note_and_die(item: Item) -> Fact:
+    """Die by SIGKILL for `poison`, the first time for `unlucky`; note every try beside the output."""
+    item.output.parent.mkdir(parents=True, exist_ok=True)
+    tries = item.output.with_suffix(".tries")
+    count = len(tries.read_text()) if tries.exists() else 0
+    tries.write_text("x" * (count + 1))
+    if item.source.stem == "poison" or (item.source.stem == "unlucky" and count == 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(item.output).write_text("whole")
+    return Fact(item.key, str(item.source), item.style, str(item.output), "done")
