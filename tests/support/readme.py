@@ -9,7 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
-    *("README.md", "rt/README.md", "rt/web/README.md", "train/README.md", "engines/README.md"),
+    *(
+        "README.md",
+        "rt/README.md",
+        "rt/batch/README.md",
+        "rt/web/README.md",
+        "train/README.md",
+        "engines/README.md",
+    ),
     "tests/README.md",
 )
 """Every README that shows commands."""
