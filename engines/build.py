@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engines.target import Target
-from rt.errors import EngineError
+from rt.backends.tensorrt_runtime import logger_of, runtime_name, start
+from rt.errors import BackendError, EngineError
+from rt.log import LOG
 
 Report = Callable[[str, int, int], None]
 """Takes what is done now, and how many of how many steps of it are done."""
@@ -38,15 +40,13 @@ def build_plan(trt: Any, model: bytes, target: Target, timing_cache: bytes, repo
         EngineError: the parser refuses a node, which is named, or the builder gives up.
     """
     started = time.monotonic()
-    logger = _make_logger(trt)
-    builder = trt.Builder(logger)
-    if builder is None:
-        raise EngineError(f"TensorRT {trt.__version__} does not start: {logger.reason()}")
+    logger = logger_of(trt)
+    builder = _start_builder(trt)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
         raise EngineError(
-            f"{_product(trt)} cannot build the network: {_parser_errors(parser) or logger.reason()}"
+            f"{runtime_name(trt)} cannot build the network: {_parser_errors(parser) or logger.reason()}"
         )
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -57,11 +57,10 @@ def build_plan(trt: Any, model: bytes, target: Target, timing_cache: bytes, repo
         member = trt.ComputeCapability.__members__[target.compute_capability.upper()]
         config.set_compute_capability(member, 0)
     else:
-        # A cache of another version or GPU is ignored by TensorRT, and a new one begun.
-        config.set_timing_cache(config.create_timing_cache(timing_cache), True)
+        _set_timing_cache(config, timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(f"{_product(trt)} cannot build the network: {logger.reason()}")
+        raise EngineError(f"{runtime_name(trt)} cannot build the network: {logger.reason()}")
     cache = None if hasattr(trt, "ComputeCapability") else config.get_timing_cache()
     return Built(
         plan=bytes(plan),
@@ -72,8 +71,25 @@ def build_plan(trt: Any, model: bytes, target: Target, timing_cache: bytes, repo
     )
 
 
-def _product(trt: Any) -> str:
-    return f"TensorRT{' for RTX' if hasattr(trt, 'ComputeCapability') else ''} {trt.__version__}"
+def _start_builder(trt: Any) -> Any:
+    try:
+        return start(trt, "Builder")
+    except BackendError as error:
+        raise EngineError(f"no engine can be built: {error}") from None
+
+
+def _set_timing_cache(config: Any, timing_cache: bytes) -> None:
+    """Give the builder what earlier builds measured; what is damaged is begun anew, and that is said."""
+    try:
+        cache = config.create_timing_cache(timing_cache)
+        # A cache of another version or GPU is ignored by TensorRT, and a new one begun.
+        if cache is not None and config.set_timing_cache(cache, True):
+            return
+    except TypeError:  # the bindings make one of the None that TensorRT gives for a damaged cache
+        pass
+    if timing_cache:
+        LOG.warning("the timing cache is damaged: the build measures anew and takes longer")
+        _set_timing_cache(config, b"")
 
 
 def _parser_errors(parser: Any) -> str:
@@ -83,38 +99,6 @@ def _parser_errors(parser: Any) -> str:
         f"{' '.join(error.desc().split())}"
         for error in errors
     )
-
-
-def _make_logger(trt: Any) -> Any:
-    """Return a logger that keeps errors and warnings; TensorRT tells by them why it gives no engine."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._said: list[tuple[Any, str]] = []
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (
-                trt.ILogger.Severity.INTERNAL_ERROR,
-                trt.ILogger.Severity.ERROR,
-                trt.ILogger.Severity.WARNING,
-            ):
-                self._said.append((severity, " ".join(msg.split())))
-
-        def reason(self) -> str:
-            """Return the first errors as one line."""
-            errors = [text for severity, text in self._said if severity != trt.ILogger.Severity.WARNING]
-            return "; ".join(dict.fromkeys(errors[:3])) or "it gives no reason"
-
-        def warnings(self) -> tuple[str, ...]:
-            """Return every warning once."""
-            return tuple(
-                dict.fromkeys(
-                    text for severity, text in self._said if severity == trt.ILogger.Severity.WARNING
-                )
-            )
-
-    return Logger()
 
 
 def _make_monitor(trt: Any, report: Report) -> Any:

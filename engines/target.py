@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rt.backends.tensorrt_runtime import load_runtime
+from rt.backends.tensorrt_runtime import extra, load_runtime
 from rt.cuda.device import Gpu, find_gpu
 from rt.engine_file import ANY_DEVICE, RUNTIMES
 from rt.errors import BackendError, EngineError, nearest
@@ -44,8 +44,8 @@ def choose_runtime(asked: str | None) -> tuple[str, Any]:
         with suppress(BackendError):
             return runtime, load_runtime(runtime)
     raise EngineError(
-        f"neither TensorRT nor TensorRT for RTX is installed; type: {install_hint('rtx-build')} "
-        f"for GeForce and RTX GPUs, whose engines are built without a GPU; {install_hint('tensorrt')} "
+        f"neither TensorRT nor TensorRT for RTX is installed; type: {install_hint(extra('rtx-build'))} "
+        f"for GeForce and RTX GPUs, whose engines are built without a GPU; {install_hint(extra('tensorrt'))} "
         "for data-centre GPUs; Jetson's JetPack brings its own"
     )
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rt.backends import backend_status
-from rt.backends.tensorrt_runtime import load_runtime
+from rt.backends.tensorrt_runtime import cuda_major, load_runtime, start
+from rt.cuda.driver import how_to_install
 from rt.cuda.nvrtc import compiler_version
 from rt.engine_file import RUNTIMES, engines_folder, find_plans, read_stored
 from rt.errors import BackendError, EngineError
@@ -31,6 +32,8 @@ NEEDED = {
     "tyro": "tyro",
 }
 """Packages of the base install and the module each is imported as."""
+_COMPUTE_CAPABILITY = (75, 76)
+"""Numbers of the driver's attributes for its major and minor part."""
 FOR_TRAINING = ("torch", "onnxscript", "safetensors", "tensorboard")
 FOR_STUDIO = ("starlette", "uvicorn", "websockets")
 
@@ -165,7 +168,7 @@ def _nvidia() -> Iterator[Finding]:
     yield Finding("nvidia", "CUDA driver", driver, detail)
     works, detail = _load("pycuda", "pycuda.driver")
     if detail == "not installed":
-        detail = "not installed; engines run by it, a CUDA toolkit compiles it: pip install pycuda"
+        detail = f"not installed; engines run by it, a CUDA toolkit compiles it: {how_to_install()}"
     yield Finding("nvidia", "pycuda", works, detail)
     try:
         yield Finding("nvidia", "nvrtc", True, f"{compiler_version()}, for --fit gpu")
@@ -173,7 +176,10 @@ def _nvidia() -> Iterator[Finding]:
         yield Finding("nvidia", "nvrtc", None, f"only --fit gpu needs it: {error}")
     for runtime in RUNTIMES:
         try:
-            yield Finding("nvidia", runtime, True, str(load_runtime(runtime).__version__))
+            trt = load_runtime(runtime)
+            start(trt, "Runtime")
+            made_for = f", for CUDA {major}" if (major := cuda_major(trt)) else ""
+            yield Finding("nvidia", runtime, True, f"{trt.__version__}{made_for}")
         except BackendError as error:
             yield Finding(
                 "nvidia", runtime, False, str(error).removeprefix("backend tensorrt cannot be used: ")
@@ -233,4 +239,9 @@ def _gpu_name(cuda: ctypes.CDLL, number: int) -> str:
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
     cuda.cuDeviceGet(ctypes.byref(device), number)
     cuda.cuDeviceGetName(name, len(name), device)
-    return name.value.decode(errors="replace")
+    capability = ""
+    for attribute in _COMPUTE_CAPABILITY:
+        value = ctypes.c_int()
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        capability += str(value.value)
+    return f"{name.value.decode(errors='replace')} (sm{capability})"

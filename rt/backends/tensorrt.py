@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rt.backends.base import BackendInfo, Mode, translate_each
 from rt.backends.checks import check_input
-from rt.backends.tensorrt_runtime import diagnosis, installed_runtimes, make_logger, ports, runtime_name
+from rt.backends.tensorrt_runtime import diagnosis, installed_runtimes, logger_of, ports, runtime_name, start
 from rt.cuda.device import Device, Gpu
 from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
@@ -47,15 +47,33 @@ def try_gpu() -> tuple[str, str]:
             finally:
                 slot.close()
                 streams.close()
+            names, version = _start_each(runtimes)
     finally:
         device.close()
     if not np.array_equal(returned, picture):
         raise BackendError("backend tensorrt cannot be used: the GPU gives back another picture than it got")
-    names = " and ".join(runtime_name(trt) for trt in runtimes.values())
     gpu = device.gpu
-    return f"GPU ({gpu.name}, {gpu.compute_capability}) with {names}", next(
-        iter(runtimes.values())
-    ).__version__
+    return f"GPU ({gpu.name}, {gpu.compute_capability}) with {names}", version
+
+
+def _start_each(runtimes: dict[str, Any]) -> tuple[str, str]:
+    """Start every runtime; return those that start in words, and the version of the first.
+
+    Raises:
+        BackendError: none starts.
+    """
+    names, versions, faults = [], [], []
+    for trt in runtimes.values():
+        try:
+            start(trt, "Runtime")
+        except BackendError as error:
+            faults.append(str(error))
+        else:
+            names.append(runtime_name(trt))
+            versions.append(str(trt.__version__))
+    if not names:
+        raise BackendError(f"backend tensorrt cannot be used: {'; or '.join(faults)}")
+    return "; but ".join([" and ".join(names), *faults]), versions[0]
 
 
 class TensorRtBackend:
@@ -94,7 +112,7 @@ class TensorRtBackend:
         self._streams: Streams | None = None
         self._runtime: Any = None
         self._engine: Any = None
-        self._logger = make_logger(trt)
+        self._logger = logger_of(trt)
         self._device: Device | None = Device()
         try:
             with self._device.current():
@@ -174,7 +192,10 @@ class TensorRtBackend:
             raise
 
     def _load(self, trt: Any, plan: bytes, gpu: Gpu) -> None:
-        self._runtime = trt.Runtime(self._logger)
+        try:
+            self._runtime = start(trt, "Runtime")
+        except BackendError as error:
+            raise BackendError(f"backend tensorrt cannot be used: {error}") from None
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             why = self._logger.last() + diagnosis(trt, self._runtime, plan)

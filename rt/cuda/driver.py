@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rt.errors import BackendError
+
+NEWEST_CUDA = 13
+"""The major version of CUDA that packages without a number in their names are for."""
+NVCC = Path("/usr/local/cuda/bin/nvcc")
+"""CUDA's compiler, where JetPack and NVIDIA's packages put it without putting it on PATH."""
 
 
 def load_driver() -> Any:
@@ -23,12 +30,13 @@ def load_driver() -> Any:
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         raise BackendError(
-            f"the GPU cannot be used: package {package} is not installed; type: pip install {package}"
+            f"the GPU cannot be used: package {package} is not installed; type: {how_to_install(package)}"
         ) from None
     except ImportError as error:
         raise BackendError(
             f"the GPU cannot be used: PyCUDA does not load ({_one_line(error)}); an NVIDIA driver is needed, "
-            "and PyCUDA compiled on this machine: pip install --force-reinstall --no-cache-dir pycuda"
+            "and PyCUDA compiled on this machine: "
+            f"{how_to_install('pycuda', '--force-reinstall --no-cache-dir ')}"
         ) from None
     try:
         driver.init()
@@ -61,6 +69,29 @@ def told(driver: Any, doing: str) -> Iterator[None]:
 def load_library() -> ctypes.CDLL:
     """Return the driver's own library, for what PyCUDA has no call for; PyCUDA has loaded it already."""
     return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+
+def driver_cuda() -> tuple[int, int] | None:
+    """Return the newest CUDA version that the NVIDIA driver serves, `(12, 8)`; None without a driver.
+
+    Neither PyCUDA nor a GPU is needed. Packages made for a higher major version do not run.
+    """
+    version = ctypes.c_int()
+    try:
+        status = load_library().cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return None
+    return None if status else (version.value // 1000, version.value % 1000 // 10)
+
+
+def how_to_install(package: str = "pycuda", options: str = "") -> str:
+    """Return the command that installs PyCUDA, with the path of nvcc where that is there but not on PATH.
+
+    PyCUDA is compiled: without nvcc that ends at `cuda.h: No such file or directory`, as on a fresh Jetson.
+    """
+    is_hidden = package == "pycuda" and shutil.which("nvcc") is None and NVCC.is_file()
+    path = f"PATH={NVCC.parent}:$PATH " if is_hidden else ""
+    return f"{path}pip install {options}{package}"
 
 
 def check(status: int, call: str, doing: str) -> None:

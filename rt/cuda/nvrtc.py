@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rt.cuda.driver import NEWEST_CUDA, driver_cuda
 from rt.errors import BackendError
 
 INSTALL = "pip install nvidia-cuda-nvrtc"
+"""For CUDA 13; the packages of earlier ones end in their major: `-cu12`."""
 OPTIONS = (
     "--fmad=false",  # sums and products are rounded one by one, as on the CPU
     "--ptxas-options=-v",
@@ -60,9 +62,13 @@ def compile_source(source: str, compute_capability: str) -> Compiled:
 def load_compiler() -> ctypes.CDLL:
     """Return the compiler's library: that of the package from PyPI, else that of a CUDA toolkit.
 
+    A driver refuses the code of a compiler of a higher major version of CUDA: such a one is passed over.
+
     Raises:
-        BackendError: there is none.
+        BackendError: there is none, or none that the driver goes with.
     """
+    served = driver_cuda()
+    too_new: list[int] = []
     for place in _places():
         try:
             # The compiler looks for its second half by name, and not every version looks beside itself.
@@ -72,9 +78,17 @@ def load_compiler() -> ctypes.CDLL:
         except OSError:
             continue
         library.nvrtcGetErrorString.restype = ctypes.c_char_p
-        return library
+        major, _ = _version(library)
+        if served is None or major <= served[0]:
+            return library
+        too_new.append(major)
+    command, found = INSTALL, "is not found"
+    if served is not None and served[0] < NEWEST_CUDA:
+        command += f"-cu{served[0]}"
+    if served is not None and too_new:
+        found = f"of CUDA {max(too_new)} is too new for the driver (CUDA {served[0]}.{served[1]})"
     raise BackendError(
-        f"the GPU's kernels cannot be compiled: NVIDIA's compiler NVRTC is not found; type: {INSTALL}"
+        f"the GPU's kernels cannot be compiled: NVIDIA's compiler NVRTC {found}; type: {command}"
     )
 
 
@@ -84,10 +98,14 @@ def compiler_version() -> str:
     Raises:
         BackendError: there is none.
     """
-    library = load_compiler()
+    major, minor = _version(load_compiler())
+    return f"{major}.{minor}"
+
+
+def _version(library: Any) -> tuple[int, int]:
     major, minor = ctypes.c_int(), ctypes.c_int()
     _check(library, library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
-    return f"{major.value}.{minor.value}"
+    return major.value, minor.value
 
 
 def _places() -> Iterator[str]:

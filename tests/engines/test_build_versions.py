@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,9 +16,11 @@ from engines.compile import Order, build_engines
 from engines.precision import read_onnx, to_half, with_fixed_shape
 from engines.store import timing_cache_path
 from engines.target import Target
+from rt.backends.tensorrt_runtime import logger_of
 from rt.cuda.device import Gpu
 from rt.engine_file import read_engine
 from rt.errors import EngineError
+from rt.install import install_hint
 from rt.styles import find_style
 from tests.support.networks import save_residual
 from tests.support.onnx_styles import make_style
@@ -98,3 +101,44 @@ def test_an_order_is_built_for_this_machine_and_its_timing_cache_serves_the_next
         else:
             assert cache.read_bytes() == b"stand-in timing cache of " + version.encode() + b"+" * uses
     assert trt.faults == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_driver_older_than_the_package_is_said_with_what_to_install(
+    version: str, fixed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt = load(version)
+    monkeypatch.setattr(trt, "cuda_major", 100)
+    monkeypatch.setattr("rt.backends.tensorrt_runtime.driver_cuda", lambda: (12, 8))
+    monkeypatch.setattr("rt.backends.tensorrt_runtime.cuda_major", lambda trt: 13)
+    with pytest.raises(EngineError) as error:
+        build_plan(trt, fixed, target(trt), b"", lambda *step: None)
+    product, extra = ("TensorRT for RTX", "rtx") if version == RTX else ("TensorRT", "tensorrt")
+    assert str(error.value).startswith(
+        f"no engine can be built: {product} {version} does not start: createInferBuilder: Error Code 6 (CUDA "
+        "initialization failure with error: 35); the NVIDIA driver serves CUDA 12.8, this package needs CUDA "
+        f"13: update the driver, or type: pip uninstall -y tensorrt"
+    )
+    assert str(error.value).endswith(f" && {install_hint(f'{extra}-cu12')}")
+
+
+@pytest.mark.parametrize("damaged", [b"?", b"\0" * 100])
+@pytest.mark.parametrize("version", VERSIONS[:-1])
+def test_a_damaged_timing_cache_is_begun_anew_and_that_is_said(
+    version: str, damaged: bytes, fixed: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    trt = load(version)
+    with caplog.at_level("WARNING", logger="rt"):
+        built = build_plan(trt, fixed, target(trt), damaged, lambda *step: None)
+    assert "the timing cache is damaged: the build measures anew and takes longer" in caplog.text
+    assert built.timing_cache == b"stand-in timing cache of " + version.encode() + b"+"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_build_of_a_process_logs_to_the_same_logger(version: str, fixed: bytes) -> None:
+    trt = load(version)
+    for _ in range(2):
+        build_plan(trt, fixed, target(trt), b"", lambda *step: None)
+        gc.collect()
+    assert trt.faults == []
+    assert logger_of(trt).warnings() == ()

@@ -17,6 +17,7 @@ from engines.store import write_engine
 from rt.backends import BACKENDS
 from rt.cli import main
 from rt.cuda import nvrtc
+from rt.cuda.driver import how_to_install
 from rt.doctor import NEEDED, Finding, can_run, cuda_driver, examine
 from rt.engine_file import EngineKey
 from rt.install import install_hint
@@ -146,10 +147,13 @@ class Driver:
     def cuDeviceGetName(self, name: Any, length: int, device: Any) -> None:  # noqa: N802
         name.value = b"NVIDIA H200"
 
+    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> None:  # noqa: N802
+        value._obj.value = {75: 9, 76: 0}[attribute]
+
 
 def test_the_cuda_driver_is_asked_for_its_version_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
-    assert cuda_driver() == (True, "CUDA 12.9, NVIDIA H200")
+    assert cuda_driver() == (True, "CUDA 12.9, NVIDIA H200 (sm90)")
     monkeypatch.setattr(Driver, "status", 100)
     assert cuda_driver() == (False, "the NVIDIA driver does not start (cuInit returns 100)")
 
@@ -190,7 +194,7 @@ def test_pycuda_and_nvrtc_are_named_with_what_to_install(monkeypatch: pytest.Mon
     found = {finding.name: finding for finding in rt.doctor._nvidia()}
     assert (found["pycuda"].works, found["nvrtc"].works) == (False, None)
     assert found["pycuda"].detail.endswith(
-        "; engines run by it, a CUDA toolkit compiles it: pip install pycuda"
+        f"; engines run by it, a CUDA toolkit compiles it: {how_to_install()}"
     )
     assert found["nvrtc"].detail == (
         "only --fit gpu needs it: the GPU's kernels cannot be compiled: NVIDIA's compiler NVRTC is not "

@@ -18,6 +18,7 @@ from rt.backends import BackendInfo, Mode, backend_status, open_backend
 from rt.backends.tensorrt_runtime import load_runtime
 from rt.card import file_sha256
 from rt.cuda.device import Gpu, find_gpu
+from rt.cuda.driver import how_to_install
 from rt.engine_file import EngineKey, engine_path
 from rt.errors import BackendError, EngineError
 from rt.install import install_hint
@@ -48,7 +49,7 @@ def test_without_pycuda_the_package_to_install_is_named(
     with pytest.raises(BackendError) as error:
         open_backend("tensorrt", style, SIZE)
     assert str(error.value) == (
-        "the GPU cannot be used: package pycuda is not installed; type: pip install pycuda"
+        f"the GPU cannot be used: package pycuda is not installed; type: {how_to_install()}"
     )
 
 
@@ -62,7 +63,7 @@ def test_without_a_driver_what_does_not_load_is_said(tmp_path: Path, monkeypatch
         find_gpu()
     assert str(error.value) == (
         f"the GPU cannot be used: PyCUDA does not load ({why}); an NVIDIA driver is needed, "
-        "and PyCUDA compiled on this machine: pip install --force-reinstall --no-cache-dir pycuda"
+        f"and PyCUDA compiled on this machine: {how_to_install('pycuda', '--force-reinstall --no-cache-dir ')}"
     )
 
 
@@ -229,3 +230,29 @@ def test_importing_the_backend_imports_neither_pycuda_nor_tensorrt() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout == "[]\n"
+
+
+def test_on_windows_the_plug_in_s_folder_is_on_the_path_of_the_bindings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    added: list[str] = []
+    plug_in = tmp_path / "onnxruntime_ep_nv_tensorrt_rtx"
+    bindings = tmp_path / "tensorrt_rtx_bindings"
+    for folder, text in (
+        (plug_in, ""),
+        (bindings, "import os\npath = os.environ['PATH']\n__version__ = '1.7.1.116'\n"),
+    ):
+        folder.mkdir()
+        (folder / "__init__.py").write_text(text, encoding="utf-8")
+    for name in (*RUNTIME_MODULES, plug_in.name):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PATH", "before")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "add_dll_directory", added.append, raising=False)
+    found = load_runtime("tensorrt-rtx")
+    assert (found.path, added) == (f"{plug_in}{os.pathsep}before", [str(plug_in)])
+    monkeypatch.delitem(sys.modules, bindings.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,26 @@ def store_engine(style: Style, size: tuple[int, int], version: str = "10.13.3.9"
     return key
 
 
+def begin(trt: Any, logger: Any, call: str) -> Any:
+    """Return the logger that TensorRT logs to, as a new Runtime or Builder begins: the first one it ever got.
+
+    Raises:
+        TypeError: as the bindings do where TensorRT gives none, for the driver is too old.
+    """
+    if trt.logger is None:
+        trt.logger = weakref.ref(logger)
+    registered = trt.logger()
+    if registered is None:
+        trt.faults.append("TensorRT logs to its first logger, which has ended")
+    elif registered is not logger:
+        registered.log(trt.ILogger.Severity.WARNING, "The logger passed differs from one already registered")
+    if trt.cuda_major > _served_major():
+        error = trt.ILogger.Severity.ERROR
+        logger.log(error, f"{call}: Error Code 6\n(CUDA initialization failure with error: 35)")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+    return logger if registered is None else registered
+
+
 class Dims(tuple[int, ...]):
     """A shape."""
 
@@ -66,7 +87,7 @@ class Runtime:
     trt: Any
 
     def __init__(self, logger: Any) -> None:
-        self._logger = logger
+        self._logger = begin(self.trt, logger, "createInferRuntime")
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
         """Return an engine; None, with the reason logged, where it is not for here."""
@@ -85,6 +106,7 @@ class Runtime:
         if facts["compute_capability"] != 86:
             self._logger.log(error, f"the engine is for sm{facts['compute_capability']}, the device is sm86")
             return None
+        self._used = True
         engine = self.trt.ICudaEngine()
         engine._take(model)
         return engine
@@ -102,7 +124,8 @@ class Runtime:
         return validity.INVALID if found else validity.VALID, found
 
     def __del__(self) -> None:
-        _needs_context(self)
+        if hasattr(self, "_used"):
+            _needs_context(self)
 
 
 class ICudaEngine:
@@ -222,6 +245,14 @@ def _memory(engine: Any, name: str, address: int) -> _Bytes:
 
 def _driver() -> ctypes.CDLL:
     return ctypes.CDLL("libcuda.so.1")
+
+
+def _served_major() -> int:
+    """Return the CUDA major of the stand-in driver; any will do where a test has no driver."""
+    version = ctypes.c_int(99_000)
+    with suppress(OSError):
+        _driver().cuDriverGetVersion(ctypes.byref(version))
+    return version.value // 1000
 
 
 def _is_capturing(stream: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from tests.support.tensorrt.behaviour import make_plan
+from tests.support.tensorrt.behaviour import begin, make_plan
 
 CACHE = b"stand-in timing cache of "
 
@@ -16,7 +16,7 @@ class Builder:
     trt: Any
 
     def __init__(self, logger: Any) -> None:
-        self._logger = logger
+        self._logger = begin(self.trt, logger, "createInferBuilder")
 
     def create_network(self, flags: int = 0) -> Any:
         strongly_typed = self.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
@@ -103,6 +103,9 @@ class IBuilderConfig:
     trt: Any
 
     def create_timing_cache(self, serialized_timing_cache: bytes) -> Any:
+        """Return a cache; None, which the bindings hand on, where its bytes are damaged."""
+        if serialized_timing_cache and not bytes(serialized_timing_cache).startswith(CACHE):
+            return None
         cache = self.trt.ITimingCache()
         cache._data = bytes(serialized_timing_cache)
         return cache
