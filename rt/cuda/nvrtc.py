@@ -78,8 +78,7 @@ def load_compiler() -> ctypes.CDLL:
         except OSError:
             continue
         library.nvrtcGetErrorString.restype = ctypes.c_char_p
-        major, _ = _version(library)
-        if served is None or major <= served[0]:
+        if served is None or (major := _version(library)[0]) <= served[0]:
             return library
         too_new.append(major)
     command, found = INSTALL, "is not found"

@@ -148,6 +148,7 @@ def test_the_compiler_s_second_half_is_loaded_before_it(
         return SimpleNamespace(nvrtcGetErrorString=SimpleNamespace())
 
     monkeypatch.setattr(nvrtc, "_places", lambda: iter([str(tmp_path / "libnvrtc.so.13")]))
+    monkeypatch.setattr(nvrtc, "driver_cuda", lambda: None)
     monkeypatch.setattr(ctypes, "CDLL", load)
     load_compiler()
     assert loaded == ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"]

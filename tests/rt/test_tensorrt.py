@@ -63,7 +63,8 @@ def test_without_a_driver_what_does_not_load_is_said(tmp_path: Path, monkeypatch
         find_gpu()
     assert str(error.value) == (
         f"the GPU cannot be used: PyCUDA does not load ({why}); an NVIDIA driver is needed, "
-        f"and PyCUDA compiled on this machine: {how_to_install('pycuda', '--force-reinstall --no-cache-dir ')}"
+        "and PyCUDA compiled on this machine: "
+        f"{how_to_install('pycuda', '--force-reinstall --no-cache-dir ')}"
     )
 
 
