@@ -100,6 +100,12 @@ class _Translation(_Talk):
     """Seconds to leave out at the beginning."""
     duration: Annotated[float | None, arg(metavar="S", help_behavior_hint="(default: all)")] = None
     """Seconds to translate."""
+    keep_clock: bool = False
+    """Keep the times of a file whose clock does not begin at zero, to cut or join it later."""
+    interlaced: Literal["deinterlace", "keep"] = "deinterlace"
+    """What becomes of interlaced video. keep: as it is, combed where something moves."""
+    fields: bool = False
+    """Both fields of an interlaced file become frames: twice the frame rate."""
     codec: Codec = "h264"
     """How video files and streams are coded."""
     encoder: Annotated[str, arg(metavar="NAME")] = "auto"
@@ -125,6 +131,8 @@ class _Translation(_Talk):
         steady = self.steadiness
         if not 0 <= self.start < math.inf:
             return f"--start is {self.start}, not 0 or more"
+        if self.fields and self.interlaced == "keep":
+            return "--fields and --interlaced keep exclude each other: what is kept is not split"
         if self.fit == "gpu" and steady > 0:
             return "--fit gpu and --steady exclude each other: frames are steadied on the CPU"
         if self.fit == "gpu" and self.detail == "network":

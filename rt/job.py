@@ -99,7 +99,17 @@ def source_options(asked: Run) -> SourceOptions:
     fps = None if asked.fps is None else Fraction(asked.fps).limit_denominator(1001)
     size = asked.height, asked.width
     into_folder = len(asked.output) == 1 and is_folder(asked.output[0])
-    return SourceOptions(fps, *size, asked.loop, asked.start, asked.duration, into_folder)
+    return SourceOptions(
+        fps,
+        *size,
+        asked.loop,
+        asked.start,
+        asked.duration,
+        into_folder,
+        asked.keep_clock,
+        asked.interlaced,
+        asked.fields,
+    )
 
 
 def sink_options(asked: Run) -> SinkOptions:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rt.errors import SourceError
 
@@ -38,6 +38,20 @@ class SourceOptions:
     """Seconds after which the source ends."""
     keep_names: bool = False
     """Images that are no numbered sequence keep their names and sizes; other sources have none."""
+    keep_clock: bool = False
+    """Keep the times of a file whose clock does not begin at zero."""
+    interlaced: Literal["deinterlace", "keep"] = "deinterlace"
+    """What becomes of interlaced frames."""
+    fields: bool = False
+    """Give both fields of an interlaced frame as frames of their own."""
+
+    @property
+    def on_interlaced(self) -> str:
+        """What is said of a source that is interlaced."""
+        if self.interlaced == "keep":
+            return "interlaced frames are kept as they are: combed where something moves"
+        made = "both fields become frames" if self.fields else "one frame each (both fields: --fields)"
+        return f"interlaced; deinterlaced, {made}; --interlaced keep leaves them as they are"
 
 
 DEFAULTS = SourceOptions()
@@ -83,7 +97,7 @@ def refuse_options(options: SourceOptions, address: str, what: str, can: Collect
     """
     for field in dataclasses.fields(options):
         if field.name not in (*can, "keep_names") and getattr(options, field.name) != field.default:
-            flag = _FLAGS.get(field.name, f"--{field.name}")
+            flag = _FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
             raise SourceError(f"cannot use {flag} with {address}: it is {what}; leave {flag} out")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rt.frame import Frame
 from rt.media import SideStreams
-from rt.sources.base import Source, SourceOptions, exact_s, frames_before, refuse_options
+from rt.sources.base import DEFAULTS, Source, SourceOptions, exact_s, frames_before, refuse_options
 from rt.sources.file import FileSource
 
 _log = logging.getLogger(__name__)
@@ -21,10 +21,11 @@ def open_file(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: see `FileSource`.
     """
-    refuse_options(options, address, "a video file", ("loop", "start_s", "duration_s"))
+    can = ("loop", "start_s", "duration_s", "keep_clock", "interlaced", "fields")
+    refuse_options(options, address, "a video file", can)
     if options.loop:
-        return LoopSource(address, options.start_s, options.duration_s)
-    return FileSource(address, options.start_s, options.duration_s)
+        return LoopSource(address, options.start_s, options.duration_s, options)
+    return FileSource(address, options.start_s, options.duration_s, options=options)
 
 
 class LoopSource:
@@ -36,6 +37,7 @@ class LoopSource:
         path: the file.
         start_s: seconds to leave out at its beginning, in every round.
         duration_s: seconds after which iteration ends; None for no end.
+        options: what is done with interlaced frames.
 
     Raises:
         SourceError: see `FileSource`.
@@ -44,12 +46,19 @@ class LoopSource:
     live = False
     dropped = 0
 
-    def __init__(self, path: str | Path, start_s: float = 0.0, duration_s: float | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        start_s: float = 0.0,
+        duration_s: float | None = None,
+        options: SourceOptions = DEFAULTS,
+    ) -> None:
         self._path = path
         self._start_s = start_s
+        self._options = options
         self._duration_s = None if duration_s is None else exact_s(duration_s)
         self._started = self._closed = False
-        self._source = FileSource(path, start_s)
+        self._source = FileSource(path, start_s, options=options)
         if self._source.info.side.streams:
             _log.warning("%s: its sound and other streams are left out of the loop", path)
         info = self._source.info
@@ -92,7 +101,7 @@ class LoopSource:
                 return
             shift += frame.pts - first_pts + self._interval(frame)
             self._source.close()
-            self._source = FileSource(self._path, self._start_s, again=True)
+            self._source = FileSource(self._path, self._start_s, options=self._options, again=True)
         self._source.close()
 
     def _interval(self, last: Frame) -> int:

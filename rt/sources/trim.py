@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,7 @@ import av.packet
 
 from rt.media import Chapter, packet_time, rational
 from rt.sources.base import exact_s
+from rt.sources.integrity import Integrity
 
 _log = logging.getLogger(__name__)
 
@@ -31,23 +33,40 @@ class Trim:
 
     As with ffmpeg's `-ss` before `-i`, the first frame is the first one that begins no earlier than the
     start, and every time is counted from the start, rounded to the unit of the video's times.
+
+    Args:
+        container: the file.
+        stream: its video.
+        origin_s: its first moment, on its own clock.
+        start_s: seconds to leave out.
+        duration_s: seconds after which it ends; None for the end of the file.
+        keep_clock: leave the times as the file gives them.
     """
 
     def __init__(
         self,
         container: av.container.InputContainer,
         stream: av.VideoStream,
+        origin_s: Fraction,
         start_s: float,
         duration_s: float | None,
+        keep_clock: bool = False,
     ) -> None:
-        origin_s = Fraction(container.start_time or 0, av.time_base)
         self.start_s = exact_s(start_s)
-        unit = rational(stream.time_base)
-        self._shift_s = self.start_s if unit is None else round(self.start_s / unit) * unit
-        self._from_s = origin_s + self.start_s if self.start_s else None
+        unit = rational(stream.time_base) or Fraction(1, av.time_base)
+        self._begin_s = origin_s + self.start_s
+        ticks = round(self._begin_s / unit) if self.start_s else math.floor(self._begin_s / unit)
+        self._shift_s = Fraction(0) if keep_clock else ticks * unit
+        self._from_s = self._begin_s if self.start_s else None
         self.duration_s = None if duration_s is None else exact_s(duration_s)
-        self.end_s = None if self.duration_s is None else origin_s + self.start_s + self.duration_s
+        self.end_s = None if self.duration_s is None else self._begin_s + self.duration_s
         """Where it ends on the clock of the file; None for the end of the file."""
+
+    def frame_count(self, integrity: Integrity) -> int | None:
+        """Return how many frames the part should have; None where that is unknown."""
+        if not (self.start_s or self.duration_s) and integrity.stated_count:
+            return integrity.stated_count
+        return integrity.frames_from(self._begin_s, self.duration_s)
 
     def shift(self, unit: Fraction) -> int:
         """Return what is taken off a time of the file, in units of `unit` seconds.
@@ -100,7 +119,7 @@ class Trim:
         """Return what of the chapters lies in the part, with times counted from the start."""
         kept = []
         for chapter in chapters:
-            start = max(chapter.start, self._from_s or chapter.start)
+            start = max(chapter.start, self._begin_s)
             end = min(chapter.end, self.end_s or chapter.end)
             if start < end:
                 kept.append(Chapter(start - self._shift_s, end - self._shift_s, chapter.metadata))

@@ -18,6 +18,7 @@ import pytest
 from rt.errors import DamagedSource
 from rt.frame import Frame, Rgb
 from rt.sinks.file import FileSink
+from rt.sources.base import SourceOptions
 from rt.sources.file import FileSource
 from tests.support.copying import copy, frame, refusal
 from tests.support.media import TURNS, Clip, Found, Sound, side_streams, video, write_clip
@@ -43,7 +44,7 @@ IRREGULAR = [0, 7, 8, 100, 1000, 1001, 1900, 1901]
 )
 def test_every_frame_keeps_its_exact_time(tmp_path: Path, suffix: str, clip: Clip) -> None:
     source = write_clip(tmp_path / "in.mp4", clip)
-    copy(source, tmp_path / f"out{suffix}")
+    copy(source, tmp_path / f"out{suffix}", options=SourceOptions(keep_clock=True))
     read, written = video(source), video(tmp_path / f"out{suffix}")
     assert written.times == read.times
     assert written.pts == read.pts

@@ -17,7 +17,7 @@ import pytest
 from rt.errors import DamagedSource, SourceError
 from rt.frame import Frame, Rgb
 from rt.media import packet_time
-from rt.sources import open_source
+from rt.sources import SourceOptions, open_source
 from rt.sources.file import FileSource
 from tests.support.exif import with_exif
 from tests.support.media import (
@@ -64,9 +64,10 @@ def test_every_frame_comes_with_the_exact_time_of_the_file(tmp_path: Path) -> No
 
 def test_the_first_frame_may_be_late(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "late.mp4", Clip(unit=Fraction(1, 12800), pts=[127995, 128507, 129019]))
-    frames = read(path)
+    frames = list(FileSource(path, options=SourceOptions(keep_clock=True)))
     assert [frame.pts for frame in frames] == video(path).pts
     assert frames[0].time_s == pytest.approx(127995 / 12800, abs=0.001)
+    assert [frame.pts for frame in read(path)] == [0, 512, 1024]
 
 
 def test_the_facts_are_known_before_the_first_frame(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks.file import FileSink
+from rt.sources.base import DEFAULTS, SourceOptions
 from rt.sources.file import FileSource
 from tests.support.media import drawn
 
@@ -24,9 +25,15 @@ def frame(
     return Frame(drawn(index, *size), index if pts is None else pts, unit, index)
 
 
-def copy(source_path: Path, target: Path, ahead: int = 4, stop_after: int | None = None) -> None:
+def copy(
+    source_path: Path,
+    target: Path,
+    ahead: int = 4,
+    stop_after: int | None = None,
+    options: SourceOptions = DEFAULTS,
+) -> None:
     """Read and write a file like a run without a model, the reader `ahead` frames before the writer."""
-    source = FileSource(source_path)
+    source = FileSource(source_path, options.start_s, options.duration_s, options=options)
     try:
         sink = FileSink(target, source.info)
         waiting: list[Frame] = []

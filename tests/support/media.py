@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.filter
 import numpy as np
 from av.stream import Disposition
 
@@ -64,6 +65,8 @@ class Clip:
     cover: bool = False
     container_options: Mapping[str, str] = field(default_factory=dict)
     picture: Callable[[int, int, int], Rgb] | None = None
+    through: str | None = None
+    """One of FFmpeg's filters that every frame passes before it is encoded: `setfield=tff`."""
 
 
 def drawn(index: int, height: int, width: int) -> Rgb:
@@ -126,12 +129,27 @@ def _video_packets(stream: Any, clip: Clip) -> list[Any]:
     paint = clip.picture or drawn
     packets = []
     for index, pts in enumerate(stamps):
-        packets += stream.encode(_frame(paint(index, *clip.size), clip.pixels, pts, unit, clip.colour))
+        frame = _frame(paint(index, *clip.size), clip.pixels, pts, unit, clip.colour)
+        packets += stream.encode(frame if clip.through is None else _filtered(frame, clip.through))
     packets += stream.encode(None)
     for packet, following in itertools.pairwise(packets):
         packet.duration = following.dts - packet.dts
     packets[-1].duration = step
     return packets
+
+
+def _filtered(frame: av.VideoFrame, through: str) -> av.VideoFrame:
+    graph = av.filter.Graph()
+    name, _, options = through.partition("=")
+    graph.link_nodes(
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+        ),
+        graph.add(name, options),
+        graph.add("buffersink"),
+    ).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def _frame(
