@@ -39,8 +39,9 @@ def moment(field: int) -> Rgb:
     """Return the scene at one field's time, uint8[H, W, 3]: a bright bar that goes 6 px a field."""
     height, width = SIZE
     x = np.arange(width)
-    row = np.where((x >= 10 + 6 * field) & (x < 34 + 6 * field), 220, 40 + x // 4)
-    return np.broadcast_to(row[None, :, None], (height, width, 3)).astype(np.uint8)
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[:] = np.where((x >= 10 + 6 * field) & (x < 34 + 6 * field), 220, 40 + x // 4)[None, :, None]
+    return rgb
 
 
 def woven(top_first: bool) -> Any:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from rt.errors import SourceError
 from rt.sources import KINDS, Kind, SourceOptions, help_text, open_source
@@ -18,6 +19,8 @@ def test_every_example_is_of_its_kind_and_stands_in_help_and_docs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
+    still = Image.new("RGB", (8, 8))
+    still.save(tmp_path / "moving.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
     if example != "/dev/stdin":  # what that is depends on who runs the tests
         assert kind_of(example) is kind
     assert example in help_text()
