@@ -47,7 +47,7 @@ def moment(field: int) -> Rgb:
 def woven(top_first: bool) -> Any:
     def paint(index: int, height: int, width: int) -> Rgb:
         first, second = moment(2 * index), moment(2 * index + 1)
-        rgb = first.copy()
+        rgb: Rgb = first.copy()
         rgb[1 if top_first else 0 :: 2] = second[1 if top_first else 0 :: 2]
         return rgb
 
