@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from rt.cuda.nvrtc import load_compiler
 from rt.errors import BackendError
+from rt.log import LOG
 from tests.support import signals
 
 _ignored = pytest.StashKey[list[str]]()
@@ -118,6 +120,14 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def untouched_log() -> None:
+    """The log as it is before a command line sets it up, whatever ran before in this process."""
+    LOG.handlers.clear()
+    LOG.propagate = True
+    LOG.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
