@@ -24,6 +24,9 @@ DETAILS: tuple[Detail, ...] = ("keep", "network")
 """How a network's result is applied to the frame, see `rt.fit.apply_residual`."""
 _RENAMED = {"called_target": "classified_as_target", "pictures": "images"}
 """Names within `data` and `metrics` that cards of videobrush 0.1 have."""
+Expects = Literal["photo", "gray photo", "label map"]
+EXPECTS: tuple[Expects, ...] = ("photo", "gray photo", "label map")
+"""What images a style was made for; a label map is of flat areas, each colour a thing."""
 HIGHEST_OPSET = 20
 """The newest ONNX operators a style's networks use: what TensorRT 10.3, that of JetPack 6, parses."""
 
@@ -75,6 +78,8 @@ class Card:
     detail: Detail = "keep"
     """How its result is best applied to the frame. network: the image shares no detail with the frame, as it
     is drawn from edges or labels, or painted."""
+    expects: Expects = "photo"
+    """What images it is given: a frame that is plainly something else is said."""
     version: int = CARD_VERSION
 
 
@@ -194,6 +199,8 @@ def _card_from(facts: Any) -> Card:
     detail = facts.get("detail", "network" if view == "edges" else "keep")
     if detail not in DETAILS:
         raise ValueError(f"detail is {detail!r}, not one of {', '.join(DETAILS)}")
+    if (expects := facts.get("expects", "photo")) not in EXPECTS:
+        raise ValueError(f"expects is {expects!r}, not one of {', '.join(EXPECTS)}")
     fixed = _fixed_size_from(facts.get("fixed_size"))
     checked = {"models": models, "faults": tuple(faults), "fixed_size": fixed, "detail": detail}
     return Card(**{**facts, **checked})

@@ -11,9 +11,11 @@ from typing import Literal
 
 from rt.address import without_secrets
 from rt.backends import Backend, open_backend
+from rt.card import Card
 from rt.commands import Run
 from rt.controls import Controls
 from rt.errors import SinkError, SourceError
+from rt.expects import Expectations
 from rt.fit import style_size
 from rt.frame import Frame
 from rt.globs import is_folder, refuse_inputs_as_outputs
@@ -66,8 +68,13 @@ def run_job(
             opened.callback(switcher.close)
             translate_all = switcher.translate_all
 
+        expectations = Expectations()
+
         def translate(frames: Iterable[Frame]) -> Iterator[Frame]:
             for frame in translate_all(frames):
+                if said := expectations.look(run.card, frame):
+                    LOG.warning("%s", said)
+                    controls.note(said)
                 if watch is not None:
                     watch(frame)
                 yield frame
@@ -154,6 +161,12 @@ class _Styles:
         self._controls = controls
         self._switcher: Switcher | None = None
         self._said = False
+        self._cards: dict[str, Card] = {}
+
+    @property
+    def card(self) -> Card:
+        """The card of the style of the latest frame."""
+        return self._cards[self._asked.style if self._switcher is None else self._switcher.style]
 
     def open(self) -> Switcher:
         """Open the first style."""
@@ -194,6 +207,7 @@ class _Styles:
         )
 
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
+        self._cards[name] = find_style(name).card
         say = LOG.debug if self._said else LOG.info
         self._said = size is not None  # once for images of many sizes
         return self._load_backend(self._asked, name, self._source, size, say)

@@ -45,6 +45,8 @@ def card_lines(style: Style) -> Iterator[str]:
         )
     else:
         yield f"network image: {card.fixed_size[0]}x{card.fixed_size[1]} (height x width), no other"
+    if card.expects != "photo":
+        yield f"made for a {card.expects}"
     if card.view != "picture":
         yield f"the network looks at the picture's {card.view}"
     if card.detail == "network":

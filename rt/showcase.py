@@ -110,11 +110,21 @@ def _article(style: Style) -> str:
 
 def _commands(style: Style) -> str:
     name = escape(style.card.name)
-    lines = (
-        f"videobrush run 0 --style {name}",
-        f"videobrush run clip.mp4 {name}.mp4 --style {name} --compare",
-        f"videobrush studio --style {name} --open",
-    )
+    lines = {
+        "photo": (
+            f"videobrush run 0 --style {name}",
+            f"videobrush run clip.mp4 {name}.mp4 --style {name} --compare",
+            f"videobrush studio --style {name} --open",
+        ),
+        "gray photo": (
+            f"videobrush run gray.mp4 {name}.mp4 --style {name} --compare",
+            f"videobrush run gray.jpg {name}.jpg --style {name}",
+        ),
+        "label map": (
+            f"videobrush run labels.png {name}.png --style {name}",
+            f"videobrush run labels.mp4 {name}.mp4 --style {name}",
+        ),
+    }[style.card.expects]
     return f"<pre>{chr(10).join(lines)}</pre>"
 
 
@@ -162,7 +172,8 @@ def _models(style: Style) -> dict[str, Any]:
     }
     seen = {} if card.view == "picture" else {"looks at": f"the picture's {card.view}"}
     shown = {"shown": "instead of the frame"} if card.detail == "network" else {}
-    return {"network's picture": px, **seen, **shown, **found}
+    made_for = {} if card.expects == "photo" else {"made for": f"a {card.expects}"}
+    return {"network's picture": px, **made_for, **seen, **shown, **found}
 
 
 def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:

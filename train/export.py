@@ -147,7 +147,7 @@ def check_target(config: Export) -> Path:
 
 
 def read_notes(path: Path | None) -> dict[str, Any]:
-    """Return the `data` and `faults` that people wrote for a card; nothing without a file.
+    """Return the `data`, `faults` and `expects` that people wrote for a card; nothing without a file.
 
     Raises:
         ExportError: the file cannot be read, or holds something else.
@@ -158,8 +158,8 @@ def read_notes(path: Path | None) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ExportError(f"--facts {path} cannot be read as JSON: {error}") from None
-    if not isinstance(facts, dict) or set(facts) - {"data", "faults"}:
-        raise ExportError(f"--facts {path}: needed is an object with only `data` and `faults`")
+    if not isinstance(facts, dict) or set(facts) - {"data", "faults", "expects"}:
+        raise ExportError(f"--facts {path}: needed is an object with only `data`, `faults` and `expects`")
     return facts
 
 
@@ -172,7 +172,7 @@ class _Work:
     facts: RunFacts
     """The checkpoint's facts."""
     notes: dict[str, Any]
-    """`data` and `faults`, as the user gave them."""
+    """`data`, `faults` and `expects`, as the user gave them."""
 
     @property
     def direction(self) -> str:
@@ -246,6 +246,7 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
         faults=tuple(work.notes.get("faults", [])),
         view=work.view,
         detail=work.detail,
+        expects=work.notes.get("expects", "photo"),
     )
 
 

@@ -22,6 +22,8 @@ class Style:
     """Short side in pixels of the image its network was trained for; 0 where it is damaged."""
     precisions: tuple[str, ...]
     """Its models: `fp32`, `fp16`, `int8`."""
+    expects: str
+    """What images it was made for: `photo`, `gray photo`, `label map`."""
     known_faults: tuple[str, ...]
     """What is known to be wrong with it, one sentence each."""
     damaged: str | None
@@ -39,8 +41,15 @@ def styles() -> list[Style]:
 
 def _described(entry: Any) -> Style:
     if entry.style is None:
-        return Style(entry.name, entry.folder, "", 0, (), (), entry.fault)
+        return Style(entry.name, entry.folder, "", 0, (), "", (), entry.fault)
     card = entry.style.card
     return Style(
-        entry.name, entry.folder, card.title, card.size_px, tuple(sorted(card.models)), card.faults, None
+        entry.name,
+        entry.folder,
+        card.title,
+        card.size_px,
+        tuple(sorted(card.models)),
+        card.expects,
+        card.faults,
+        None,
     )

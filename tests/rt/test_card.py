@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def test_a_card_of_0_1_is_read_under_todays_names(folder: Path) -> None:
         "images": {"translated": 6},
         "teacher_itself": {"classified_as_target": figure},
     }
+
+
+def test_a_card_that_does_not_say_what_it_expects_is_for_photos(folder: Path) -> None:
+    write_card(replace(card(folder), expects="label map"), folder)
+    assert read_card(folder).expects == "label map"
+    path = folder / "card.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    del facts["expects"]
+    path.write_text(json.dumps(facts))
+    assert read_card(folder).expects == "photo"
 
 
 def test_a_card_is_readable_json_with_its_letters_as_written(folder: Path) -> None:
@@ -203,6 +214,8 @@ def test_a_name_that_cannot_be_typed_or_is_a_path_is_refused(folder: Path, name:
         ("models", [], "models is list, not dict"),
         ("faults", "one", "faults is not a list of sentences"),
         ("faults", [1], "faults is not a list of sentences"),
+        ("expects", "cats", "expects is 'cats', not one of photo, gray photo, label map"),
+        ("expects", ["photo"], "expects is ['photo'], not one of photo"),
     ],
 )
 def test_a_field_of_the_wrong_kind_or_range_is_named_with_what_was_found(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rt import styles
-from rt.card import read_card, write_card
+from rt.card import Expects, read_card, write_card
 from rt.cli import main
 from rt.showcase import make_page
-from rt.styles import find_style, list_styles
+from rt.styles import Listed, Style, find_style, list_styles
 from tests.support.onnx_styles import make_style
 
 MEASURED = {"translated": 0.71, "floor": 0.98, "ceiling": 0.07}
@@ -161,3 +161,16 @@ def test_the_command_writes_one_file_and_replaces_none_unasked(
         "error: nowhere/page.html cannot be written: No such file or directory\n"
         "error: --out and --overwrite belong to --html\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("expects", "camera"), [("photo", True), ("gray photo", False), ("label map", False)]
+)
+def test_a_camera_is_offered_to_styles_for_photos_alone(
+    expects: Expects, camera: bool, tmp_path: Path
+) -> None:
+    folder = make_style(tmp_path, "meadow", expects=expects)
+    page = make_page([Listed("meadow", folder, Style(folder, read_card(folder)), None)])
+    assert ("videobrush run 0 " in page) == ("videobrush studio" in page) == camera
+    assert "--style meadow" in page
+    assert (f"a {expects}" in page) != camera

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from rt.card import Card, describe_model, write_card
+from rt.card import Card, Expects, describe_model, write_card
 
 FREE = ("N", "H", "W", 3)
 
@@ -101,6 +101,7 @@ def make_style(
     multiple: int = 4,
     minimum_px: int = 16,
     precisions: tuple[str, ...] = ("fp32",),
+    expects: Expects = "photo",
 ) -> Path:
     """Make the style folder `base`/`name` around a small generator, or around the ONNX file given.
 
@@ -122,6 +123,7 @@ def make_style(
         models={precision: describe_model(path) for precision in precisions},
         recipe="cyclegan",
         faults=("Made of random numbers.",),
+        expects=expects,
     )
     write_card(card, folder)
     return folder

@@ -78,7 +78,7 @@ def test_what_cannot_be_described_is_one_line(
     )
     (tmp_path / "facts.json").write_text('{"terms": "none"}')
     assert run(describe.main, folder, "--facts", tmp_path / "facts.json") == 1
-    assert "needed is an object with only `data` and `faults`" in capsys.readouterr().err
+    assert "needed is an object with only `data`, `faults` and `expects`" in capsys.readouterr().err
 
 
 @pytest.mark.slow

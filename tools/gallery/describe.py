@@ -81,6 +81,7 @@ def describe(style: Style, given: argparse.Namespace) -> Card:
             card,
             data={**notes["data"], **images} if "data" in notes else card.data,
             faults=tuple(notes.get("faults", card.faults)),
+            expects=notes.get("expects", card.expects),
         )
     if given.make is not None:
         card = replace(card, training={**card.training, "made_with": within_repository(given.make)})
