@@ -49,6 +49,8 @@ class Frame:
     """`time.perf_counter()` at the moment a live source had the picture; None for recorded ones."""
     origin: Frame | None = None
     """The frame as it came, where this one is a translation of it."""
+    captions: object | None = None
+    """Its closed captions, an `rt.captions.Captions`, where a file has them."""
     stale: bool = False
     """True where a live source shows its last picture again, because no new one comes."""
 

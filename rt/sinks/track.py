@@ -11,6 +11,7 @@ import av.container
 import av.packet
 from av.video.reformatter import VideoReformatter
 
+from rt.captions import Captions
 from rt.frame import Frame
 from rt.media import (
     ACCURATE_ROUNDING,
@@ -33,6 +34,13 @@ CONSTANT = {"bf": "0"}
 """No B-frames: where a fragment ends between them, the mp4 muxer loses times and the last frame."""
 _TAGS = {"hevc": "hvc1"}
 """Codec → the tag in mp4 without which Apple's players do not show it."""
+_CAPTIONED: dict[str, dict[str, str]] = {
+    "libx264": {},
+    "libx265": {"a53cc": "1"},
+    "h264_nvenc": {},
+    "hevc_nvenc": {},
+}
+"""Encoders that code closed captions, and what they must be told for it."""
 _SCALING = BILINEAR | ACCURATE_ROUNDING
 _KEYFRAME_INTERVAL_S = 2
 _MAX_KEYFRAME_INTERVAL = 250
@@ -70,10 +78,13 @@ class VideoTrack:
         self._unit = unit
         self._step = max(1, round(1 / frame_rate / unit))
         self._reformatter = VideoReformatter()
+        self._carrying = VideoReformatter()
+        self._encoder_name = encoder.name
+        self._without_captions = 0
         self._last_pts: int | None = None
         self._moved = 0
         interval = min(_MAX_KEYFRAME_INTERVAL, max(1, round(frame_rate * _KEYFRAME_INTERVAL_S)))
-        options = {**encoder.options, **CONSTANT, "g": str(interval)}
+        options = {**encoder.options, **CONSTANT, **_CAPTIONED.get(encoder.name, {}), "g": str(interval)}
         stream = container.add_stream(encoder.name, rate=frame_rate, options=options)
         assert isinstance(stream, av.VideoStream)
         self.stream = stream
@@ -89,7 +100,7 @@ class VideoTrack:
 
     def write(self, frame: Frame, shift_s: Fraction) -> Fraction | None:
         """Encode a frame, `shift_s` later than it says; return up to what time the file is written."""
-        picture = self._stored(frame)
+        picture = self._captioned(frame, self._stored(frame))
         picture.color_range = RANGE_LIMITED
         picture.color_primaries, picture.color_trc = self._colour.primaries, self._colour.transfer
         picture.pts, picture.time_base = self._place(frame, shift_s), self._unit
@@ -105,6 +116,17 @@ class VideoTrack:
         """Say in the log how many frames could not keep their time."""
         if self._moved:
             _log.warning("%s: %d frames were closer than its clock and were moved", path, self._moved)
+        if self._without_captions:
+            _log.warning("%s: closed captions are left out: %s cannot code them", path, self._encoder_name)
+
+    def _captioned(self, frame: Frame, picture: av.VideoFrame) -> av.VideoFrame:
+        """Return the picture with the closed captions of the frame beside it, where they can be coded."""
+        if not isinstance(frame.captions, Captions):
+            return picture
+        if self._encoder_name not in _CAPTIONED:
+            self._without_captions += 1
+            return picture
+        return frame.captions.beside(picture, self._carrying)
 
     def _stored(self, frame: Frame) -> av.VideoFrame:
         """Return the picture in the encoder's pixel format: as it came where it came so."""

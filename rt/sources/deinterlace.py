@@ -28,6 +28,8 @@ class Deinterlacer:
         """Whether an interlaced frame has come."""
         self._time_base_in = time_base
         self._fields = fields
+        self._first_fields: set[int] = set()
+        self._second_fields: set[int] = set()
         self._graph: av.filter.Graph | None = None
         self._shape: tuple[int, int, str] | None = None
 
@@ -43,6 +45,8 @@ class Deinterlacer:
             self._graph, self._shape = self._new_graph(frame), shape
         assert self._graph is not None
         frame.time_base = self._time_base_in
+        if self._fields and frame.pts is not None:
+            self._first_fields.add(2 * frame.pts)
         self._graph.vpush(frame)
         return done + self._pull()
 
@@ -54,6 +58,13 @@ class Deinterlacer:
         done = self._pull()
         self._graph = self._shape = None
         return done
+
+    def is_second_field(self, frame: av.VideoFrame) -> bool:
+        """Return whether a frame that came out is a second field: the data beside it is that of the first."""
+        if frame.pts not in self._second_fields:
+            return False
+        self._second_fields.discard(frame.pts)
+        return True
 
     def _new_graph(self, frame: av.VideoFrame) -> av.filter.Graph:
         graph = av.filter.Graph()
@@ -76,6 +87,11 @@ class Deinterlacer:
                 frame = self._graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return done
+            if self._fields and frame.pts is not None:
+                if frame.pts in self._first_fields:
+                    self._first_fields.discard(frame.pts)
+                else:
+                    self._second_fields.add(frame.pts)
             # bwdif counts in halves of the unit that it was given.
             done.append(self._placed(frame, frame.pts, 2))
 

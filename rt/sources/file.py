@@ -13,7 +13,9 @@ import av
 import av.error
 import av.packet
 import av.stream
+from av.video.reformatter import VideoReformatter
 
+from rt.captions import Captions, has_captions, hdr_metadata
 from rt.errors import DamagedSource, SourceError
 from rt.frame import Frame, Rgb, Stored
 from rt.media import (
@@ -126,6 +128,7 @@ class FileSource:
         self._side = SideStreams(others, chapters, container.metadata, stream.metadata)
         stream.thread_type = "AUTO"
         self._converter = Converter()
+        self._carrying = VideoReformatter()
         self._integrity = Integrity(self._path, container, stream, self._timeline)
         self._continuity = Continuity(container)
         self._deinterlacer = self._new_deinterlacer()
@@ -183,6 +186,8 @@ class FileSource:
         rate, count = self._timeline.frame_rate, self._trim.frame_count(self._integrity)
         if self._options.fields and self._deinterlacer is not None and self._deinterlacer.active:
             rate, count = rate and 2 * rate, count and 2 * count
+        if not self._again and (lost := hdr_metadata(first)):
+            _log.info("%s: its HDR metadata (%s) is left out: what is written has 8 bits", self._path, lost)
         video = VideoFacts(
             path=self._path,
             time_base=self._unit,
@@ -210,7 +215,7 @@ class FileSource:
                     break
                 assert decoded.pts is not None
                 picture = self._picture(decoded)
-            yield Frame(picture, pts=decoded.pts - shift, time_base=unit, index=index)
+            yield Frame(picture, decoded.pts - shift, unit, index, captions=self._captions(decoded))
             index += 1
         self._finish()
 
@@ -246,6 +251,13 @@ class FileSource:
                 f"({reason(error)})"
             ) from None
         return self._orientation.upright(rgb)
+
+    def _captions(self, decoded: av.VideoFrame) -> Captions | None:
+        """Return the closed captions beside a frame; both fields of a frame have the same, once."""
+        second = self._deinterlacer is not None and self._deinterlacer.is_second_field(decoded)
+        if second or not has_captions(decoded):
+            return None
+        return Captions(decoded, self._carrying)
 
     def _trimmed(self) -> Iterator[av.VideoFrame]:
         """Yield the frames of the part, their pts on the clock of the file."""

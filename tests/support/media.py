@@ -91,7 +91,7 @@ def write_clip(path: Path, clip: Clip = Clip()) -> Path:
             out.set_chapters(_chapters(clip.chapters))
         out.start_encoding()
         if cover is not None:
-            out.mux(cover.encode(_frame(drawn(0, 32, 32), "yuvj420p", 0, Fraction(1, 25))))
+            out.mux(cover.encode(coded_frame(drawn(0, 32, 32), "yuvj420p", 0, Fraction(1, 25))))
         packets = _video_packets(video, clip)
         for sound, stream in sounds:
             packets += _sound_packets(stream, sound)
@@ -129,8 +129,8 @@ def _video_packets(stream: Any, clip: Clip) -> list[Any]:
     paint = clip.picture or drawn
     packets = []
     for index, pts in enumerate(stamps):
-        frame = _frame(paint(index, *clip.size), clip.pixels, pts, unit, clip.colour)
-        packets += stream.encode(frame if clip.through is None else _filtered(frame, clip.through))
+        frame = coded_frame(paint(index, *clip.size), clip.pixels, pts, unit, clip.colour)
+        packets += stream.encode(frame if clip.through is None else filtered(frame, clip.through))
     packets += stream.encode(None)
     for packet, following in itertools.pairwise(packets):
         packet.duration = following.dts - packet.dts
@@ -138,7 +138,8 @@ def _video_packets(stream: Any, clip: Clip) -> list[Any]:
     return packets
 
 
-def _filtered(frame: av.VideoFrame, through: str) -> av.VideoFrame:
+def filtered(frame: av.VideoFrame, through: str) -> av.VideoFrame:
+    """Return a frame behind one of FFmpeg's filters."""
     graph = av.filter.Graph()
     name, _, options = through.partition("=")
     graph.link_nodes(
@@ -152,9 +153,10 @@ def _filtered(frame: av.VideoFrame, through: str) -> av.VideoFrame:
     return graph.vpull()
 
 
-def _frame(
+def coded_frame(
     rgb: Rgb, pixels: str, pts: int, unit: Fraction, colour: tuple[int, int, int, int] | None = None
 ) -> av.VideoFrame:
+    """Return an image as the frame that is encoded."""
     picture = av.VideoFrame.from_ndarray(rgb, "rgb24")
     if colour is not None:
         picture.colorspace = colour[0]
@@ -318,7 +320,7 @@ def write_changing_size(path: Path, sizes: Sequence[tuple[int, int]]) -> Path:
             encoder: Any = av.CodecContext.create("mjpeg", "w")
             encoder.height, encoder.width = size
             encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
-            picture = _frame(drawn(0, *size), "yuvj420p", index, Fraction(1, 25))
+            picture = coded_frame(drawn(0, *size), "yuvj420p", index, Fraction(1, 25))
             for packet in [*encoder.encode(picture), *encoder.encode(None)]:
                 packet.stream = stream
                 out.mux(packet)

@@ -1,0 +1,99 @@
+"""Closed captions: what stands beside the frames of a file stands beside those of its translation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import av
+import pytest
+from av.video.reformatter import VideoReformatter
+
+from rt.captions import Captions, has_captions, hdr_metadata
+from rt.sinks import SinkOptions
+from rt.sinks.file import FileSink
+from rt.sources.base import DEFAULTS, SourceOptions
+from rt.sources.file import FileSource
+from tests.support.captioned import TEXT, captions_of, write_captioned
+from tests.support.media import Clip, write_clip
+
+
+def copied(source: Path, target: Path, sink: SinkOptions, options: SourceOptions = DEFAULTS) -> int:
+    reader = FileSource(source, options.start_s, options.duration_s, options=options)
+    writer = FileSink(target, reader.info, sink)
+    count = 0
+    for count, frame in enumerate(reader, start=1):  # noqa: B007
+        writer.write(frame)
+    writer.close()
+    reader.close()
+    return count
+
+
+@pytest.mark.parametrize("source", ["in.ts", "in.mkv", "in.mp4"])
+@pytest.mark.parametrize("target", ["out.mp4", "out.mkv", "out.mov"])
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_every_frame_keeps_its_captions(tmp_path: Path, source: str, target: str, codec: str) -> None:
+    path = write_captioned(tmp_path / source)
+    before = captions_of(path)
+    assert len([each for each in before if each]) == len(TEXT)
+    copied(path, tmp_path / target, SinkOptions(codec=codec, encoder="x264" if codec == "h264" else "x265"))
+    assert captions_of(tmp_path / target) == before
+
+
+def test_a_part_keeps_the_captions_of_its_frames(tmp_path: Path) -> None:
+    path = write_captioned(tmp_path / "in.mkv")
+    copied(path, tmp_path / "out.mp4", SinkOptions(encoder="x264"), SourceOptions(start_s=0.08))
+    assert captions_of(tmp_path / "out.mp4") == captions_of(path)[2:]
+
+
+def test_deinterlaced_frames_keep_them_and_of_two_fields_the_first(tmp_path: Path) -> None:
+    path = write_captioned(tmp_path / "in.ts", interlaced=True)
+    before = captions_of(path)
+    assert copied(path, tmp_path / "one.mkv", SinkOptions(encoder="x264")) == len(TEXT)
+    assert captions_of(tmp_path / "one.mkv") == before
+    both = SourceOptions(fields=True)
+    assert copied(path, tmp_path / "two.mkv", SinkOptions(encoder="x264"), both) == 2 * len(TEXT)
+    after = captions_of(tmp_path / "two.mkv")
+    assert after[::2] == before
+    assert after[1::2] == [None] * len(TEXT)
+
+
+def test_it_is_said_where_the_codec_has_no_captions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_captioned(tmp_path / "in.mkv")
+    copied(path, tmp_path / "out.mkv", SinkOptions(codec="av1", encoder="svtav1"))
+    assert caplog.text.count("closed captions are left out: libsvtav1 cannot code them") == 1
+
+
+EVEN = [(2, 2), (6, 10), (48, 64), (270, 480)]
+SHAPES = [(pixels, size) for pixels in ("yuv420p", "yuv444p", "yuv420p10le", "nv12") for size in EVEN]
+
+
+@pytest.mark.parametrize(("pixels", "size"), [*SHAPES, ("yuv444p", (51, 37)), ("yuv444p", (1, 3))])
+def test_the_pixels_beside_captions_are_those_given(
+    tmp_path: Path, pixels: str, size: tuple[int, int]
+) -> None:
+    with av.open(str(write_captioned(tmp_path / "in.ts"))) as container:
+        captions = Captions(next(container.decode(video=0)), VideoReformatter())
+    drawn = av.VideoFrame(size[1], size[0], pixels)
+    for number, plane in enumerate(drawn.planes):
+        plane.update(bytes((number * 50 + index) % 251 for index in range(plane.buffer_size)))
+    made = captions.beside(drawn, VideoReformatter())
+    assert has_captions(made)
+    assert (made.to_ndarray() == drawn.to_ndarray()).all()
+
+
+def test_lost_hdr_metadata_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    options = {"x265-params": f"log-level=none:hdr10=1:master-display={master}:max-cll=1000,400"}
+    path = write_clip(
+        tmp_path / "in.mp4", Clip((64, 96), 3, codec="libx265", pixels="yuv420p10le", options=options)
+    )
+    list(FileSource(path))
+    assert "its HDR metadata (mastering display, content light level) is left out" in caplog.text
+    caplog.clear()
+    plain = write_clip(tmp_path / "plain.mp4")
+    list(FileSource(plain))
+    assert "HDR" not in caplog.text
+    with av.open(str(plain)) as container:
+        assert hdr_metadata(next(container.decode(video=0))) == ""
