@@ -123,6 +123,12 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(autouse=True)
+def no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU without AMX: what tests compare is computed in the precision of the file."""
+    monkeypatch.setattr("rt.backends.computes_bf16_in_tiles", lambda: False)
+
+
+@pytest.fixture(autouse=True)
 def untouched_log() -> None:
     """The log as it is before a command line sets it up, whatever ran before in this process."""
     LOG.handlers.clear()

@@ -17,6 +17,7 @@ from rt.backends.base import (
     Pending,
     PrecisionName,
 )
+from rt.backends.cpu import computes_bf16_in_tiles
 from rt.card import Card, Detail, View
 from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
@@ -122,7 +123,8 @@ def open_backend(
     `FrameBackend` that takes frames of that size.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
-    first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has. It says in
+    first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has; OpenVINO
+    computes the rest of it in bf16 on a CPU with AMX, where no precision is asked for. It says in
     the reason why others were passed over; on a CPU, a style that the one taken cannot load is an error, and
     no reason to try the next.
 
@@ -189,7 +191,10 @@ def _open(
         model = style.model(found)
     if name != "identity" and precision == "auto":
         reason = f"{reason}; {why}"
-    return Choice(_load(name, model, size, found, mode), reason)
+    bf16 = name == "openvino" and precision == "auto" and computes_bf16_in_tiles()
+    if bf16:
+        reason = f"{reason}; what is not INT8 in bf16: the CPU has AMX, --precision {found} leaves it out"
+    return Choice(_load(name, model, size, found, mode, bf16), reason)
 
 
 def backend_status() -> list[BackendStatus]:
@@ -269,7 +274,12 @@ def _try(name: str) -> BackendStatus:
 
 
 def _load(
-    name: str, model: Path, size: tuple[int, int], precision: str = "fp32", mode: Mode = "latency"
+    name: str,
+    model: Path,
+    size: tuple[int, int],
+    precision: str = "fp32",
+    mode: Mode = "latency",
+    bf16: bool = False,
 ) -> Backend:
     """Import the package behind a backend and load an ONNX file with it."""
     if name == "identity":
@@ -280,7 +290,7 @@ def _load(
         if name == "openvino":
             from rt.backends.openvino import OpenVinoBackend
 
-            return OpenVinoBackend(model, size, precision, mode)
+            return OpenVinoBackend(model, size, precision, mode, bf16)
         from rt.backends.onnxruntime import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(model, size, precision)

@@ -34,6 +34,19 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
+def computes_bf16_in_tiles() -> bool:
+    """Return whether the processor multiplies bfloat16 in AMX tiles.
+
+    AVX512-BF16 alone does not count: whether it gains anything depends on the processor.
+    """
+    try:
+        text = _PROC.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return "amx_bf16" in flags.split()
+
+
 def cpu_device(name: str, threads: int) -> str:
     """Return the device in words: `CPU (Intel Xeon ..., 2 threads)`."""
     return f"CPU ({' '.join(name.split())}, {threads} thread{'' if threads == 1 else 's'})"

@@ -38,28 +38,36 @@ class OpenVinoBackend:
     which wastes less than sharing each image between them.
     """
 
-    def __init__(self, model: Path, size: tuple[int, int], precision: str, mode: Mode = "latency") -> None:
+    def __init__(
+        self, model: Path, size: tuple[int, int], precision: str, mode: Mode = "latency", bf16: bool = False
+    ) -> None:
         """Load `model` for images of `size` = (height, width).
+
+        With `bf16` what the file has in fp32 is computed in bfloat16.
 
         Raises:
             BackendError: the file is no network of uint8[N, H, W, 3], or the CPU plugin refuses it.
         """
         threads = cpu_threads()
+        hint = "bf16" if bf16 else "f32"
         core = ov.Core()
         network = _read(model)
         _fix_shape(network, model, size)
         try:
-            compiled = core.compile_model(network, "CPU", _settings(threads, mode))
+            compiled = core.compile_model(network, "CPU", _settings(threads, mode, hint))
             processor = core.get_property("CPU", "FULL_DEVICE_NAME")
             # One more than work at a time: a core that has finished finds the next image waiting.
             slots = 1 if mode == "latency" else compiled.get_property("NUM_STREAMS") + 1
             self._free = deque(compiled.create_infer_request() for _ in range(slots))
         except RuntimeError as error:
             raise BackendError(f"backend openvino cannot load {model}: {one_line(error)}") from None
-        if compiled.get_property("INFERENCE_PRECISION_HINT") != ov.Type.f32:
-            raise BackendError("backend openvino does not compute in fp32 here; type --backend onnxruntime")
+        if compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() != hint:
+            raise BackendError(
+                f"backend openvino does not compute in {hint} here; type --backend onnxruntime"
+            )
         self._open = True
-        self.info = BackendInfo("openvino", cpu_device(processor, threads), precision, size, slots)
+        said = {"fp32": "bf16"}.get(precision, f"{precision}+bf16") if bf16 else precision
+        self.info = BackendInfo("openvino", cpu_device(processor, threads), said, size, slots)
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Translate uint8[N, H, W, 3] RGB; memory of any layout is taken."""
@@ -108,12 +116,12 @@ class _InFlight:
             self._free.append(self._request)
 
 
-def _settings(threads: int, mode: Mode) -> dict[str, str | int]:
+def _settings(threads: int, mode: Mode, hint: str) -> dict[str, str | int]:
     return {
         "PERFORMANCE_HINT": mode.upper(),
         "NUM_STREAMS": 1 if mode == "latency" else threads,
-        # Left alone, OpenVINO takes bfloat16 where the processor lists it: other images, and slower.
-        "INFERENCE_PRECISION_HINT": "f32",
+        # Left alone, OpenVINO takes bfloat16 wherever the processor lists it, slower or not.
+        "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
     }
 

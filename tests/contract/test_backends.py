@@ -343,10 +343,32 @@ def test_openvino_goes_on_after_a_picture_that_failed(style: Style, monkeypatch:
     backend.close()
 
 
-def test_openvino_is_told_to_compute_in_fp32(style: Style) -> None:
+@pytest.mark.parametrize(
+    ("tiles", "asked", "hint", "said"),
+    [
+        (False, "auto", "f32", "fp32"),
+        (False, "fp32", "f32", "fp32"),
+        (True, "fp32", "f32", "fp32"),
+        (True, "auto", "bf16", "bf16"),
+    ],
+)
+def test_openvino_computes_in_bf16_where_the_cpu_has_tiles_for_it_and_nothing_is_asked(
+    tiles: bool, asked: str, hint: str, said: str, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from openvino import Core
+
     from rt.backends.openvino import OpenVinoBackend
 
-    backend = open_backend(installed("openvino"), style, SIZE).backend
+    if hint == "bf16" and "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no instructions for bf16")
+    exact = open_backend(installed("openvino"), style, SIZE, "fp32").backend.translate(pictures(2))
+    monkeypatch.setattr("rt.backends.computes_bf16_in_tiles", lambda: tiles)
+    choice = open_backend("openvino", style, SIZE, asked)
+    backend = choice.backend
     assert isinstance(backend, OpenVinoBackend)
     compiled = backend._free[0].get_compiled_model()
-    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == hint
+    assert (backend.info.precision, "AMX" in choice.reason) == (said, hint == "bf16")
+    found = backend.translate(pictures(2))
+    worst = np.abs(found.astype(int) - exact).max()
+    assert worst == 0 if hint == "f32" else worst <= 4

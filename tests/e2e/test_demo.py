@@ -32,7 +32,7 @@ def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_pa
         f"{sheet}: before (top) and after (bottom)",
     ]
     assert re.fullmatch(
-        r"style drawn: openvino on CPU \(.+\), fp32, network image 56x32 .+ \(auto: .+\)\n"
+        r"style drawn: openvino on CPU \(.+\), (fp32|bf16), network image 56x32 .+ \(auto: .+\)\n"
         r".+/demo\.mp4: H\.264 by \w+, crf \d+, preset \w+\n",
         said.stderr,
     )

@@ -58,9 +58,9 @@ def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_pat
     assert said.returncode == 0
     assert re.fullmatch(r"144 frames, \d+\.\d fps, out\.mp4\n", said.stdout)
     assert re.fullmatch(
-        r"style drawn: openvino on CPU \(.+, \d+ threads?\), fp32, "
+        r"style drawn: openvino on CPU \(.+, \d+ threads?\), (fp32|bf16), "
         r"network image 56x32 for frames of 640x360 "
-        r"\(auto: first choice on a CPU; fp32: there is no int8\)\n"
+        r"\(auto: first choice on a CPU; fp32: there is no int8(; .+ AMX.+)?\)\n"
         r"out\.mp4: H\.264 by \w+, crf \d+, preset \w+\n",
         said.stderr,
     )

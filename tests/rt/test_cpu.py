@@ -66,3 +66,27 @@ def test_the_processors_name_is_read_where_linux_keeps_it(
 def test_a_device_is_said_in_words() -> None:
     assert cpu.cpu_device("Intel(R)  Xeon(R)", 2) == "CPU (Intel(R) Xeon(R), 2 threads)"
     assert cpu.cpu_device("N100", 1) == "CPU (N100, 1 thread)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "tiles"),
+    [
+        ("fpu avx2 avx512f avx512_bf16 avx512_vnni", False),
+        ("fpu avx512_bf16 amx_bf16 avx512_fp16 amx_tile amx_int8", True),
+        ("fpu avx2", False),
+        ("", False),
+    ],
+)
+def test_bf16_is_computed_in_tiles_where_the_processor_has_amx(
+    flags: str, tiles: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nmodel name : Some CPU\nflags\t\t: {flags}\n\n")
+    monkeypatch.setattr(cpu, "_PROC", tmp_path / "cpuinfo")
+    assert cpu.computes_bf16_in_tiles() is tiles
+
+
+def test_a_processor_that_is_not_described_has_no_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "_PROC", tmp_path / "nothing")
+    assert not cpu.computes_bf16_in_tiles()
