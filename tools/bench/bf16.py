@@ -52,7 +52,7 @@ def main() -> int:
 
 def measure(style: Any, size: tuple[int, int], turns: int) -> list[dict[str, Any]]:
     """Return a row for each model of a style at (height, width)."""
-    image = drawn(size)[None]
+    image = drawn(size)
     kinds = [(model, bf16) for model in ("int8", "fp32") for bf16 in (False, True)]
     backends = {kind: OpenVinoBackend(style.model(kind[0]), size, kind[0], bf16=kind[1]) for kind in kinds}
     for backend in backends.values():
