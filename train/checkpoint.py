@@ -75,6 +75,18 @@ class Checkpoints:
         """Return the checkpoints there are, oldest first."""
         return sorted(self.run.glob("checkpoint-*.safetensors"))
 
+    def describe(self) -> str:
+        """Return how many checkpoints there are and under which names: several names are one file."""
+        kept = self.numbered()
+        places = {path.stat().st_ino: path.name for path in kept}
+        names = []
+        for name in (CHECKPOINT, BEST):
+            if (path := self.run / name).is_file() and (same := places.get(path.stat().st_ino)):
+                names.append(f"{name} is another name of {same}")
+        size = sum(path.stat().st_size for path in kept) / 1e6
+        told = f"checkpoints: {len(kept)} of the newest, {size:.0f} MB"
+        return told + (f" ({', '.join(names)}: the same file, no further room)" if names else "")
+
     def check_space(self, checkpoint_bytes: int) -> None:
         """Refuse a run whose checkpoints the disk has no room for.
 

@@ -13,6 +13,9 @@ from rt.install import install_hint
 from rt.terminal import print_results, printing, progress, run_command, signals
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
     from train.config import Paint, Training
     from train.data.frames import Frames
     from train.data.inspection import Check
@@ -34,6 +37,7 @@ def _main() -> int:
     from train.data.inspection import Check
     from train.export import Export
     from train.reference import Import
+    from train.resume import full_command
     from train.sample import Sample
 
     kinds = {
@@ -44,7 +48,8 @@ def _main() -> int:
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
     ]
     with printing():
-        config = tyro.cli(commands, prog="videobrush-train", description=__doc__)
+        words = full_command(sys.argv[1:])
+        config = tyro.cli(commands, prog="videobrush-train", description=__doc__, args=words)
     return _run(config)
 
 
@@ -61,7 +66,8 @@ def _run(config: Any) -> int:
         case Paint():
             return _paint(config)
         case Training():
-            return _train(config, lambda: _tell_next(config))
+            ready = _prepare(config)
+            return _train(ready, lambda: _tell_next(ready))
         case Export():
             style = export_style(config, _tell)
             print_results(f"style {style}; next: videobrush run INPUT OUTPUT.mp4 --style {style}")
@@ -75,6 +81,17 @@ def _run(config: Any) -> int:
         case Frames():
             _extract(config)
     return 0
+
+
+def _prepare(config: Training) -> Training:
+    """Arrange the images as training reads them, and look through them once."""
+    from train.data.arrange import arrange
+    from train.data.inspection import refuse_wrong_pairs
+
+    ready = arrange(config, _tell)
+    if ready.check and not ready.resume and os.environ.get("RANK", "0") == "0":
+        refuse_wrong_pairs(ready, _tell)
+    return ready
 
 
 def _check(config: Check) -> int:
@@ -99,7 +116,6 @@ def _tell(text: str) -> None:
 
 def _train(config: Training, finish: Callable[[], None]) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from train.checkpoint import CHECKPOINT
     from train.loop import Progress as Where
@@ -107,16 +123,10 @@ def _train(config: Training, finish: Callable[[], None]) -> int:
 
     first = os.environ.get("RANK", "0") == "0"
     console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:5.1f}%"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
     logging.basicConfig(
         format="%(message)s", stream=sys.stderr, level=logging.WARNING if first else logging.ERROR
     )
-    bar = Progress(*columns, console=console, disable=not (console.is_terminal and first))
+    bar = training_bar(console, disable=not (console.is_terminal and first))
     with signals() as received, bar:
         task = bar.add_task("", total=1.0)
 
@@ -139,6 +149,25 @@ def _train(config: Training, finish: Callable[[], None]) -> int:
         return received.status
     finish()
     return 0
+
+
+def training_bar(console: Console, disable: bool = False) -> Progress:
+    """Return the bar of a run: how much, how long still, then as much of the losses as the line holds."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    def kept() -> Column:
+        return Column(no_wrap=True, min_width=7)
+
+    return Progress(
+        BarColumn(12, table_column=Column(min_width=12)),
+        TextColumn("{task.percentage:5.1f}%", table_column=kept()),
+        TimeRemainingColumn(table_column=kept()),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        console=console,
+        disable=disable,
+        expand=True,
+    )
 
 
 def _tell_next(config: Training) -> None:

@@ -17,6 +17,7 @@ import tyro
 
 from train.errors import RunError
 from train.facts import Networks
+from train.presets import Preset
 
 GeneratorName = Literal[
     "hg48",
@@ -116,8 +117,13 @@ class Training:
     """Steps between checkpoints, beside --checkpoint-minutes; 0: by the minutes alone."""
     keep: int = 3
     """Newest checkpoints kept, beside the best by the validation."""
+    preset: Preset | None = None
+    """Settings by time and machine, which options of your own replace: draft (a first look in minutes),
+    cpu-evening (hours on a CPU), gpu-paper (what the papers trained). See train/README.md."""
+    check: bool = True
+    """Look through the images before the run, as `check` does, and refuse wrong pairs."""
     resume: bool = False
-    """Continue the run in --run from its checkpoint: repeat the command; only the budget may be another."""
+    """Continue the run in --run from its checkpoint, with its settings; only the budget may be another."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
@@ -236,7 +242,12 @@ class _Translation(Training):
     """What pix2pix and CycleGAN have in common."""
 
     generator: GeneratorName = "resnet9"
-    """Generator: resnet*, unet* are the papers'; the others are small enough for live video on a CPU."""
+    """Generator: resnet*, unet* are the papers'; the others are small enough for live video on a CPU, and
+    bring the settings that the gallery's were trained with; options of your own replace them."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Folder of images to translate from, with --to instead of --data; every tenth is held out."""
+    target: Annotated[Path | None, tyro.conf.arg(name="to")] = None
+    """Folder of images to translate to; for pix2pix with the names of those in --from."""
     norm: Norm = "instance"
     """Normalisation in the generators (Zhu 2017, 7.2)."""
     generator_width: int | None = None
@@ -426,6 +437,8 @@ class Paint(Training):
     run: Path = Path("runs/NAME")
     """Folder of this run: checkpoints, sample sheets, report, and the style."""
     load_size: Annotated[int, tyro.conf.Suppress] = 256
+    preset: Annotated[Preset | None, tyro.conf.Suppress] = None
+    check: Annotated[bool, tyro.conf.Suppress] = True
     """Short side of the photos: always --size."""
     generator: Annotated[Literal["strokes"], tyro.conf.Suppress] = "strokes"
     """The generator."""
@@ -489,7 +502,7 @@ RECIPES: tuple[type[Training], ...] = (Gan, Cgan, Dcgan, Pix2Pix, CycleGan, Dist
 
 RESUMABLE_CHANGES = (
     *("resume", "threads", "sample_minutes", "checkpoint_minutes", "checkpoint_steps", "keep", "run", "data"),
-    *("steps", "epochs", "minutes"),
+    *("steps", "epochs", "minutes", "preset", "check", "source", "target"),
     *("out", "title", "facts", "overwrite"),
 )
 """Settings that may differ between a run and its continuation.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,6 +34,7 @@ from train.metrics.evaluate import (
     measure_style,
     training_view,
 )
+from train.metrics.translation import IDENTITY_LEVELS
 from train.nets import count_parameters
 
 PARITY_IMAGES = 12
@@ -64,8 +65,9 @@ class Export:
     """How the network's change is laid over the frame in live use: keep adds it to the frame's own detail,
     network shows the network's image. Default: network for images drawn from edges, and of draw48,
     paint48 and strokes."""
-    size: int = 256
-    """Short side of the network's image in live use: the default of --size."""
+    size: int | None = None
+    """Short side of the network's image in live use: the default of --size there. Default: that of the
+    training, --load-size; 256 for an imported generator."""
     data: Path | None = None
     """Folder with images to check and measure on; default: the run's own."""
     facts: Path | None = None
@@ -107,9 +109,10 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     net, facts = load_generator(path, config.direction or "AtoB")
     if config.direction is not None and facts.recipe != "cyclegan":
         raise ExportError(f"--direction: a run of {facts.recipe} has one generator alone; leave it out")
-    if config.size < (minimum := int(net.minimum_px)):  # type: ignore[arg-type]
+    work = _Work(config, net, facts, notes)
+    if work.size < (minimum := int(net.minimum_px)):  # type: ignore[arg-type]
         raise ExportError(
-            f"--size {config.size}: {facts.networks.generator} takes no image smaller than "
+            f"--size {work.size}: {facts.networks.generator} takes no image smaller than "
             f"{minimum} px; give --size {minimum} or more"
         )
     say(f"checkpoint {path}, step {facts.step}")
@@ -117,7 +120,7 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        _fill(folder, _Work(config, net, facts, notes), say)
+        _fill(folder, work, say)
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)
@@ -175,6 +178,13 @@ class _Work:
     """`data`, `faults` and `expects`, as the user gave them."""
 
     @property
+    def size(self) -> int:
+        """Short side of the network's image: as asked for, else that of the training."""
+        multiple = int(self.net.multiple)  # type: ignore[arg-type]
+        trained = int(self.facts.settings.get("load_size", 256))
+        return self.config.size or max(trained - trained % multiple, multiple)
+
+    @property
     def direction(self) -> str:
         """Which of the domains is translated to which."""
         return self.config.direction or self.facts.direction or "AtoB"
@@ -196,7 +206,7 @@ def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     config, net = work.config, work.net
     multiple = int(net.multiple)  # type: ignore[arg-type]
     eval_set: EvalSet = gather_eval_set(
-        work.facts, work.direction, config.data, config.size, multiple, config.fid_reals
+        work.facts, work.direction, config.data, work.size, multiple, config.fid_reals
     )
     folded, norms = fold_batch_norm(net)
     write_onnx(folded, folder / "model.onnx")
@@ -205,6 +215,8 @@ def _fill(folder: Path, work: _Work, say: Callable[[str], None]) -> None:
     say(f"ONNX Runtime against PyTorch on {len(compared)} images: largest difference {worst} level(s): ok")
     say(f"measuring on {eval_set.counts} {eval_set.measured_on} ...")
     metrics = measure_style(net, eval_set, config.perceptual)
+    if metrics["mean_change_levels"] < IDENTITY_LEVELS:
+        say(f"warning: {_identity(metrics)}")
     if config.previews is not None:
         _write_previews(folder, work)
     metrics |= {"measured_on": eval_set.measured_on, "onnx_largest_difference": worst}
@@ -230,7 +242,7 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
         title=config.title or f"{recipe} {work.direction[0]} to {work.direction[-1]}",
         multiple=int(net.multiple),  # type: ignore[arg-type]
         minimum_px=int(net.minimum_px),  # type: ignore[arg-type]
-        size_px=config.size,
+        size_px=work.size,
         models={"fp32": describe_model(folder / "model.onnx")},
         recipe=recipe,
         network=network,
@@ -243,10 +255,21 @@ def _make_card(folder: Path, work: _Work, metrics: dict[str, Any], norms: int) -
             **_teacher_facts(facts),
         },
         metrics=metrics,
-        faults=tuple(work.notes.get("faults", [])),
+        faults=(
+            *work.notes.get("faults", []),
+            *([_identity(metrics)] if metrics["mean_change_levels"] < IDENTITY_LEVELS else []),
+        ),
         view=work.view,
         detail=work.detail,
         expects=work.notes.get("expects", "photo"),
+    )
+
+
+def _identity(metrics: Mapping[str, Any]) -> str:
+    """Return the sentence about a network that does nothing."""
+    return (
+        f"It changes an image by {metrics['mean_change_levels']:g} of 255 levels on average: it is the "
+        "identity, trained too briefly or held there by its losses."
     )
 
 
@@ -277,6 +300,6 @@ def _write_previews(folder: Path, work: _Work) -> None:
         if rgb is None:
             raise DataError(f"preview image {path} is damaged")
         multiple = int(net.multiple)  # type: ignore[arg-type]
-        before = look_at(crop_to_multiple(scale_short_side(rgb, config.size), multiple), work.view)
+        before = look_at(crop_to_multiple(scale_short_side(rgb, work.size), multiple), work.view)
         after = translate_images(net, [before])[0]
         save_image(previews / f"{path.stem}.jpg", np.concatenate([before, after], axis=1))

@@ -91,8 +91,8 @@ class RunFacts:
     processes: int = 1
     best: float | None = None
     """The best figure of a validation so far."""
-    best_step: int | None = None
-    """The step of that validation."""
+    since_best: int = 0
+    """Validations since that one."""
     classes: tuple[str, ...] = ()
     """Classes of a cgan, in the order of their numbers."""
     teacher: TeacherFacts | None = None

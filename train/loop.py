@@ -31,6 +31,8 @@ from train.errors import RunError
 from train.facts import RunFacts
 from train.history import History
 from train.metrics.pretrained import DISTANCES, FEW, judges
+from train.metrics.translation import IDENTITY_LEVELS
+from train.pace import TOLD_AFTER, describe_pace
 from train.recipes import Recipe, make_recipe
 
 SETTINGS = "settings.json"
@@ -99,6 +101,9 @@ class _Loop:
         self.checkpointed_s = self.looked_s = self.began_s = 0.0
         self.history: History | None = None
         self.best: float | None = None
+        self.since_best = 0
+        self.look_s = 0.0
+        self.paced = 0
         self.environment = {**describe_environment(), "precision": describe_precision(config.amp, world)}
         self.checkpoints = Checkpoints(config.run, config.keep)
         self.images_per_step = config.batch * config.accumulate * world.size
@@ -114,7 +119,9 @@ class _Loop:
             return min(1.0, self.step / self.steps)
         if self.config.minutes is None:
             return 1.0  # there is nothing to train: see `Paint`
-        return min(1.0, self.elapsed_s / 60 / self.config.minutes)
+        # The last validation counts, too: it takes about as long as the longest so far.
+        budget_s = 60 * self.config.minutes
+        return min(1.0, self.elapsed_s / max(budget_s - self.look_s, 0.5 * budget_s))
 
     def train(self, stop: Callable[[], bool]) -> None:
         """Prepare the run's folder, then step until the budget is used up or `stop()` is true."""
@@ -146,12 +153,15 @@ class _Loop:
                 step_started = time.perf_counter()
                 losses = self._step()
                 self.elapsed_s = time.perf_counter() - self.began_s
+                self._tell_pace(time.perf_counter() - step_started)
                 if self._looks_at_losses():
                     self._tell(losses, self.images_per_step / (time.perf_counter() - step_started))
                 self._save_when_due()
             if self.progress >= 1.0:
                 self._look()
                 self._report("finished")
+                if self.world.first:
+                    self.say(self.checkpoints.describe())
             else:  # whoever interrupts a run does not want to wait for a validation
                 self._save()
                 self._report(f"stopped at {self.progress:.0%}")
@@ -162,6 +172,18 @@ class _Loop:
         finally:
             if self.history is not None:
                 self.history.close()
+
+    def _tell_pace(self, step_s: float) -> None:
+        """Say after a few steps what the budget is worth."""
+        self.paced += 1
+        if self.paced != TOLD_AFTER or self.config.recipe == "paint":
+            return
+        steps = self.steps
+        if steps is None:
+            steps = max(self.step, round(self.step / max(self.done, 1e-9)))
+            if self.config.minutes is not None:
+                steps = self.step + max(0, int((60 * self.config.minutes - self.elapsed_s) / step_s))
+        self.say(describe_pace(self.config, step_s, steps, self.images_per_step, self.recipe.feed.length))
 
     def _over(self, stop: Callable[[], bool]) -> bool:
         """Say, in every process alike, whether the run is at its end; the first process decides."""
@@ -255,22 +277,25 @@ class _Loop:
                 "images": dict(self.recipe.feed.counts),
                 "processes": self.world.size,
                 "best": self.best,
+                "since_best": self.since_best,
                 **self.recipe.facts,
             }
         )
 
     def _look(self) -> None:
         """Validate, write a checkpoint (kept if it is the best), a sample sheet and the report."""
-        metrics, better = None, False
+        metrics, better, began_s = None, False, time.perf_counter()
         if self.history is not None:  # the first process alone: the others wait in the next exchange
             metrics = self.recipe.validate()
         if metrics is not None:
             found = float(metrics[self.recipe.aim.metric]["translated"])
             better = self.recipe.aim.beats(found, self.best)
             self.best = found if better else self.best
+            self.since_best = 0 if better else self.since_best + 1
         self._save(better)
         if self.history is not None:
             self._show(metrics, better)
+        self.look_s = max(self.look_s, time.perf_counter() - began_s)
         # From its end: one that takes longer than the minutes between two would be due again at once.
         self.looked_s = self.checkpointed_s = time.perf_counter() - self.began_s
 
@@ -279,7 +304,12 @@ class _Loop:
         assert self.history is not None
         if metrics is not None:
             self.history.validation(self.step, self.elapsed_s, metrics, better)
-            self.say(describe_validation(self.step, self.recipe.aim.metric, metrics, better))
+            self.say(describe_validation(self.step, self.recipe.aim.metric, metrics, better, self.since_best))
+        for name, levels in self.recipe.changes().items():
+            if levels < IDENTITY_LEVELS:
+                self.say(
+                    f"{name} changes its images by {levels:.1f} of 255 levels: so far it is the identity"
+                )
         self.say(f"sample sheet {self.history.sheet(self.step, self.elapsed_s, self.recipe.sheet())}")
         self._report(f"running, {self.progress:.0%}")
 
@@ -304,6 +334,7 @@ class _Loop:
                     f"the run was started with {json.dumps(recorded[name])}; give a new --run"
                 )
         self.step, self.elapsed_s, self.best = facts.step, facts.elapsed_s, facts.best
+        self.since_best = facts.since_best
         self.nothing_left = self.done >= 1
         if self.nothing_left:
             self.environment = dict(facts.environment)
@@ -317,7 +348,9 @@ class _Loop:
         self.environment = {**facts.environment, "command": commands, "precision": precision}
 
 
-def describe_validation(step: int, metric: str, metrics: dict[str, Any], best: bool) -> str:
+def describe_validation(
+    step: int, metric: str, metrics: dict[str, Any], best: bool, since_best: int = 0
+) -> str:
     """Return the line said after a validation: the figure the best is chosen by, its floor and ceiling."""
     found = metrics[metric]
     told = f"validation at step {step}: {metric} {found['translated']:.4g}"
@@ -325,7 +358,9 @@ def describe_validation(step: int, metric: str, metrics: dict[str, Any], best: b
         told += f" (floor {found['floor']:.4g}, ceiling {found['ceiling']:.4g})"
         if metric in DISTANCES and not judges(found):
             told += f", {FEW}"
-    return told + (", the best so far" if best else "")
+    if best:
+        return f"{told}, the best so far"
+    return told + (f", no better for {since_best} validations" if since_best > 1 else "")
 
 
 def _checkpoint_bytes(recipe: Recipe, config: Training) -> int:

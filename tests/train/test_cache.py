@@ -61,3 +61,14 @@ def test_where_the_disk_is_full_too_one_line_says_so(tmp_path: Path, monkeypatch
 
 def test_free_memory_is_a_number_of_bytes() -> None:
     assert 2**20 < free_memory_bytes() < 2**62
+
+
+def test_the_cache_lies_where_it_is_told_and_not_beside_the_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOBRUSH_ENGINES", str(tmp_path / "engines"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("VIDEOBRUSH_CACHE", raising=False)
+    assert "engines" not in ImageCache(room_bytes=0).folder.parts
+    monkeypatch.setenv("VIDEOBRUSH_CACHE", str(tmp_path / "cache"))
+    assert ImageCache(room_bytes=0).folder == tmp_path / "cache" / "images"

@@ -219,6 +219,22 @@ def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_sai
         assert (card.view, card.detail) == found
 
 
+def test_a_style_has_the_size_of_its_training_and_one_that_does_nothing_says_so(
+    domains: Path, tmp_path: Path
+) -> None:
+    config = tiny(CycleGan, domains, tmp_path / "run", steps=1, learning_rate=0.0)
+    train_tiny(config)
+    said: list[str] = []
+    card = read_card(export_style(Export(config.run, "same", out=tmp_path / "same"), said.append))
+    assert card.size_px == 32  # --load-size 36, less what is over a multiple of 8
+    assert card.metrics["mean_change_levels"] == 0.0
+    told = (
+        "It changes an image by 0 of 255 levels on average: it is the identity, trained too briefly or held "
+    )
+    assert card.faults[-1].startswith(told)
+    assert any(text.startswith(f"warning: {told}") for text in said)
+
+
 @pytest.mark.slow
 def test_what_a_network_paints_is_shown_instead_of_the_frame(domains: Path, tmp_path: Path) -> None:
     config = tiny(CycleGan, domains, tmp_path / "run", generator="paint48", norm="none", steps=1)

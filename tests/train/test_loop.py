@@ -100,9 +100,10 @@ def test_a_run_leaves_its_settings_history_sheet_and_report(classes: Path, tmp_p
         assert text in report
     assert said[0].startswith("device: cpu, ")
     assert said[1] == "images: 8 in cross, 8 in disc, 8 in square, short side 18 px"
-    assert said[2].startswith("validation at step 20: swd ")
-    assert "(floor " in said[2]
-    assert said[2].endswith(", the best so far")
+    assert said[2].startswith("pace: ")
+    assert said[3].startswith("validation at step 20: swd ")
+    assert "(floor " in said[3]
+    assert said[3].endswith(", the best so far")
 
 
 def test_bfloat16_is_left_out_aloud_where_the_processor_would_emulate_it(
@@ -253,6 +254,49 @@ def test_a_checkpoint_with_nan_is_refused_wherever_it_is_read(classes: Path, tmp
         train_tiny(replace(config, steps=2, resume=True))
     with pytest.raises(RunError, match=refusal):
         train_tiny(replace(config, run=tmp_path / "next", start_from=config.run))
+
+
+def test_validations_count_against_the_minutes(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> None:
+        time.sleep(0.4)
+
+    monkeypatch.setattr(GanRecipe, "validate", slow)
+    config = tiny(Gan, classes / "disc", tmp_path / "run", minutes=3 / 60, sample_minutes=0.5 / 60)
+    train_tiny(config)
+    looks = [entry["elapsed_s"] for entry in read_history(config.run) if "sheet" in entry]
+    assert len(looks) >= 3
+    # The last one begins before the end of the three seconds, as what it takes is known by then.
+    assert looks[-1] <= 3.0
+
+
+def test_validations_without_a_better_one_are_counted_also_over_a_resume(
+    classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([1.0, 2.0, 3.0, 4.0, 0.5, 0.6])
+
+    def validate(*_: object) -> dict[str, dict[str, float]]:
+        return {"swd": {"translated": next(figures), "floor": 0.0, "ceiling": 9.0}}
+
+    monkeypatch.setattr(GanRecipe, "validate", validate)
+    said: list[str] = []
+    for steps in range(1, 7):
+        config = tiny(Gan, classes / "disc", tmp_path / "run", steps=steps, resume=steps > 1)
+        train(config, lambda where: None, said.append)
+    told = [text.partition("9)")[2] for text in said if text.startswith("validation")]
+    assert told == [
+        *(", the best so far", "", ", no better for 2 validations", ", no better for 3 validations"),
+        *(", the best so far", ""),
+    ]
+
+
+def test_after_three_steps_a_run_says_what_its_budget_is_worth(classes: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    train(tiny(Gan, classes / "disc", tmp_path / "run", steps=5), lambda where: None, said.append)
+    paces = [text for text in said if text.startswith("pace: ")]
+    assert len(paces) == 1
+    assert ", 5 steps in the budget" in paces[0]
 
 
 def test_a_run_of_another_recipe_is_not_continued(classes: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from train.data.images import load_image
 from train.device import World
 from train.errors import RunError
 from train.history import read_history
+from train.loop import train
 from train.metrics.evaluate import gather_eval_set, measure_style
 from train.recipes import Recipe, make_recipe
 from train.recipes.cyclegan import CycleGanRecipe
@@ -377,3 +378,24 @@ def test_a_handful_of_images_trains_shows_a_sheet_and_becomes_a_style_both_ways(
     assert (len(measured.inputs), list(measured.reals), measured.trained) == (6, [], None)
     assert f"; {few} of the target domain are too few to measure the distance" in measured.measured_on
     assert "swd" not in measure_style(Same(), measured)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "names"),
+    [(CycleGan, "domains", {"A to B", "B to A"}), (Pix2Pix, "pairs", {"it"}), (Gan, "disc", set())],
+)
+def test_a_generator_that_changes_nothing_is_called_the_identity(
+    folders: dict[str, Path], tmp_path: Path, kind: type[Training], folder: str, names: set[str]
+) -> None:
+    config = tiny(kind, folders[folder], tmp_path / "run", steps=1, learning_rate=0.0)
+    assert make_recipe(config, CPU).changes() == dict.fromkeys(names, 0.0)
+    said: list[str] = []
+    train(config, lambda where: None, said.append)
+    told = [text for text in said if text.endswith("of 255 levels: so far it is the identity")]
+    assert len(told) == len(names)
+    config = tiny(kind, folders[folder], tmp_path / "other", steps=1, learning_rate=0.1, ema=0.0)
+    said.clear()
+    train(config, lambda where: None, said.append)
+    assert not any("identity" in text for text in said)
+    assert said[-1].startswith("checkpoints: 1 of the newest")
+    assert "checkpoint.safetensors is another name of checkpoint-0000001.safetensors" in said[-1]

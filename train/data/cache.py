@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rt.engine_file import engines_folder
+from rt.folders import user_folder
 from rt.frame import Rgb
 from train.errors import DataError
 
@@ -34,6 +34,13 @@ def free_memory_bytes() -> int:
     return max(0, min(found))
 
 
+def cache_folder() -> Path:
+    """Return $VIDEOBRUSH_CACHE, else the user's cache folder."""
+    if given := os.environ.get("VIDEOBRUSH_CACHE"):
+        return Path(given).expanduser()
+    return user_folder("XDG_CACHE_HOME", ".cache", mac="Caches")
+
+
 class ImageCache:
     """Keeps the images of one set; what memory has no room for goes to a file without a name.
 
@@ -44,7 +51,7 @@ class ImageCache:
 
     def __init__(self, room_bytes: int | None = None, folder: Path | None = None) -> None:
         self.room_bytes = int(SHARE * free_memory_bytes()) if room_bytes is None else room_bytes
-        self.folder = folder or engines_folder().parent / "images"
+        self.folder = folder or cache_folder() / "images"
         self._lock = threading.Lock()
         self._piece: mmap.mmap | None = None
         self._used_bytes = 0

@@ -18,10 +18,13 @@ from rich.table import Table
 
 from rt.errors import SourceError
 from rt.image import StillImage, is_litter, read_image
+from train.config import Pix2Pix, Training
 from train.data.fingerprint import Fingerprint, find_near, take_fingerprint
 from train.data.images import SUFFIXES, is_image
 from train.errors import DataError
 
+SIDE_BY_SIDE = 1.2
+"""Width over height from which an image may be two, of upright ones."""
 SHOWN_NAMES = 5
 """Files named per finding; the others are counted."""
 SPLITS = ("train", "val", "test")
@@ -95,6 +98,36 @@ def inspect_data(config: Check, show: Callable[[int, int], None] = lambda done, 
     lines = [_table(groups), *(f"fault: {fault}" for fault in faults), *(f"note: {note}" for note in notes)]
     lines.append("no faults" if not faults else f"{len(faults)} fault(s)")
     return Inspection("\n".join(lines), tuple(faults), tuple(notes))
+
+
+def refuse_wrong_pairs(config: Training, say: Callable[[str], None]) -> None:
+    """Look through the images of a run; say what is wrong, and refuse pairs that are none.
+
+    Raises:
+        DataError: what should be pairs is not.
+    """
+    if not config.data.is_dir():
+        return  # what is needed there is said by who opens it
+    try:
+        groups = read_groups(config.data, lambda done, total: None)
+    except DataError:
+        return
+    paired = isinstance(config, Pix2Pix) and config.pair == "none"
+    singles = [group for group in groups if paired and group.domain not in ("A", "B") and group.images]
+    for group in singles:
+        wide = [image for image in group.images if image.width >= SIDE_BY_SIDE * image.height]
+        if 2 * len(wide) < len(group.images):
+            found = f"{len(group.images)} images ({_sizes(group.images)})"
+            raise DataError(
+                f"no pairs in {config.data / group.name}: its {found} are not two "
+                "side by side each; give two folders (--from DIR --to DIR), for photos alone --pair gray or "
+                "--pair edges, or use cyclegan"
+            )
+    if paired and (wrong := _wrong_pairs(groups, "auto")):
+        raise DataError(f"wrong pairs, {wrong[0]}; type videobrush-train check {config.data} for all of it")
+    exact, _ = _exact(groups)
+    for fault in exact:
+        say(f"warning: {fault}")
 
 
 def read_groups(data: Path, show: Callable[[int, int], None]) -> list[Group]:

@@ -29,6 +29,10 @@ DISTANCES: dict[str, Callable[[Images, Images], float]] = {
 """Distances between two sets of images by name; 0 for sets that are alike."""
 
 
+IDENTITY_LEVELS = 2.0
+"""A network that changes images by less, on average, is called the identity."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One metric of the translations, between its floor and its ceiling."""

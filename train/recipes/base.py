@@ -91,6 +91,10 @@ class Recipe(Protocol):
         """Measure the held images: figures, each with floor and ceiling; None where there are too few."""
         ...
 
+    def changes(self) -> dict[str, float]:
+        """Return by how many levels each translating network changes its images on average."""
+        ...
+
 
 class Base:
     """The parts recipes are made of; see `Recipe` for what a subclass adds."""
@@ -217,6 +221,19 @@ class Base:
         net.eval()
         found = measure_steadiness(lambda x: net(x.to(self.device)).cpu(), images[:SHOWN])
         net.train(training)
+        return found
+
+    def translations(self) -> dict[str, tuple[nn.Module, Sequence[Rgb]]]:
+        """Return the networks that translate, each with held images of its domain; of a noise recipe none."""
+        return {}
+
+    def changes(self) -> dict[str, float]:
+        """Return by how many levels each network changes its images on average, on a few."""
+        found = {}
+        for name, (net, images) in self.translations().items():
+            shown = list(images[:SHOWN])
+            pairs = zip(self.translate(net, shown), shown, strict=True)
+            found[name] = float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in pairs]))
         return found
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -159,6 +159,10 @@ class CycleGanRecipe(Base):
             rows |= {f"real_{domain}": reals, f"fake_{other}": fakes}
             rows[f"rec_{domain}"] = self.translate(back, fakes)
         return stack_rows(rows)
+
+    def translations(self) -> dict[str, tuple[nn.Module, Sequence[Rgb]]]:
+        """Return both averaged generators with held images."""
+        return {"A to B": (self.to_B, self.feed.held["A"]), "B to A": (self.to_A, self.feed.held["B"])}
 
     def validate(self) -> dict[str, Any] | None:
         """Return the sliced Wasserstein distance both ways, their mean as `swd`, and the steadiness."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rt.card import file_sha256
+from rt.frame import Rgb
 from train.config import Distill
 from train.data.feed import Batch, Feed
 from train.data.folders import open_inputs
@@ -147,6 +148,10 @@ class DistillRecipe(Base):
                 "student": self.translate(self.to_B, real_A),
             }
         )
+
+    def translations(self) -> dict[str, tuple[nn.Module, Sequence[Rgb]]]:
+        """Return the averaged generator with held inputs."""
+        return {"it": (self.to_B, self.feed.held["A"])}
 
     def validate(self) -> dict[str, Any]:
         """Return L1, PSNR, SSIM, MS-SSIM against the teacher (ceiling: the input as it is), steadiness."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rt.frame import Rgb
 from train.config import Pix2Pix
 from train.data.feed import Batch, Feed
 from train.data.folders import open_pairs
@@ -109,6 +110,10 @@ class Pix2PixRecipe(Base):
         """Return rows of real_A, fake_B and real_B, with averaged weights and without noise."""
         real_A, real_B = (list(self.feed.held[domain][:SHOWN]) for domain in "AB")
         return stack_rows({"real_A": real_A, "fake_B": self.translate(self.to_B, real_A), "real_B": real_B})
+
+    def translations(self) -> dict[str, tuple[nn.Module, Sequence[Rgb]]]:
+        """Return the averaged generator with held inputs."""
+        return {"it": (self.to_B, self.feed.held["A"])}
 
     def validate(self) -> dict[str, Any]:
         """Return L1, PSNR, SSIM and MS-SSIM of the held pairs; the ceiling is the input taken as it is."""
