@@ -58,7 +58,7 @@ def test_unpaired_folders_of_every_layout_are_found_and_split(
 def test_from_and_to_are_two_folders_anywhere(tmp_path: Path) -> None:
     fill(tmp_path / "summer", names(20), "A")
     fill(tmp_path / "snow", names(30), "B", 500)
-    both = {"source": tmp_path / "summer", "target": tmp_path / "snow"}
+    both: dict[str, Any] = {"source": tmp_path / "summer", "target": tmp_path / "snow"}
     config = arrange(CycleGan(data=tmp_path / "run/data", run=tmp_path / "run", **both, **SMALL), print)
     assert counted(config.data) == {"testA": 4, "testB": 4, "trainA": 16, "trainB": 26}
     linked = next((config.data / "trainA").iterdir())

@@ -45,7 +45,7 @@ def test_every_preset_of_every_recipe_is_a_command_that_says_how_long(recipe: st
 def test_a_small_generator_brings_the_gallerys_settings_and_ones_own_win(recipe: str, generator: str) -> None:
     words = [recipe, "--data", "d", "--generator", generator, "--steps", "5"]
     config = parsed(words)
-    papers = KINDS[recipe](data=Path("d"), steps=5)  # type: ignore[call-arg]
+    papers = KINDS[recipe](data=Path("d"), steps=5)
     assert settings_json(config) != {**settings_json(papers), "generator": generator}
     assert isinstance(config, CycleGan | Pix2Pix)
     assert (config.norm, config.loss) == ("none", "lsgan")
@@ -58,7 +58,7 @@ def test_a_small_generator_brings_the_gallerys_settings_and_ones_own_win(recipe:
 def test_the_papers_networks_keep_the_papers_settings() -> None:
     for recipe in ("cyclegan", "pix2pix"):
         config = parsed([recipe, "--data", "d", "--steps", "5"])
-        assert settings_json(config) == settings_json(KINDS[recipe](data=Path("d"), steps=5))  # type: ignore[call-arg]
+        assert settings_json(config) == settings_json(KINDS[recipe](data=Path("d"), steps=5))
     words = ["cyclegan", "--data", "d", "--generator=resnet6", "--steps", "5"]
     assert with_presets(words) == words
     assert with_presets(["export", "run", "--name", "n"]) == ["export", "run", "--name", "n"]
