@@ -67,7 +67,7 @@ def _run(command: Command) -> int:
         return _serve(command)
     if isinstance(command, Styles):
         return _show_styles(command)
-    return _measure(command) if isinstance(command, Bench) else _examine()
+    return _measure(command) if isinstance(command, Bench) else _examine(command)
 
 
 def _version() -> str:
@@ -301,16 +301,17 @@ def _measure(command: Bench) -> int:
     return 0
 
 
-def _examine() -> int:
-    from rt.doctor import can_run, examine
+def _examine(command: Doctor) -> int:
+    from rt.doctor import can_run, essential, examine
 
     findings = examine()
+    shown = findings if command.verbose else essential(findings)
     marks = {True: "ok", False: "no", None: ""}
-    width = max(len(finding.name) for finding in findings)
+    width = max(len(finding.name) for finding in shown)
     print_results(
         *(
             f"{finding.group:8} {marks[finding.works]:3} {finding.name:{width}}  {finding.detail}".rstrip()
-            for finding in findings
+            for finding in shown
         )
     )
     if can_run(findings):

@@ -28,14 +28,23 @@ NEEDED = {
     "onnxruntime": "onnxruntime",
     "opencv-python": "cv2",
     "openvino": f"{__package__}.backends.openvino",
+    "pillow": "PIL",
     "rich": "rich",
     "tyro": "tyro",
 }
 """Packages of the base install and the module each is imported as."""
 _COMPUTE_CAPABILITY = (75, 76)
 """Numbers of the driver's attributes for its major and minor part."""
-FOR_TRAINING = ("torch", "onnxscript", "safetensors", "tensorboard")
-FOR_STUDIO = ("starlette", "uvicorn", "websockets")
+EXTRAS = {
+    "train": ("torch", "onnx", "onnxscript", "safetensors", "tensorboard"),
+    "engines": ("onnx",),
+    "studio": ("starlette", "uvicorn", "websockets"),
+    "screen": ("mss",),
+    "virtual": ("pyvirtualcam",),
+}
+"""What is installed for one use alone, and the packages it needs."""
+_SOFTWARE = ("libx264", "libx265", "libsvtav1")
+_BACKEND_FAULT = re.compile(r"^backend \w+ cannot be used: ")
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,31 @@ def examine() -> list[Finding]:
         _display(),
         *_nvidia(),
     ]
+
+
+def essential(findings: list[Finding]) -> list[Finding]:
+    """Return what concerns this machine: without an NVIDIA driver one line says so, as for hardware encoders.
+
+    Nothing that works is left out.
+    """
+    has_driver = any(finding.name == "CUDA driver" and finding.works for finding in findings)
+    kept = [finding for finding in findings if finding.works or not _is_of_hardware(finding, has_driver)]
+    broken = [finding for finding in findings if finding.group == "encoder" and finding not in kept]
+    if broken:
+        last = max(index for index, finding in enumerate(kept) if finding.group == "encoder") + 1
+        none = Finding(
+            "encoder", "hardware", None, f"{len(broken)} do not work here; why: videobrush doctor -v"
+        )
+        kept.insert(last, none)
+    return kept
+
+
+def _is_of_hardware(finding: Finding, has_driver: bool) -> bool:
+    """Return whether a finding that does not work is of hardware that is not there."""
+    if finding.group == "encoder":
+        return finding.name not in _SOFTWARE
+    of_nvidia = finding.group == "nvidia" and finding.name not in ("CUDA driver", "Jetson", "engines")
+    return not has_driver and (of_nvidia or (finding.group, finding.name) == ("backend", "tensorrt"))
 
 
 def can_run(findings: list[Finding]) -> bool:
@@ -88,15 +122,19 @@ def _system() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     for package, module in NEEDED.items():
         works, detail = _load(package, module)
-        yield Finding("package", package, works, detail)
-    missing = f"not installed; only training and making engines need it: {install_hint('engines')}"
-    yield Finding("package", "onnx", None, version_of("onnx") or missing)
-    for package in FOR_TRAINING:
-        missing = f"not installed; only training needs it: {install_hint('train')}"
-        yield Finding("package", package, None, version_of(package) or missing)
-    for package in FOR_STUDIO:
-        missing = f"not installed; only the studio needs it: {install_hint('studio')}"
-        yield Finding("package", package, None, version_of(package) or missing)
+        yield Finding("package", package, works, detail if works else f"{detail}; type: {_repair(package)}")
+    for extra, packages in EXTRAS.items():
+        missing = [package for package in packages if version_of(package) is None]
+        if missing:
+            yield Finding("extra", extra, None, f"{', '.join(missing)} missing; type: {install_hint(extra)}")
+        else:
+            found = ", ".join(f"{package} {version_of(package)}" for package in packages)
+            yield Finding("extra", extra, True, found)
+
+
+def _repair(package: str) -> str:
+    """Return what brings a package of the base install, or brings it again where it does not load."""
+    return f"pip install --force-reinstall {package}" if version_of(package) else f"pip install {package}"
 
 
 def _load(package: str, module: str) -> tuple[bool, str]:
@@ -113,7 +151,9 @@ def _load(package: str, module: str) -> tuple[bool, str]:
 def _backends() -> Iterator[Finding]:
     for status in backend_status():
         version = f" {status.version}" if status.version else ""
-        yield Finding("backend", f"{status.name}{version}", status.works, status.detail)
+        yield Finding(
+            "backend", f"{status.name}{version}", status.works, _BACKEND_FAULT.sub("", status.detail)
+        )
 
 
 def _encoders() -> Iterator[Finding]:
@@ -152,8 +192,6 @@ def _cameras(devices: Path = Path("/dev")) -> Iterator[Finding]:
         yield Finding("camera", "cameras", None, none)
     gstreamer = "OpenCV has GStreamer" if has_gstreamer() else "only with JetPack's OpenCV: no GStreamer"
     yield Finding("camera", "csi://", None, gstreamer)
-    screen = version_of("mss") or f"not installed; only screen:// needs it: {install_hint('screen')}"
-    yield Finding("package", "mss", None, screen)
 
 
 def _display() -> Finding:

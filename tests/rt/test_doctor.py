@@ -4,6 +4,7 @@ import ctypes
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from rt.engine_file import EngineKey
 from rt.install import install_hint
 from rt.sinks.encoder import probe_encoder
 from tests.support.captures import make_devices
+from tests.support.cli import ROOT
 from tests.support.tensorrt import load
 
 KEY = EngineKey("winter", "ab" * 32, "fp16", 1, 32, 48, "tensorrt", "10.3.0", "sm87", "Orin")
@@ -114,6 +116,55 @@ def test_the_command_prints_a_line_for_each_finding(
         "backend  no  onnxruntime 1.30  not installed",
         "backend  ok  identity          none",
     ]
+
+
+def test_hardware_that_is_not_there_takes_one_line_and_all_of_them_with_v(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = [
+        *WORKS,
+        Finding("backend", "tensorrt", False, "PyCUDA does not load"),
+        Finding("encoder", "libx264", True, "one frame encoded"),
+        Finding("encoder", "libx265", False, "it is broken"),
+        Finding("encoder", "h264_nvenc", False, "its driver cannot be loaded"),
+        Finding("encoder", "h264_qsv", False, "invalid argument"),
+        Finding("nvidia", "CUDA driver", False, "no NVIDIA driver found"),
+        Finding("nvidia", "pycuda", False, "installed, but cannot be loaded"),
+        Finding("nvidia", "tensorrt-rtx", True, "1.7.1"),
+        Finding("nvidia", "engines", None, "none"),
+    ]
+    monkeypatch.setattr(rt.doctor, "examine", lambda: facts)
+    assert main(["doctor", "-v"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(facts)
+    assert main(["doctor"]) == 0
+    names = [line.split()[2 if line[9:11].strip() else 1] for line in capsys.readouterr().out.splitlines()]
+    assert names == [
+        *("opencv-python", "openvino", "onnxruntime", "identity"),
+        *("libx264", "libx265", "hardware", "CUDA", "tensorrt-rtx", "engines"),
+    ]
+    driver = [replace(finding, works=True) if finding.name == "CUDA driver" else finding for finding in facts]
+    monkeypatch.setattr(rt.doctor, "examine", lambda: driver)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "pycuda" in said
+    assert "backend  no  tensorrt" in said
+
+
+def test_every_package_of_the_base_install_is_tried() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = text[text.index("\ndependencies = [") :]
+    assert set(NEEDED) == set(re.findall(r'"([a-z-]+)[<>=]', block[: block.index("\n]")]))
+
+
+def test_what_is_missing_for_one_use_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rt.doctor, "version_of", lambda name: None if name in ("torch", "mss") else "1.0")
+    found = {finding.name: finding for finding in rt.doctor._packages() if finding.group == "extra"}
+    assert found["train"] == Finding("extra", "train", None, f"torch missing; type: {install_hint('train')}")
+    assert found["screen"].detail == f"mss missing; type: {install_hint('screen')}"
+    assert found["engines"] == Finding("extra", "engines", True, "onnx 1.0")
+    monkeypatch.setitem(sys.modules, "av", None)
+    broken = {finding.name: finding for finding in rt.doctor._packages()}["av"]
+    assert (broken.works, broken.detail.endswith("; type: pip install --force-reinstall av")) == (False, True)
 
 
 def test_the_command_fails_where_nothing_can_run(
