@@ -16,7 +16,7 @@ import av.error
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import TOLERANT, reason
-from rt.sources.base import Source, SourceOptions, refuse_options
+from rt.sources.base import DEFAULTS, Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource, StreamOver
 from rt.sources.stream import Decoder
 
@@ -31,8 +31,8 @@ def open_pipe(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: nobody writes into it, or what comes is not a video.
     """
-    refuse_options(options, address, "a pipe", ("duration_s",))
-    return LiveSource(PipeGrabber(address), options.duration_s)
+    refuse_options(options, address, "a pipe", ("duration_s", "interlaced"))
+    return LiveSource(PipeGrabber(address, options=options), options.duration_s)
 
 
 class PipeGrabber:
@@ -45,8 +45,9 @@ class PipeGrabber:
     noisy = False
     ends_stalls = False
 
-    def __init__(self, address: str, open_s: float = OPEN_S) -> None:
+    def __init__(self, address: str, open_s: float = OPEN_S, options: SourceOptions = DEFAULTS) -> None:
         self.name = address
+        self._options = options
         self._open_s: float | None = open_s
         self._interrupted = threading.Event()
         self._reader: _PipeReader | None = None
@@ -78,7 +79,7 @@ class PipeGrabber:
                 raise StreamOver from None
             raise SourceError(f"cannot read {self.name}: {self._reader.fault} ({reason(error)})") from None
         self._reader.raise_kept()
-        self._decoder = Decoder(self.name, container)
+        self._decoder = Decoder(self.name, container, options=self._options)
         return self._decoder.granted()
 
     def read(self) -> Rgb:

@@ -19,16 +19,23 @@ import av.packet
 from av.video.reformatter import VideoReformatter
 
 from rt.address import without_secrets
+from rt.captions import has_captions
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import TOLERANT, known_matrix, rational, reason
 from rt.pacing import Pace
 from rt.planes import as_rgb
-from rt.sources.base import Source, SourceOptions, refuse_options
+from rt.sources.base import DEFAULTS, Source, SourceOptions, refuse_options
+from rt.sources.deinterlace import Deinterlacer
 from rt.sources.live import Granted, LiveSource
+from rt.sources.timeline import stated_rate
 
 _log = logging.getLogger(__name__)
 
+_DEINTERLACED = "interlaced; deinterlaced, one frame each; --interlaced keep leaves them as they are"
+_KEPT = "interlaced frames are kept as they are: combed where something moves"
+_NO_CAPTIONS = "its closed captions are left out: only those of files are kept"
+_UNIT = Fraction(1, 90000)
 OPEN_S = 3.0
 """Seconds until a server that does not answer is given up."""
 READ_S = 2.0
@@ -56,8 +63,8 @@ def open_stream(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: nobody answers, or what comes is not a live video.
     """
-    refuse_options(options, without_secrets(address), "a live stream", ("duration_s",))
-    return LiveSource(StreamGrabber(address), options.duration_s)
+    refuse_options(options, without_secrets(address), "a live stream", ("duration_s", "interlaced"))
+    return LiveSource(StreamGrabber(address, options=options), options.duration_s)
 
 
 class StreamGrabber:
@@ -70,9 +77,16 @@ class StreamGrabber:
     noisy = False
     ends_stalls = True
 
-    def __init__(self, address: str, open_s: float = OPEN_S, read_s: float = READ_S) -> None:
+    def __init__(
+        self,
+        address: str,
+        open_s: float = OPEN_S,
+        read_s: float = READ_S,
+        options: SourceOptions = DEFAULTS,
+    ) -> None:
         self.name = without_secrets(address)
         self._address = address
+        self._options = options
         self._limits_s = (open_s, read_s)
         self._interrupted = threading.Event()
         self._container: av.container.InputContainer | None = None
@@ -100,7 +114,7 @@ class StreamGrabber:
             why = f"no answer in {self._limits_s[0]:g} s" if late else self._why(error)
             raise SourceError(f"cannot read {self.name}: {why}") from None
         self._refuse_recording(scheme, self._container)
-        self._decoder = Decoder(self.name, self._container, self._limits_s[1])
+        self._decoder = Decoder(self.name, self._container, self._limits_s[1], self._options)
         self._pace = Pace(_LATE_S, _EARLY_S) if self._container.format.name in _IN_PIECES else None
         return self._decoder.granted()
 
@@ -164,15 +178,24 @@ class StreamGrabber:
 
 
 class Decoder:
-    """The pictures of an open container, the newest one as soon as it can be had.
+    """The frames of an open container, each as soon as it can be had.
+
+    Interlaced ones are deinterlaced, which takes the following frame.
 
     Args:
         name: what the user calls it.
         container: from its beginning.
         limit_s: seconds without a packet of the video until it is given up, where sound alone goes on.
+        options: what is done with interlaced frames.
     """
 
-    def __init__(self, name: str, container: av.container.InputContainer, limit_s: float = math.inf) -> None:
+    def __init__(
+        self,
+        name: str,
+        container: av.container.InputContainer,
+        limit_s: float = math.inf,
+        options: SourceOptions = DEFAULTS,
+    ) -> None:
         if not container.streams.video:
             raise SourceError(f"cannot read {name}: there is no video in it")
         self._name = name
@@ -183,13 +206,16 @@ class Decoder:
         self._packets: Iterator[av.packet.Packet[Any]] = container.demux()
         self._waiting: list[av.VideoFrame] = []
         self._reformatter = VideoReformatter()
+        keep = options.interlaced == "keep"
+        self._deinterlacer = None if keep else Deinterlacer(rational(self._stream.time_base) or _UNIT)
+        self._unsaid = {_KEPT if keep else _DEINTERLACED, _NO_CAPTIONS}
 
     def granted(self) -> Granted:
         """Return what is known before the first picture."""
         codec = self._stream.codec_context.name
-        rate = rational(self._stream.average_rate) or rational(self._stream.guessed_rate)
+        rate = stated_rate(self._stream)
         words = f"{float(rate):.3g} fps, " if rate else ""
-        return Granted(f"{words}{codec}", _believable(rate))
+        return Granted(f"{words}{codec}", rate)
 
     def next_picture(self, interrupted: threading.Event) -> av.VideoFrame | None:
         """Wait for the next whole picture; None where the stream ended.
@@ -203,7 +229,8 @@ class Decoder:
         while not self._waiting:
             packet = next(self._packets, None)
             if packet is None:
-                return None
+                self._waiting = [] if self._deinterlacer is None else self._deinterlacer.flush()
+                return self._waiting.pop(0) if self._waiting else None
             if interrupted.is_set():  # what FFmpeg still had when it gave up is no sign of life
                 raise SourceError(f"cannot read {self._name}: interrupted")
             # Of its stream: what ends a stream has no index of its own.
@@ -221,8 +248,24 @@ class Decoder:
                 if failures == _MAX_FAILURES:
                     raise SourceError(f"cannot read {self._name}: its pictures are damaged") from None
                 continue
-            self._waiting = [picture for picture in decoded if not picture.is_corrupt]
+            for frame in decoded:
+                if not frame.is_corrupt:
+                    self._waiting += self._progressive(frame)
         return self._waiting.pop(0)
+
+    def _progressive(self, frame: av.VideoFrame) -> list[av.VideoFrame]:
+        """Return what is done of a decoded frame and those before; say once what becomes of it."""
+        if self._unsaid:
+            if frame.interlaced_frame:
+                self._say(_KEPT if self._deinterlacer is None else _DEINTERLACED)
+            if has_captions(frame):
+                self._say(_NO_CAPTIONS)
+        return [frame] if self._deinterlacer is None else self._deinterlacer.push(frame)
+
+    def _say(self, text: str) -> None:
+        if text in self._unsaid:
+            self._unsaid.discard(text)
+            _log.info("%s: %s", self._name, text)
 
     def rgb(self, picture: av.VideoFrame) -> Rgb:
         """Return a picture as uint8[H, W, 3] RGB.
@@ -238,8 +281,3 @@ class Decoder:
                 f"cannot read {self._name}: its pixel format {picture.format.name} cannot be turned into RGB "
                 f"({reason(error)})"
             ) from None
-
-
-def _believable(rate: Fraction | None) -> Fraction | None:
-    """Return a stream's frame rate; None where it is a clock's rate and no camera's."""
-    return rate if rate is not None and 1 <= rate <= 300 else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +14,12 @@ import av
 import numpy as np
 import pytest
 
+from rt.errors import SourceError
 from rt.frame import Frame, Rgb
+from rt.sources import open_source
 from rt.sources.base import SourceOptions
 from rt.sources.file import FileSource
+from rt.sources.stream import Decoder
 from tests.support.copying import copy
 from tests.support.media import Clip, video, write_clip
 
@@ -146,3 +151,45 @@ def test_a_file_that_becomes_interlaced_in_the_middle_keeps_every_frame(tmp_path
     with av.open(str(plain)) as container:
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert miss(frames[2].rgb, shown[2]) < 3
+
+
+@pytest.mark.parametrize(("name", "suffix"), EVERY)
+@pytest.mark.parametrize("how", ["deinterlace", "keep"])
+def test_what_is_read_as_it_comes_is_deinterlaced_to_its_last_frame(
+    tmp_path: Path,
+    name: str,
+    suffix: str,
+    how: Literal["deinterlace", "keep"],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    with av.open(str(interlaced(tmp_path, name, suffix))) as container:
+        decoder = Decoder("live", container, options=SourceOptions(interlaced=how))
+        frames = []
+        while (decoded := decoder.next_picture(threading.Event())) is not None:
+            frames.append(decoder.rgb(decoded))
+    assert FRAMES - 1 <= len(frames) <= FRAMES  # what a decoder still holds at the end of a stream is lost
+    if how == "keep":
+        assert comb(frames[3]) > 8
+        assert caplog.text.count("kept as they are: combed") == 1
+    else:
+        assert max(comb(rgb) for rgb in frames) < 2
+        assert miss(frames[3], moment(6)) < 4
+        assert caplog.text.count("deinterlaced, one frame each") == 1
+
+
+def test_a_pipe_is_deinterlaced(tmp_path: Path) -> None:
+    path = interlaced(tmp_path, "h264, top first", ".mts")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_bytes(path.read_bytes()))
+    writer.start()
+    source = open_source(str(fifo), SourceOptions(duration_s=0.5))
+    assert comb(next(iter(source)).rgb) < 2
+    source.close()
+    writer.join()
+
+
+def test_live_sources_give_no_fields() -> None:
+    with pytest.raises(SourceError, match="^cannot use --fields with tcp://.*it is a live stream"):
+        open_source("tcp://127.0.0.1:9", SourceOptions(fields=True))
