@@ -77,7 +77,10 @@ def test_drawn_facades_differ_and_one_grows_part_by_part(run: Run, tmp_path: Pat
         assert plan is not None
         colours = {tuple(colour) for colour in plan.reshape(-1, 3).tolist()}
         assert {draw_facades.WALL, draw_facades.WINDOW, draw_facades.DOOR, draw_facades.CORNICE} <= colours
-    assert not np.array_equal(plans[0], plans[1])  # type: ignore[arg-type]
+    first, second = plans[:2]
+    assert first is not None
+    assert second is not None
+    assert not np.array_equal(first, second)
     run(draw_facades.main, tmp_path / "growing", "--growing", 30)
     frames = [load_image(path) for path in sorted((tmp_path / "growing").iterdir())]
     bare = [int((frame == draw_facades.WALL).all(axis=2).sum()) for frame in frames if frame is not None]
