@@ -31,7 +31,7 @@ from train.metrics.translation import (
 HELD_OUT = "held-out images"
 CLASSIFIER_PX = 72
 """Short side of the images the two-domain classifier learns from."""
-PAINTED, FIRST_LOOK = 64, 4
+PAINTED, FIRST_LOOK = 24, 4
 """Most photos a painting's style is measured on, and an untrained one."""
 STEADINESS_IMAGES = 12
 """Images the warping error is measured on."""

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Makes the style `scream`: bash tools/gallery/scream/make.sh PAINTING PACKAGES OUT CALIBRATE HELD_BACK
+exec bash "$(dirname "$0")/../paint.sh" scream "$@"
