@@ -15,9 +15,8 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from train.data.images import load_image, save_image
-from train.recipes.base import Sheet
-from train.report import page
 from train.report.page import Report, write_report
+from train.report.sheet import Sheet
 
 HISTORY = "history.jsonl"
 REPORT = "report.html"
@@ -63,7 +62,7 @@ class History:
         """
         losses: dict[str, list[tuple[int, float]]] = {}
         metrics, best = list[tuple[int, Mapping[str, Any]]](), None
-        sheets = list[page.Sheet]()
+        sheets = list[Sheet]()
         for entry in read_history(self.run):
             for name, loss in entry.get("losses", {}).items():
                 losses.setdefault(name, []).append((entry["step"], loss))
@@ -72,7 +71,7 @@ class History:
                 best = entry["step"] if entry["best"] else best
             # A sheet may have been tidied away.
             if "sheet" in entry and (image := load_image(self.run / entry["sheet"])) is not None:
-                sheets.append(page.Sheet(entry["step"], tuple(entry["rows"]), entry["columns"], image))
+                sheets.append(Sheet(tuple(entry["rows"]), entry["columns"], image, entry["step"]))
         title = f"{settings['recipe']}, {self.run.name}"
         write_report(
             Report(title, state, losses, sheets, metrics, settings, environment, best), self.run / REPORT

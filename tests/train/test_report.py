@@ -14,7 +14,8 @@ import pytest
 from rt.frame import Rgb
 from train.errors import DataError, RunError
 from train.report.chart import average, draw_chart, short
-from train.report.page import CELL_PX, SHOWN_SHEETS, Report, Sheet, render, write_report
+from train.report.page import CELL_PX, SHOWN_SHEETS, Report, render, write_report
+from train.report.sheet import Sheet
 
 VOID = {"meta", "img", "path", "circle"}
 OPTIONAL_END = {"tr", "th", "td", "dt", "dd"}
@@ -58,7 +59,7 @@ def sheet(step: int, rows: tuple[str, ...] = ("real_A", "fake_B", "rec_A"), colu
         for column in range(columns):
             level = 40 * row + 10 * column + step // 100
             image[row * side : (row + 1) * side, column * side : (column + 1) * side] = level
-    return Sheet(step, rows, columns, image)
+    return Sheet(rows, columns, image, step)
 
 
 def decoded(image: dict[str, str | None]) -> Rgb:
@@ -135,7 +136,7 @@ def test_many_samples_are_folded_and_many_sheets_thinned() -> None:
 
 
 def test_pictures_are_embedded_small() -> None:
-    big = Sheet(1, ("fake",), 1, np.zeros((600, 900, 3), np.uint8))
+    big = Sheet(("fake",), 1, np.zeros((600, 900, 3), np.uint8), 1)
     image = Page(render(Report("run", "done", sheets=[big]))).images[0]
     assert decoded(image).shape == (128, CELL_PX, 3)
 
@@ -167,7 +168,7 @@ def test_an_empty_report_has_no_empty_sections(tmp_path: Path) -> None:
 def test_what_cannot_be_written_or_cut_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"report .*nowhere/report\.html cannot be written: No such file"):
         write_report(Report("run", "done"), tmp_path / "nowhere" / "report.html")
-    odd = Sheet(7, ("real_A", "fake_B"), 3, np.zeros((32, 49, 3), np.uint8))
+    odd = Sheet(("real_A", "fake_B"), 3, np.zeros((32, 49, 3), np.uint8), 7)
     with pytest.raises(DataError, match="step 7 is 32×49: it does not divide into 2 rows of 3"):
         render(Report("run", "done", sheets=[odd]))
 

@@ -23,6 +23,7 @@ from train.data.pool import Pool
 from train.device import World, computes_bfloat16
 from train.errors import RunError
 from train.metrics.translation import measure_steadiness
+from train.report.sheet import Sheet
 
 Losses = dict[str, Tensor]
 SHOWN = 6
@@ -41,16 +42,6 @@ class Aim:
         if before is None:
             return math.isfinite(found)
         return found < before if self.better == "lower" else found > before
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A sample sheet: uint8[H, W, 3] RGB of equal cells, row by row."""
-
-    rows: tuple[str, ...]
-    """What each row shows, from the top."""
-    columns: int
-    rgb: Rgb
 
 
 class Recipe(Protocol):

@@ -23,12 +23,12 @@ from train.recipes.base import (
     Aim,
     Base,
     Losses,
-    Sheet,
     check_crop,
     set_trainable,
     stack_rows,
 )
 from train.recipes.losses import GAN_LOSSES, gradient_penalty, grid, l1
+from train.report.sheet import Sheet
 
 
 class CycleGanRecipe(Base):

@@ -26,8 +26,9 @@ from train.load import (
     load_generator,
 )
 from train.metrics.translation import measure_pairs
-from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
+from train.recipes.base import SHOWN, Aim, Base, Losses, check_crop, stack_rows
 from train.recipes.losses import feature_matching, haar_high_l1, laplacian_l1, lsgan_generator, ssim_loss
+from train.report.sheet import Sheet
 
 
 class DistillRecipe(Base):

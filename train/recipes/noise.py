@@ -17,8 +17,9 @@ from train.data.images import to_rgb
 from train.device import World
 from train.load import noise_nets
 from train.metrics.translation import measure_drawn
-from train.recipes.base import Aim, Base, Losses, Sheet, set_trainable, stack_rows
+from train.recipes.base import Aim, Base, Losses, set_trainable, stack_rows
 from train.recipes.losses import GAN_LOSSES, gradient_penalty
+from train.report.sheet import Sheet
 
 COLUMNS = 8
 ROWS = 4

@@ -24,7 +24,8 @@ from train.nets.arbitrary import STYLE_PX, Predictor, load_arbitrary
 from train.nets.arbitrary import WEIGHTS as STROKE_WEIGHTS
 from train.nets.backbone import Features, load_backbone
 from train.nets.strokes import Strokes, from_style
-from train.recipes.base import SHOWN, Aim, Base, Losses, Sheet, check_crop, stack_rows
+from train.recipes.base import SHOWN, Aim, Base, Losses, check_crop, stack_rows
+from train.report.sheet import Sheet
 
 SHRUNK = 8
 """How much both images are shrunk before their colours are compared."""

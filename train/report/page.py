@@ -16,6 +16,7 @@ from rt.frame import Rgb
 from rt.image import encode_image
 from train.errors import DataError, RunError
 from train.report.chart import Points, draw_chart, short
+from train.report.sheet import Sheet
 
 SHOWN_SHEETS = 10
 """Sample sheets in a report: evenly thinned, the first and the last kept."""
@@ -29,22 +30,6 @@ DISTANCES = ("swd", "lab", "rkid", "kid", "gram")
 """Metrics that are smaller the nearer two sets are: a floor above the ceiling comes of too few images."""
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """The fixed samples at one time: an image of rows × columns equal cells."""
-
-    step: int
-    rows: tuple[str, ...]
-    """What each row shows, from the top: real_A, fake_B, rec_A, ...
-
-    Rows named real... or teacher do not change with time and are shown once.
-    """
-    columns: int
-    """How many samples lie side by side."""
-    image: Rgb
-    """uint8[H, W, 3] RGB."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +150,7 @@ def _figure(images: Sequence[tuple[str, str]], caption: str, kind: str) -> str:
 
 def _cut(sheet: Sheet) -> list[list[str]]:
     """Return the cells of a sheet, rows of columns, as addresses with the JPEG inside."""
-    height, width = sheet.image.shape[:2]
+    height, width = sheet.rgb.shape[:2]
     if height % len(sheet.rows) or width % sheet.columns:
         raise DataError(
             f"sample sheet of step {sheet.step} is {height}×{width}: it does not divide into "
@@ -174,7 +159,7 @@ def _cut(sheet: Sheet) -> list[list[str]]:
     tall, wide = height // len(sheet.rows), width // sheet.columns
     return [
         [
-            _embed(sheet.image[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide])
+            _embed(sheet.rgb[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide])
             for column in range(sheet.columns)
         ]
         for row in range(len(sheet.rows))
