@@ -1,4 +1,4 @@
-"""Cameras, through OpenCV: V4L2 on Linux, what the system has elsewhere."""
+"""Cameras through OpenCV: V4L2 on Linux, the system's own elsewhere."""
 
 from __future__ import annotations
 

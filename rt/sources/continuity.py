@@ -1,4 +1,4 @@
-"""Joined recordings: one running clock where the clock of the file starts again."""
+"""One running clock for recordings that were joined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera of a Jetson board, on its CSI connector: GStreamer's nvarguscamerasrc, through OpenCV."""
+"""Jetson CSI cameras, through OpenCV's GStreamer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frozen camera: its driver gives one picture again and again, and reports no fault.
+"""Detects a frozen camera, whose driver repeats one image.
 
 A lens and a sensor are noisy: two pictures are never equal byte by byte. So equal pictures mean a freeze,
 but only where noise was seen before: a camera that shows something drawn (a slide, a test card) repeats

@@ -1,4 +1,4 @@
-"""A live source under supervision: always drained, watched, opened again after a fault.
+"""Live sources: always drained, watched, opened again after a fault.
 
 A thread reads whatever the device gives and keeps the newest picture; who iterates gets each picture once,
 at most as fast as it asks. How an outage looks from outside:

@@ -1,4 +1,4 @@
-"""A video file once, or again from its end."""
+"""A video file once, or again and again."""
 
 from __future__ import annotations
 

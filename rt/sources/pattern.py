@@ -1,4 +1,4 @@
-"""A drawn picture that moves: for demos, tests and benchmarks, where no camera is.
+"""A drawn moving image, for demos, tests and benchmarks.
 
 One large picture is drawn once; each frame is a window into it, copied to memory of its own.
 """

@@ -1,4 +1,4 @@
-"""A pipe as a camera: whatever a program writes into a FIFO, `/dev/stdin` or `/dev/fd/3`."""
+"""Live video that a program writes into a pipe."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PipeGrabber:
         if self._decoder is None or self._reader is None:
             raise SourceError(f"cannot read {self.name}: it is not open")
         try:
-            picture = self._decoder.next_picture(self._interrupted)
+            picture = self._decoder.next_frame(self._interrupted)
         except av.error.FFmpegError as error:
             self._reader.raise_kept()
             damaged = isinstance(error, av.error.InvalidDataError)

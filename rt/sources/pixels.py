@@ -1,4 +1,4 @@
-"""Pictures of another size fitted into the first one's."""
+"""Images of another size fitted into the first one's."""
 
 from __future__ import annotations
 

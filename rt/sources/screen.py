@@ -1,4 +1,4 @@
-"""What a screen shows, taken again and again."""
+"""Frames of a monitor."""
 
 from __future__ import annotations
 

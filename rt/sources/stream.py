@@ -1,4 +1,4 @@
-"""Live streams over the network, and whatever else FFmpeg reads as it comes."""
+"""Live streams over the network."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class StreamGrabber:
         if self._decoder is None:
             raise SourceError(f"cannot read {self.name}: it is not open")
         try:
-            picture = self._decoder.next_picture(self._interrupted)
+            picture = self._decoder.next_frame(self._interrupted)
         except av.error.FFmpegError as error:
             raise SourceError(f"cannot read {self.name}: {self._why(error)}") from None
         if picture is None:
@@ -217,7 +217,7 @@ class Decoder:
         words = f"{float(rate):.3g} fps, " if rate else ""
         return Granted(f"{words}{codec}", rate)
 
-    def next_picture(self, interrupted: threading.Event) -> av.VideoFrame | None:
+    def next_frame(self, interrupted: threading.Event) -> av.VideoFrame | None:
         """Wait for the next whole picture; None where the stream ended.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The wanted part of a video file: where it starts, where it ends, and its times counted from its start."""
+"""The wanted part of a video file."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def test_what_is_read_as_it_comes_is_deinterlaced_to_its_last_frame(
     with av.open(str(interlaced(tmp_path, name, suffix))) as container:
         decoder = Decoder("live", container, options=SourceOptions(interlaced=how))
         frames = []
-        while (decoded := decoder.next_picture(threading.Event())) is not None:
+        while (decoded := decoder.next_frame(threading.Event())) is not None:
             frames.append(decoder.rgb(decoded))
     assert FRAMES - 1 <= len(frames) <= FRAMES  # what a decoder still holds at the end of a stream is lost
     if how == "keep":
