@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-from rt.card import HIGHEST_OPSET, Card, read_card
+from rt.card import HIGHEST_OPSET, Card, read_card, write_card
 from rt.styles import find_style
 from tests.support.backends import opened
 from tests.support.pictures import draw_picture, make_domains
@@ -22,7 +22,7 @@ from train.checkpoint import BEST
 from train.config import CycleGan, Distill, Pix2Pix
 from train.data.images import load_image
 from train.errors import ExportError, RunError
-from train.export import Export, export_style
+from train.export import Export, _make_card, _Work, export_style
 from train.graph import fold_batch_norm, translate_images
 from train.imported import import_generator
 from train.load import best_checkpoint, load_generator
@@ -207,15 +207,18 @@ def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> Non
 def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_said(
     unet: Path, tmp_path: Path
 ) -> None:
+    folder = export_style(Export(unet, "drawn", out=tmp_path / "drawn", size=128), lambda text: None)
+    assert (read_card(folder).view, read_card(folder).detail) == ("picture", "keep")
+    net, facts = load_generator(best_checkpoint(unet), "AtoB")
     for view, detail, found in (
         (None, None, ("picture", "keep")),
         (None, "network", ("picture", "network")),
         ("edges", None, ("edges", "network")),
         ("edges", "keep", ("edges", "keep")),
     ):
-        out = tmp_path / "drawn"
-        exported = Export(unet, "drawn", out=out, size=128, view=view, detail=detail, overwrite=True)  # type: ignore[arg-type]
-        card = read_card(export_style(exported, lambda text: None))
+        config = Export(unet, "drawn", size=128, view=view, detail=detail)  # type: ignore[arg-type]
+        write_card(_make_card(folder, _Work(config, net, facts, {}), {"mean_change_levels": 9.0}, 0), folder)
+        card = read_card(folder)
         assert (card.view, card.detail) == found
 
 
