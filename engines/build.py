@@ -6,8 +6,10 @@ enum is written down, for they differ between versions; what a version lacks is 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,7 @@ from rt.backends.tensorrt_runtime import logger_of, runtime_name, start
 from rt.errors import BackendError, EngineError
 from rt.log import LOG
 
+_LISTEN_S = 0.2
 Report = Callable[[str, int, int], None]
 """Takes what is done now, and how many of how many steps of it are done."""
 
@@ -33,8 +36,15 @@ class Built:
     warnings: tuple[str, ...] = field(default=())
 
 
-def build_plan(trt: Any, model: bytes, target: Target, timing_cache: bytes, report: Report) -> Built:
-    """Build an ONNX model of fixed shapes with TensorRT's module `trt`.
+def build_plan(
+    trt: Any,
+    model: bytes,
+    target: Target,
+    timing_cache: bytes,
+    report: Report,
+    workspace_bytes: int | None = None,
+) -> Built:
+    """Build an ONNX model of fixed shapes with TensorRT's module `trt`; Ctrl-C ends it at its next step.
 
     Raises:
         EngineError: the parser refuses a node, which is named, or the builder gives up.
@@ -50,15 +60,21 @@ def build_plan(trt: Any, model: bytes, target: Target, timing_cache: bytes, repo
         )
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    stop = threading.Event()
     if hasattr(trt, "IProgressMonitor") and hasattr(config, "progress_monitor"):
-        config.progress_monitor = _make_monitor(trt, report)
+        config.progress_monitor = _make_monitor(trt, report, stop)
+    if workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        # Memory that TensorRT for RTX took while it runs could not be recorded into a CUDA graph.
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if hasattr(trt, "ComputeCapability"):
         config.num_compute_capabilities = 1
         member = trt.ComputeCapability.__members__[target.compute_capability.upper()]
         config.set_compute_capability(member, 0)
     else:
         _set_timing_cache(config, timing_cache)
-    plan = builder.build_serialized_network(network, config)
+    plan = _interruptible(lambda: builder.build_serialized_network(network, config), stop)
     if plan is None:
         raise EngineError(f"{runtime_name(trt)} cannot build the network: {logger.reason()}")
     cache = None if hasattr(trt, "ComputeCapability") else config.get_timing_cache()
@@ -76,6 +92,31 @@ def _start_builder(trt: Any) -> Any:
         return start(trt, "Builder")
     except BackendError as error:
         raise EngineError(f"no engine can be built: {error}") from None
+
+
+def _interruptible(build: Callable[[], Any], stop: threading.Event) -> Any:
+    """Return what `build` returns; it runs in a thread of its own, so that Ctrl-C is heard meanwhile.
+
+    What a callback raises within TensorRT is lost, a KeyboardInterrupt too: `stop` tells the build to end.
+    """
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(build())
+        except BaseException as error:  # handed on to the thread that waits
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, name="build", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_LISTEN_S)  # on Windows a wait without an end does not hear Ctrl-C
+    except KeyboardInterrupt:
+        stop.set()
+        thread.join()
+        raise
+    return outcome.result()
 
 
 def _set_timing_cache(config: Any, timing_cache: bytes) -> None:
@@ -101,8 +142,8 @@ def _parser_errors(parser: Any) -> str:
     )
 
 
-def _make_monitor(trt: Any, report: Report) -> Any:
-    """Return what TensorRT tells its progress to; called from any thread."""
+def _make_monitor(trt: Any, report: Report, stop: threading.Event) -> Any:
+    """Return what TensorRT tells its progress to, from any thread; it ends the build once `stop` is set."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -115,7 +156,7 @@ def _make_monitor(trt: Any, report: Report) -> Any:
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             report(phase_name, step + 1, self._steps.get(phase_name, step + 1))
-            return True
+            return not stop.is_set()
 
         def phase_finish(self, phase_name: str) -> None:
             self._steps.pop(phase_name, None)

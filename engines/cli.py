@@ -16,6 +16,7 @@ from rt.terminal import phases, print_results, printing, run_command, table
 if TYPE_CHECKING:
     from engines.sensitivity import Sensitivity
     from rt.card import Card
+    from rt.styles import Style
 
 try:
     import onnx  # noqa: F401  the extra is checked once, here
@@ -30,14 +31,14 @@ _Frames = Annotated[tuple[str, ...], arg(metavar="CLIP [CLIP ...]")]
 
 @dataclass(frozen=True)
 class Quantize:
-    """Make a style's INT8 or FP16 model; it is written where it holds its gate on frames held back."""
+    """Make a style's INT8 or FP16 model; it is written where it holds its gate on held-out frames."""
 
     style: Positional[Annotated[str, arg(metavar="STYLE")]]
     """Name or folder of a style."""
     frames: _Frames
-    """Clips, pictures or folders of them to calibrate with; the last third of each clip is held back."""
-    held_back: _Frames = ()
-    """Clips, pictures or folders to compare with, instead of those last thirds."""
+    """Clips, images or folders of them to calibrate with; the last third of each clip is held out."""
+    held_out: _Frames = ()
+    """Clips, images or folders to compare with, instead of those last thirds."""
     precision: Literal["int8", "fp16"] = "int8"
     """int8: convolutions in INT8. fp16: everything but pixels and their scaling in FP16."""
     gate: _Gate = None
@@ -57,7 +58,7 @@ class Verify:
     style: Positional[Annotated[str, arg(metavar="STYLE")]]
     """Name or folder of a style."""
     frames: _Frames
-    """Clips, pictures or folders of them."""
+    """Clips, images or folders of them."""
     precision: Literal["fp32", "fp16", "int8"] = "int8"
     """The model to compare."""
     gate: _Gate = None
@@ -70,18 +71,22 @@ class Verify:
 class Build:
     """Compile a style into engines for NVIDIA GPUs; `videobrush run --backend tensorrt` runs them."""
 
-    style: Positional[Annotated[str, arg(metavar="STYLE")]]
+    style: Positional[Annotated[str | None, arg(metavar="STYLE", help_behavior_hint="")]] = None
     """Name or folder of a style."""
+    all_styles: bool = False
+    """Every style that is bundled or installed, instead of one."""
     target: Annotated[str, arg(metavar="auto|SM[,SM...]")] = "auto"
     """The GPU of this machine, or compute capabilities such as sm86,sm89,sm120 (TensorRT for RTX)."""
     precision: Literal["fp32", "fp16", "int8"] = "fp16"
     """int8 needs a style with an INT8 model: see quantize."""
-    size: Annotated[
-        str | None, arg(metavar="HxW", help_behavior_hint="(default: 16:9 at the style's size)")
-    ] = None
-    """Height and width of the network's picture."""
-    batch: Annotated[int, arg(metavar="N")] = 1
-    """Pictures the engine takes at a time; `videobrush run` takes engines of 1."""
+    frames: Annotated[str, arg(name="for", metavar="WxH[,WxH...]")] = "1920x1080,640x480"
+    """Frame sizes, as `videobrush run` prints them; frames of one aspect share an engine."""
+    network: Annotated[str | None, arg(metavar="WxH[,WxH...]", help_behavior_hint="(default: by --for)")] = (
+        None
+    )
+    """Width and height of the network's image, instead of frame sizes."""
+    workspace: Annotated[int | None, arg(metavar="MB", help_behavior_hint="(default: all there is)")] = None
+    """GPU memory that TensorRT may use while it builds and measures a layer."""
     runtime: Annotated[
         Literal["tensorrt", "tensorrt-rtx"] | None, arg(help_behavior_hint="(default: the first installed)")
     ] = None
@@ -119,7 +124,7 @@ class Adopt:
     title: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="(default: the file's name)")] = None
     """What the style does, in one line."""
     size: Annotated[int, arg(metavar="PX")] = 256
-    """Short side of the network's picture, where it takes several sizes."""
+    """Short side of the network's image, where it takes several sizes."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +145,11 @@ Command = Quantize | Verify | Build | Adopt | List | Inspect
 
 def main() -> int:
     """Run the command line; a user's mistake is one line on stderr and exit 1."""
-    return run_command(lambda: _run(_read()), "interrupted: nothing is written")
+    return run_command(lambda: _run(_read()), "interrupted: what was begun is not written")
 
 
 def _read() -> Command:
+    _refuse_old(sys.argv[1:])
     with printing():
         return tyro.cli(
             Command,
@@ -152,6 +158,33 @@ def _read() -> Command:
             args=_joined(sys.argv[1:]),
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
+
+
+def _refuse_old(typed: Sequence[str]) -> None:
+    """Say what replaces an option that is gone; the old one may not be misread.
+
+    Raises:
+        VideobrushError: there is one.
+    """
+    command, *options = typed or [""]
+    for number, option in enumerate(options):
+        name, _, value = option.partition("=")
+        new = _GONE.get((command, name.replace("_", "-")))
+        if new is not None:
+            height, cross, width = (value or "".join(options[number + 1 : number + 2])).partition("x")
+            swapped = f"{width}x{height}" if cross else "448x256"
+            raise VideobrushError(f"{name} is no option of {command} any more: {new.format(swapped)}")
+
+
+_GONE = {
+    (
+        "build",
+        "--size",
+    ): "sizes are width x height now; type: --network {}, or --for with the size of your frames",
+    ("build", "--batch"): "every engine takes one image at a time; leave it away",
+    ("quantize", "--held-back"): "type: --held-out",
+}
+"""Options of earlier versions, by command, and what to type instead."""
 
 
 def _joined(typed: Sequence[str]) -> list[str]:
@@ -182,7 +215,7 @@ def _quantize(command: Quantize) -> int:
     from rt.styles import find_style
 
     style = find_style(command.style)
-    frames = Frames(command.frames, command.held_back, _at_least_one("--count", command.count))
+    frames = Frames(command.frames, command.held_out, _at_least_one("--count", command.count))
     if not 0 < command.percentile <= 100:
         raise VideobrushError(f"--percentile is {command.percentile:g}, not within 0..100")
     if command.precision in style.card.models and not command.overwrite:
@@ -228,16 +261,44 @@ def _verify(command: Verify) -> int:
 
 def _build(command: Build) -> int:
     from engines.compile import Order, build_engines
-    from rt.styles import find_style
 
-    style = find_style(command.style)
-    size = _read_size(command.size, style.card)
-    order = Order(command.precision, size, command.batch, command.target, command.runtime, command.rebuild)
-    for made in build_engines(style, order, phases):
-        facts = made.facts
-        how = "was there already" if made.was_there else f"built in {facts.build_s:.1f} s"
-        print_results(f"{made.path}: {facts.plan_bytes / 1e6:.1f} MB, {how}{_convolutions(facts.precisions)}")
+    workspace = None if command.workspace is None else _at_least_one("--workspace", command.workspace) << 20
+    for style in _styles_to_build(command):
+        for size in _network_sizes(command, style.card):
+            order = Order(
+                command.precision, size, command.target, command.runtime, command.rebuild, workspace
+            )
+            for made in build_engines(style, order, phases):
+                facts = made.facts
+                how = "was there already" if made.was_there else f"built in {facts.build_s:.1f} s"
+                found = f"{facts.plan_bytes / 1e6:.1f} MB, {how}{_convolutions(facts.precisions)}"
+                print_results(f"{made.path}: {found}")
     return 0
+
+
+def _styles_to_build(command: Build) -> list[Style]:
+    """Return the styles that are asked for; of all, those that have the precision."""
+    from rt.engine_file import source_model
+    from rt.errors import EngineError
+    from rt.styles import find_style, list_styles
+
+    if command.all_styles == (command.style is not None):
+        raise VideobrushError(
+            "one style is needed, or all; type: videobrush-engines build STYLE, or --all-styles"
+        )
+    if command.style is not None:
+        return [find_style(command.style)]
+    found = []
+    for listed in list_styles():
+        if listed.style is None:
+            continue
+        try:
+            source_model(listed.style.card, command.precision)
+        except EngineError as error:
+            LOG.warning("passed over: %s", error)
+        else:
+            found.append(listed.style)
+    return found
 
 
 def _convolutions(precisions: Mapping[str, int]) -> str:
@@ -245,15 +306,28 @@ def _convolutions(precisions: Mapping[str, int]) -> str:
     return f", convolutions: {found}" if found else ""
 
 
-def _read_size(text: str | None, card: Card) -> tuple[int, int]:
+def _network_sizes(command: Build, card: Card) -> list[tuple[int, int]]:
+    """Return the (height, width) of the networks to build, each once."""
     from rt.fit import style_size
 
-    if text is None:
-        return style_size(card, 1080, 1920)
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdecimal() and width.isdecimal()):
-        raise VideobrushError(f"--size {text} is no height and width; type for example: --size 256x448")
-    return int(height), int(width)
+    if command.network is not None:
+        sizes = _read_sizes("--network", command.network)
+    else:
+        sizes = [style_size(card, *size) for size in _read_sizes("--for", command.frames)]
+    return list(dict.fromkeys(sizes))
+
+
+def _read_sizes(option: str, text: str) -> list[tuple[int, int]]:
+    """Return the (height, width) of each of `640x480,1280x720`."""
+    sizes = []
+    for size in text.lower().replace("×", "x").split(","):
+        width, cross, height = size.strip().partition("x")
+        if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            raise VideobrushError(
+                f"{option} {text} is no list of widths and heights; type for example: {option} 640x480"
+            )
+        sizes.append((int(height), int(width)))
+    return sizes
 
 
 def _adopt(command: Adopt) -> int:

@@ -18,10 +18,18 @@ from engines.store import (
     write_engine,
     write_timing_cache,
 )
-from engines.target import Target, choose_runtime, find_targets
+from engines.target import Target, check_precision, choose_runtime, find_targets
 from engines.typed import quantized_convolutions, typed_model
 from rt.card import Card
-from rt.engine_file import EngineFacts, EngineKey, engine_path, read_engine, read_facts, source_model
+from rt.engine_file import (
+    EngineFacts,
+    EngineKey,
+    engine_path,
+    flags_of,
+    read_engine,
+    read_facts,
+    source_model,
+)
 from rt.errors import EngineError
 from rt.log import LOG
 from rt.styles import Style
@@ -36,14 +44,15 @@ class Order:
 
     precision: str
     size: tuple[int, int]
-    """(height, width) of the network's picture."""
-    batch: int = 1
+    """(height, width) of the network's image."""
     target: str = "auto"
     """`auto`, or compute capabilities: `sm86,sm89`."""
     runtime: str | None = None
     """`tensorrt` or `tensorrt-rtx`; None takes the first that is installed."""
     rebuild: bool = False
     """Build also what is there already."""
+    workspace_bytes: int | None = None
+    """Memory of the GPU that the builder may use for a layer; None for as much as there is."""
 
 
 @dataclass(frozen=True)
@@ -64,41 +73,40 @@ def build_engines(style: Style, order: Order, progress: Progress) -> Iterator[Ma
         BackendError: the runtime is not installed.
         PrecisionError, StyleError: the style's network cannot be read.
     """
-    check_size(style.card, order.size, order.batch)
+    check_size(style.card, order.size)
     source = source_model(style.card, order.precision)
     folder = prepare_folder()
     runtime, trt = choose_runtime(order.runtime)
     targets = find_targets(order.target, runtime, trt)
+    check_precision(order.precision, targets)
     typed, file = typed_model(style, order.precision)
-    fixed = with_fixed_shape(typed, order.batch, order.size)
+    fixed = with_fixed_shape(typed, 1, order.size)
     for target in targets:
         key = _key(style, source.sha256, order, target)
         found = None if order.rebuild else _find(key, folder)
-        yield found or _build(key, target, trt, fixed, file, folder, progress)
+        yield found or _build(key, target, trt, fixed, file, folder, progress, order.workspace_bytes)
 
 
-def check_size(card: Card, size: tuple[int, int], batch: int) -> None:
+def check_size(card: Card, size: tuple[int, int]) -> None:
     """Refuse a size the network cannot take, before anything is built.
 
     Raises:
-        EngineError: height or width is no multiple of what the card says, or too small; or the batch is none.
+        EngineError: height or width is no multiple of what the card says, or too small.
     """
     height, width = size
     if card.fixed_size is not None and size != card.fixed_size:
-        fixed = "x".join(map(str, card.fixed_size))
+        fixed = "x".join(map(str, reversed(card.fixed_size)))
         raise EngineError(
-            f"style {card.name} takes no pictures of {height}x{width}: its network takes {fixed} alone; "
-            f"type: --size {fixed}"
+            f"style {card.name} takes no images of {width}x{height}: its network takes {fixed} alone; "
+            f"type: --network {fixed}"
         )
     multiple, least = card.multiple, card.minimum_px
     if min(size) < least or height % multiple or width % multiple:
         fitting = [max(-(-least // multiple) * multiple, round(side / multiple) * multiple) for side in size]
         raise EngineError(
-            f"style {card.name} takes no pictures of {height}x{width}: height and width must be multiples of "
-            f"{multiple} and at least {least}; type: --size {fitting[0]}x{fitting[1]}"
+            f"style {card.name} takes no images of {width}x{height}: width and height must be multiples of "
+            f"{multiple} and at least {least}; type: --network {fitting[1]}x{fitting[0]}"
         )
-    if batch < 1:
-        raise EngineError(f"--batch is {batch}, at least 1 is needed")
 
 
 def _key(style: Style, onnx_sha256: str, order: Order, target: Target) -> EngineKey:
@@ -106,13 +114,13 @@ def _key(style: Style, onnx_sha256: str, order: Order, target: Target) -> Engine
         style=style.name,
         onnx_sha256=onnx_sha256,
         precision=order.precision,
-        batch=order.batch,
         height=order.size[0],
         width=order.size[1],
         runtime=target.runtime,
         runtime_version=target.runtime_version,
         compute_capability=target.compute_capability,
         device=target.device,
+        flags=flags_of(target.runtime),
     )
 
 
@@ -129,11 +137,19 @@ def _find(key: EngineKey, folder: Path) -> Made | None:
 
 
 def _build(
-    key: EngineKey, target: Target, trt: Any, fixed: Any, file: str, folder: Path, progress: Progress
+    key: EngineKey,
+    target: Target,
+    trt: Any,
+    fixed: Any,
+    file: str,
+    folder: Path,
+    progress: Progress,
+    workspace_bytes: int | None,
 ) -> Made:
     cache_path = timing_cache_path(key, folder)
     with progress(f"building {key}") as report:
-        built = build_plan(trt, fixed.SerializeToString(), target, read_timing_cache(cache_path), report)
+        model, cache = fixed.SerializeToString(), read_timing_cache(cache_path)
+        built = build_plan(trt, model, target, cache, report, workspace_bytes)
     if built.timing_cache:
         write_timing_cache(cache_path, built.timing_cache)
     precisions = convolution_precisions(built.plan)

@@ -17,7 +17,7 @@ from rt.engine_file import find_plans, read_stored
 from rt.errors import EngineError
 from rt.styles import find_style
 
-HEADINGS = ("style", "precision", "batch x size", "runtime", "for", "MB", "built", "state")
+HEADINGS = ("style", "precision", "size", "runtime", "for", "MB", "built", "state")
 
 
 def engine_rows() -> Iterator[tuple[str, ...]]:
@@ -61,7 +61,7 @@ def _row(path: Path) -> tuple[str, ...]:
     return (
         key.style,
         key.precision,
-        f"{key.batch}x{key.height}x{key.width}",
+        key.size_text,
         f"{key.runtime} {key.runtime_version}",
         f"{key.compute_capability} ({key.device})",
         f"{facts.plan_bytes / 1e6:.1f}",

@@ -28,7 +28,7 @@ class Target:
     compute_capability: str
     """`sm89`."""
     device: str
-    """Name of the GPU, or `ANY_DEVICE` where every GPU of that compute capability will do."""
+    """The GPU's `Gpu.model`, or `ANY_DEVICE` where every GPU of that compute capability will do."""
 
 
 def choose_runtime(asked: str | None) -> tuple[str, Any]:
@@ -78,7 +78,21 @@ def find_targets(asked: str, runtime: str, trt: Any) -> list[Target]:
                 "machine that will run the engine, or with --runtime tensorrt-rtx"
             )
     assert gpu is not None
-    return [Target(runtime, version, gpu.compute_capability, gpu.name)]
+    return [Target(runtime, version, gpu.compute_capability, gpu.model)]
+
+
+def check_precision(precision: str, targets: Sequence[Target]) -> None:
+    """Refuse a precision that the runtime does not compute on a GPU, before anything is built.
+
+    Raises:
+        EngineError: INT8 is asked for on Turing, where TensorRT for RTX has none.
+    """
+    for target in targets:
+        if precision == "int8" and (target.runtime, target.compute_capability) == ("tensorrt-rtx", "sm75"):
+            raise EngineError(
+                "TensorRT for RTX does not compute INT8 on Turing (sm75); type --precision fp16, or leave sm75 "
+                "out of --target"
+            )
 
 
 def _find_gpu() -> tuple[Gpu | None, str]:

@@ -109,15 +109,13 @@ def _open(key: EngineKey, plan: bytes) -> TensorRtBackend:
     """Load an engine where it is for this machine.
 
     Raises:
-        BackendError: it is for another GPU, runtime version or batch, or something is missing here.
+        BackendError: it is for another GPU or runtime version, or something is missing here.
     """
     gpu = find_gpu()
     trt = load_runtime(key.runtime)
-    device = ANY_DEVICE if key.device == ANY_DEVICE else gpu.name
+    device = ANY_DEVICE if key.device == ANY_DEVICE else gpu.model
     here = (gpu.compute_capability, device, str(trt.__version__))
     wanted = (key.compute_capability, key.device, key.runtime_version)
     if here != wanted:
         raise BackendError(f"it is for {' '.join(wanted)}, here is {' '.join(here)}")
-    if key.batch != 1:
-        raise BackendError(f"it takes {key.batch} pictures at a time, frames come one by one")
     return TensorRtBackend(trt, plan, (key.height, key.width), key.precision, rebuild=build_command(key))

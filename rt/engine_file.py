@@ -20,12 +20,14 @@ from rt.card import PRECISIONS, Card, Model
 from rt.errors import EngineError
 from rt.folders import user_folder
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 RUNTIMES = ("tensorrt", "tensorrt-rtx")
 ANY_DEVICE = "any"
 """The device of an engine that runs on every GPU of its compute capability."""
 FLAGS = ("strongly-typed",)
 """Build settings that every engine is made with."""
+USER_ALLOCATION = "user-allocation"
+"""The build setting without which an engine of TensorRT for RTX cannot be recorded into a CUDA graph."""
 _OPEN_TO_OTHERS = 0o022
 
 
@@ -39,10 +41,9 @@ class EngineKey:
     """SHA-256 of the style's ONNX file it is made of; see `source_model`."""
     precision: str
     """`fp32`, `fp16`, `int8`."""
-    batch: int
     height: int
     width: int
-    """The engine takes and gives uint8[batch, height, width, 3] RGB, no other shape."""
+    """The engine takes and gives uint8[1, height, width, 3] RGB, no other shape."""
     runtime: str
     """`tensorrt` or `tensorrt-rtx`."""
     runtime_version: str
@@ -50,7 +51,7 @@ class EngineKey:
     compute_capability: str
     """`sm89`."""
     device: str
-    """Name of the GPU, or `ANY_DEVICE`."""
+    """The GPU as `rt.cuda.device.Gpu.model` says it, or `ANY_DEVICE`."""
     flags: tuple[str, ...] = FLAGS
 
     def digest(self) -> str:
@@ -60,14 +61,18 @@ class EngineKey:
 
     def file_name(self) -> str:
         """Return the name of the plan's file."""
-        size = f"{self.batch}x{self.height}x{self.width}"
         where = f"{self.runtime}-{self.runtime_version}-{self.compute_capability}"
-        return f"{self.style}-{self.precision}-{size}-{where}-{self.digest()}.engine"
+        return f"{self.style}-{self.precision}-{self.size_text}-{where}-{self.digest()}.engine"
+
+    @property
+    def size_text(self) -> str:
+        """Width and height as people type them: `448x256`."""
+        return f"{self.width}x{self.height}"
 
     def __str__(self) -> str:
         device = "" if self.device == ANY_DEVICE else f" ({self.device})"
         return (
-            f"style {self.style}, {self.precision}, {self.batch}x{self.height}x{self.width}, "
+            f"style {self.style}, {self.precision}, {self.size_text}, "
             f"{self.runtime} {self.runtime_version}, {self.compute_capability}{device}"
         )
 
@@ -119,6 +124,11 @@ def source_model(card: Card, precision: str) -> Model:
     raise EngineError(f"style {card.name} has no {precision} model for an engine; it has: {known}{hint}")
 
 
+def flags_of(runtime: str) -> tuple[str, ...]:
+    """Return the build settings of a runtime's engines."""
+    return (*FLAGS, USER_ALLOCATION) if runtime == "tensorrt-rtx" else FLAGS
+
+
 def engines_folder() -> Path:
     """Return the folder of engines; it need not exist.
 
@@ -142,10 +152,9 @@ def facts_path(plan: Path) -> Path:
 def build_command(key: EngineKey) -> str:
     """Return the command that builds an engine of this key."""
     target = f" --target {key.compute_capability}" if key.device == ANY_DEVICE else ""
-    batch = f" --batch {key.batch}" if key.batch != 1 else ""
     return (
-        f"videobrush-engines build {key.style} --precision {key.precision} --size {key.height}x{key.width}"
-        f"{batch} --runtime {key.runtime}{target}"
+        f"videobrush-engines build {key.style} --precision {key.precision} --network {key.size_text} "
+        f"--runtime {key.runtime}{target}"
     )
 
 
@@ -264,6 +273,8 @@ def _nearest(key: EngineKey, folder: Path) -> str:
 
 
 def _facts_from(found: Any) -> EngineFacts:
+    if isinstance(found, dict) and found.get("version") == 1:
+        raise ValueError("it is of an earlier videobrush: build the engine again")
     if not isinstance(found, dict) or found.get("version") != FACTS_VERSION:
         raise ValueError(f"no facts of version {FACTS_VERSION}")
     key = found["key"]

@@ -13,6 +13,7 @@ from rt.engine_file import (
     EngineKey,
     build_command,
     engine_path,
+    flags_of,
     read_engine,
     source_model,
 )
@@ -74,12 +75,12 @@ def _key(
         style=card.name,
         onnx_sha256=source_model(card, precision).sha256,
         precision=precision,
-        batch=1,
         height=size[0],
         width=size[1],
         runtime=runtime,
         runtime_version=version,
         compute_capability=gpu.compute_capability,
         # TensorRT measures on one GPU what is quickest there; TensorRT for RTX decides when it loads.
-        device=gpu.name if runtime == "tensorrt" else ANY_DEVICE,
+        device=gpu.model if runtime == "tensorrt" else ANY_DEVICE,
+        flags=flags_of(runtime),
     )

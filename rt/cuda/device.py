@@ -23,6 +23,12 @@ class Gpu:
     """All of its memory; that of the whole machine where it is integrated."""
     integrated: bool
     """Whether it shares its memory with the CPU, as on Jetson."""
+    multiprocessors: int
+
+    @property
+    def model(self) -> str:
+        """What tells it from GPUs that run other engines: AGX Orin, Orin NX and Orin Nano are all `Orin`."""
+        return f"{self.name}, {self.multiprocessors} SMs, {round(self.memory_bytes / (1 << 30))} GiB"
 
 
 def find_gpu(ordinal: int = 0) -> Gpu:
@@ -101,4 +107,5 @@ def _facts(driver: Any, device: Any) -> Gpu:
         compute_capability=f"sm{major}{minor}",
         memory_bytes=device.total_memory(),
         integrated=bool(device.get_attribute(driver.device_attribute.INTEGRATED)),
+        multiprocessors=device.get_attribute(driver.device_attribute.MULTIPROCESSOR_COUNT),
     )

@@ -117,31 +117,34 @@ def test_list_without_engines_says_how_to_build_one(place: Path, tmp_path: Path)
 
 
 def test_a_size_that_does_not_fit_is_refused(place: Path) -> None:
-    said = engines("build", "./drawn", "--size", "30x50", "--runtime", "tensorrt-rtx", cwd=place)
+    said = engines("build", "./drawn", "--network", "50x30", "--runtime", "tensorrt-rtx", cwd=place)
     assert said.returncode == 1
-    assert said.stderr.rstrip().endswith("type: --size 32x48")
-    said = engines("build", "./drawn", "--size", "256", cwd=place)
-    assert said.stderr == "error: --size 256 is no height and width; type for example: --size 256x448\n"
+    assert said.stderr.rstrip().endswith("type: --network 48x32")
+    for option in ("--network", "--for"):
+        said = engines("build", "./drawn", option, "256", cwd=place)
+        assert said.stderr == (
+            f"error: {option} 256 is no list of widths and heights; type for example: {option} 640x480\n"
+        )
 
 
 @pytest.mark.slow
 def test_build_names_the_engine_that_list_and_inspect_know(place: Path) -> None:
     load_rtx()
-    ordered = ("build", "./drawn", "--size", "32x48", "--target", "sm89", "--runtime", "tensorrt-rtx")
+    ordered = ("build", "./drawn", "--network", "48x32", "--target", "sm89", "--runtime", "tensorrt-rtx")
     said = engines(*ordered, cwd=place)
     assert said.returncode == 0, said.stderr
     path, _, facts = said.stdout.rstrip().partition(": ")
     assert Path(path).is_file()
     assert "MB, built in " in facts
     assert facts.endswith(", convolutions: 6 fp16")
-    assert said.stderr.startswith("building style drawn, fp16, 1x32x48, tensorrt-rtx ")
+    assert said.stderr.startswith("building style drawn, fp16, 48x32, tensorrt-rtx ")
     again = engines(*ordered, cwd=place)
     assert again.stdout.startswith(f"{path}: ")
     assert ", was there already, " in again.stdout
     assert again.stderr == ""
     listed = engines("list", cwd=place)
     assert listed.stdout.splitlines()[0].split()[:2] == ["style", "precision"]
-    assert listed.stdout.splitlines()[1].split()[:3] == ["drawn", "fp16", "1x32x48"]
+    assert listed.stdout.splitlines()[1].split()[:3] == ["drawn", "fp16", "48x32"]
     assert listed.stdout.rstrip().endswith("ok")
     inspected = engines("inspect", path, cwd=place)
     assert inspected.stdout.splitlines()[0] == path

@@ -137,7 +137,6 @@ def test_whatever_changes_the_engine_makes_another_file(rtx: Any, style: Style) 
     orders = [
         SMALL,
         replace(SMALL, size=(32, 64)),
-        replace(SMALL, batch=2),
         replace(SMALL, precision="int8"),
         replace(SMALL, precision="fp32"),
         replace(SMALL, target="sm86"),
@@ -156,7 +155,7 @@ def test_whatever_changes_the_engine_makes_another_file(rtx: Any, style: Style) 
 def test_list_and_inspect_say_what_there_is_and_what_is_damaged(rtx: Any, style: Style) -> None:
     (made,) = build(style, replace(SMALL, precision="int8"))
     assert list(engine_rows())[1][:5] == (
-        "drawn", "int8", "1x32x48", f"tensorrt-rtx {rtx.__version__}", "sm89 (any)"
+        "drawn", "int8", "48x32", f"tensorrt-rtx {rtx.__version__}", "sm89 (any)"
     )  # fmt: skip
     said = "\n".join(describe(str(style.folder)))
     assert "input frame: uint8[N, H, W, 3]" in said
@@ -171,7 +170,7 @@ def test_list_and_inspect_say_what_there_is_and_what_is_damaged(rtx: Any, style:
     with pytest.raises(EngineError, match=f"; type: {command}$"):
         list(describe(str(made.path)))
     facts_path(made.path).write_text("{}")
-    assert "is damaged: no facts of version 1" in list(engine_rows())[1][-1]
+    assert "is damaged: no facts of version 2" in list(engine_rows())[1][-1]
 
 
 def test_a_node_the_parser_refuses_is_named(rtx: Any) -> None:
@@ -210,9 +209,8 @@ def test_the_progress_of_a_build_is_reported(rtx: Any, style: Style) -> None:
 @pytest.mark.parametrize(
     ("order", "said"),
     [
-        (replace(SMALL, size=(30, 48)), "style drawn takes no pictures of 30x48: height and width must be"),
-        (replace(SMALL, size=(8, 48)), "multiples of 4 and at least 16; type: --size 16x48"),
-        (replace(SMALL, batch=0), "--batch is 0, at least 1 is needed"),
+        (replace(SMALL, size=(30, 48)), "style drawn takes no images of 48x30: width and height must be"),
+        (replace(SMALL, size=(8, 48)), "multiples of 4 and at least 16; type: --network 48x16"),
     ],
 )
 def test_a_size_the_network_cannot_take_is_refused_before_anything_is_loaded(

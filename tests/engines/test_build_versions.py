@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -49,7 +50,8 @@ def test_every_version_builds_the_network_strongly_typed_and_reports_its_progres
     trt, steps = load(version), []
     built = build_plan(trt, fixed, target(trt), b"", lambda *step: steps.append(step))
     assert trt.faults == []
-    assert built.plan.startswith(MAGIC + f'{{"version": "{version}", "compute_capability": 86}}'.encode())
+    head = {"version": version, "compute_capability": 86, "recordable": version == RTX}
+    assert built.plan.startswith(MAGIC + json.dumps(head).encode())
     assert built.plan.endswith(fixed)
     assert built.layers == len(onnx.load_model_from_string(fixed).graph.node)
     assert steps == [("Building", 0, 2), ("Building", 1, 2), ("Building", 2, 2)]
@@ -85,7 +87,7 @@ def test_an_order_is_built_for_this_machine_and_its_timing_cache_serves_the_next
     for name in ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, module_name(trt), trt)
-    gpu = Gpu("NVIDIA RTX A2000", "sm86", 6 << 30, integrated=False)
+    gpu = Gpu("NVIDIA RTX A2000", "sm86", 6 << 30, integrated=False, multiprocessors=26)
     monkeypatch.setattr("engines.target.find_gpu", lambda: gpu)
     style = find_style(make_style(tmp_path, model=save_residual(tmp_path / "residual.onnx")))
     report = nullcontext(lambda *step: None)
@@ -93,7 +95,7 @@ def test_an_order_is_built_for_this_machine_and_its_timing_cache_serves_the_next
         (made,) = build_engines(style, Order(precision, (32, 48)), lambda what: report)
         key = made.facts.key
         assert (key.runtime_version, key.compute_capability) == (version, "sm86")
-        assert key.device == ("any" if version == RTX else "NVIDIA RTX A2000")
+        assert key.device == ("any" if version == RTX else "NVIDIA RTX A2000, 26 SMs, 6 GiB")
         assert read_engine(key).plan.startswith(MAGIC)
         cache = timing_cache_path(key)
         if version == RTX:

@@ -178,7 +178,6 @@ def test_verify_says_which_engines_this_machine_cannot_run_and_fails_on_damaged_
         style="drawn",
         onnx_sha256=style.card.models["fp32"].sha256,
         precision="fp16",
-        batch=1,
         height=32,
         width=48,
         runtime="tensorrt",

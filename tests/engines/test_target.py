@@ -19,7 +19,7 @@ Capability = enum.IntEnum(
 )
 RTX = SimpleNamespace(__version__="1.7.1.116", ComputeCapability=Capability)
 TENSORRT = SimpleNamespace(__version__="10.3.0")
-ORIN = Gpu("Orin", "sm87", 32 << 30, integrated=True)
+ORIN = Gpu("Orin", "sm87", 32 << 30, integrated=True, multiprocessors=8)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_tensorrt_builds_for_the_gpu_of_the_machine_alone(here: Any) -> None:
     here(ORIN)
-    wanted = [Target("tensorrt", "10.3.0", "sm87", "Orin")]
+    wanted = [Target("tensorrt", "10.3.0", "sm87", "Orin, 8 SMs, 32 GiB")]
     assert find_targets("auto", "tensorrt", TENSORRT) == find_targets("SM87", "tensorrt", TENSORRT) == wanted
     with pytest.raises(EngineError) as error:
         find_targets("sm89", "tensorrt", TENSORRT)
@@ -55,9 +55,9 @@ def test_tensorrt_for_rtx_builds_for_any_gpu_it_knows_without_one(here: Any) -> 
 
 
 def test_auto_takes_the_gpu_of_the_machine(here: Any) -> None:
-    here(Gpu("NVIDIA GeForce RTX 4090", "sm89", 24 << 30, integrated=False))
+    here(Gpu("NVIDIA GeForce RTX 4090", "sm89", 24 << 30, integrated=False, multiprocessors=128))
     assert find_targets("auto", "tensorrt-rtx", RTX) == [Target("tensorrt-rtx", "1.7.1.116", "sm89", "any")]
-    here(Gpu("NVIDIA H100", "sm90", 80 << 30, integrated=False))
+    here(Gpu("NVIDIA H100", "sm90", 80 << 30, integrated=False, multiprocessors=132))
     with pytest.raises(
         EngineError, match="does not build for 'sm90'.*it builds for: sm75, sm86, sm89, sm120$"
     ):

@@ -27,7 +27,7 @@ from tests.support.captures import make_devices
 from tests.support.cli import ROOT
 from tests.support.tensorrt import load
 
-KEY = EngineKey("winter", "ab" * 32, "fp16", 1, 32, 48, "tensorrt", "10.3.0", "sm87", "Orin")
+KEY = EngineKey("winter", "ab" * 32, "fp16", 32, 48, "tensorrt", "10.3.0", "sm87", "Orin")
 
 WORKS = [
     Finding("package", "opencv-python", True, "4.12"),
@@ -280,5 +280,5 @@ def test_engines_are_counted_and_a_damaged_one_is_named(own_engines: Path) -> No
     assert finding.works is False
     assert finding.detail == (
         f"1 of 2 damaged: engine {paths[0]} is damaged: 0 bytes found, its facts say 4; type: "
-        "videobrush-engines build winter --precision fp16 --size 32x48 --runtime tensorrt"
+        "videobrush-engines build winter --precision fp16 --network 48x32 --runtime tensorrt"
     )

@@ -36,7 +36,6 @@ KEY = EngineKey(
     style="winter",
     onnx_sha256="ab" * 32,
     precision="int8",
-    batch=1,
     height=256,
     width=448,
     runtime="tensorrt",
@@ -44,7 +43,7 @@ KEY = EngineKey(
     compute_capability="sm87",
     device="Orin",
 )
-COMMAND = "videobrush-engines build winter --precision int8 --size 256x448 --runtime tensorrt"
+COMMAND = "videobrush-engines build winter --precision int8 --network 448x256 --runtime tensorrt"
 
 
 @pytest.fixture
@@ -79,14 +78,14 @@ def test_an_engine_read_is_the_engine_written(folder: Path, path: Path) -> None:
 
 def test_the_name_says_what_it_is_and_ends_in_a_digest_of_everything(path: Path) -> None:
     digest = KEY.digest()
-    assert path.name == f"winter-int8-1x256x448-tensorrt-10.13.3.9-sm87-{digest}.engine"
+    assert path.name == f"winter-int8-448x256-tensorrt-10.13.3.9-sm87-{digest}.engine"
     assert len(digest) == 12
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("style", "zebra"), ("onnx_sha256", "cd" * 32), ("precision", "fp16"), ("batch", 2), ("height", 264),
+        ("style", "zebra"), ("onnx_sha256", "cd" * 32), ("precision", "fp16"), ("height", 264),
         ("width", 456), ("runtime", "tensorrt-rtx"), ("runtime_version", "10.3.0"),
         ("compute_capability", "sm89"), ("device", "Thor"), ("flags", ("strongly-typed", "sparse")),
     ],
@@ -102,15 +101,15 @@ def test_an_engine_of_another_key_is_never_taken(folder: Path, path: Path, field
 
 def test_where_nothing_was_built_the_command_is_said(folder: Path) -> None:
     assert refused(folder) == (
-        "there is no engine for style winter, int8, 1x256x448, tensorrt 10.13.3.9, sm87 (Orin) "
+        "there is no engine for style winter, int8, 448x256, tensorrt 10.13.3.9, sm87 (Orin) "
         f"in {folder}; type: {COMMAND}"
     )
 
 
-def test_the_command_names_the_target_of_an_engine_built_ahead_and_the_batch(folder: Path) -> None:
-    key = replace(KEY, runtime="tensorrt-rtx", device="any", compute_capability="sm120", batch=4)
+def test_the_command_names_the_target_of_an_engine_built_ahead(folder: Path) -> None:
+    key = replace(KEY, runtime="tensorrt-rtx", device="any", compute_capability="sm120")
     assert build_command(key) == (
-        "videobrush-engines build winter --precision int8 --size 256x448 --batch 4 --runtime tensorrt-rtx "
+        "videobrush-engines build winter --precision int8 --network 448x256 --runtime tensorrt-rtx "
         "--target sm120"
     )
 
@@ -125,7 +124,7 @@ def test_the_command_names_the_target_of_an_engine_built_ahead_and_the_batch(fol
         ),
         (lambda path: facts_path(path).unlink(), "has no facts: "),
         (lambda path: facts_path(path).write_text("{"), "is damaged: not JSON ("),
-        (lambda path: facts_path(path).write_text("[1]"), "is damaged: no facts of version 1"),
+        (lambda path: facts_path(path).write_text("[1]"), "is damaged: no facts of version 2"),
         (lambda path: path.chmod(0o666), "is refused: others may write it; chmod 700 "),
         (lambda path: path.parent.chmod(0o777), "is refused: others may write it; chmod 700 "),
         (lambda path: (path.unlink(), path.mkdir()), "there is no engine for "),
@@ -142,11 +141,11 @@ def test_a_damaged_engine_is_refused_with_the_reason_and_the_command(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": 2}, "no facts of version 1"),
+        ({"version": 2}, "no facts of version 2"),
         ({"plan_bytes": "10240"}, "plan_bytes is str, not int"),
         ({"precisions": None}, "precisions is NoneType, not dict"),
         ({"colour": 1}, "facts has not exactly the fields it needs: colour"),
-        ({"key": {}}, "key has not exactly the fields it needs: batch, "),
+        ({"key": {}}, "key has not exactly the fields it needs: compute_capability, "),
         ({"key": None}, "is damaged: "),
     ],
 )

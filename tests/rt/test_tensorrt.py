@@ -19,7 +19,7 @@ from rt.backends.tensorrt_runtime import load_runtime
 from rt.card import file_sha256
 from rt.cuda.device import Gpu, find_gpu
 from rt.cuda.driver import how_to_install
-from rt.engine_file import EngineKey, engine_path
+from rt.engine_file import EngineKey, engine_path, flags_of
 from rt.errors import BackendError, EngineError
 from rt.install import install_hint
 from rt.styles import Style, find_style
@@ -28,7 +28,7 @@ from tests.support.onnx_styles import make_style
 from tests.support.tensorrt import VERSIONS, load, module_name
 
 SIZE = (32, 48)
-NVIDIA = Gpu("NVIDIA H100", "sm90", 80 << 30, integrated=False)
+NVIDIA = Gpu("NVIDIA H100", "sm90", 80 << 30, integrated=False, multiprocessors=132)
 RUNTIME_MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 
 
@@ -134,13 +134,13 @@ def key(style: Style, runtime: str = "tensorrt", precision: str = "fp16") -> Eng
         style="drawn",
         onnx_sha256=file_sha256(style.model("fp32")),
         precision=precision,
-        batch=1,
         height=32,
         width=48,
         runtime=runtime,
         runtime_version=VERSIONS[-1] if rtx else "10.13.3.9",
         compute_capability="sm90",
-        device="any" if rtx else "NVIDIA H100",
+        device="any" if rtx else NVIDIA.model,
+        flags=flags_of(runtime),
     )
 
 
@@ -181,9 +181,12 @@ def test_auto_says_why_it_takes_none_of_the_engines(style: Style, machine: list[
     choice = open_backend("auto", style, SIZE)
     assert (choice.backend.info.name, machine) == ("openvino", [])
     assert choice.reason.startswith(
-        "auto: there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9"
+        "auto: there is no engine for style drawn, fp16, 48x32, tensorrt 10.13.3.9"
     )
-    assert "has device NVIDIA A100 instead of NVIDIA H100; type: videobrush-engines build" in choice.reason
+    assert (
+        "has device NVIDIA A100 instead of NVIDIA H100, 132 SMs, 80 GiB; type: videobrush-engines build"
+        in choice.reason
+    )
 
 
 def test_auto_without_engines_does_not_ask_for_a_gpu(
@@ -204,9 +207,10 @@ def test_a_missing_engine_is_said_with_what_was_looked_for_and_the_command_that_
     with pytest.raises(EngineError) as error:
         open_backend("tensorrt", style, SIZE)
     assert str(error.value) == (
-        "there is no engine for style drawn, fp16, 1x32x48, tensorrt 10.13.3.9, sm90 (NVIDIA H100) in "
+        "there is no engine for style drawn, fp16, 48x32, tensorrt 10.13.3.9, sm90 (NVIDIA H100, 132 SMs, 80 "
+        "GiB) in "
         f"{own_engines}; type: "
-        "videobrush-engines build drawn --precision fp16 --size 32x48 --runtime tensorrt"
+        "videobrush-engines build drawn --precision fp16 --network 48x32 --runtime tensorrt"
     )
     assert machine == []
 

@@ -316,6 +316,7 @@ API CUresult cuDeviceComputeCapability(int *major, int *minor, CUdevice) {
 API CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
     switch (attribute) {
         case CU_DEVICE_ATTRIBUTE_INTEGRATED: *value = integrated; break;
+        case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 26; break;
         case CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY:
         case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING: *value = 1; break;
         default: return CUDA_ERROR_INVALID_VALUE;

@@ -18,6 +18,8 @@ from engines.store import write_engine
 from rt.engine_file import EngineKey
 from rt.styles import Style
 
+STAND_IN_GPU = "Stand-in GPU, 26 SMs, 8 GiB"
+"""`Gpu.model` of the stand-in driver's."""
 MAGIC = b"stand-in engine\n"
 _DTYPES = {
     TensorProto.UINT8: "UINT8",
@@ -30,13 +32,22 @@ _callbacks: list[Any] = []  # a graph may call one at any time
 _Bytes = npt.NDArray[np.uint8]
 
 
-def make_plan(version: str, model: bytes, shape: tuple[int, ...], compute_capability: int = 86) -> bytes:
-    """Return an engine of a TensorRT version for one GPU: an ONNX file with its shape fixed."""
+def make_plan(
+    version: str,
+    model: bytes,
+    shape: tuple[int, ...],
+    compute_capability: int = 86,
+    user_allocation: bool = True,
+) -> bytes:
+    """Return an engine of a TensorRT version for one GPU: an ONNX file with its shape fixed.
+
+    One of TensorRT for RTX without `user_allocation` cannot be recorded.
+    """
     network = onnx.load_model_from_string(model)
     for port in (network.graph.input[0], network.graph.output[0]):
         for dimension, length in zip(port.type.tensor_type.shape.dim, shape, strict=True):
             dimension.dim_value = length
-    facts = {"version": version, "compute_capability": compute_capability}
+    facts = {"version": version, "compute_capability": compute_capability, "recordable": user_allocation}
     return MAGIC + json.dumps(facts).encode() + b"\n" + bytes(network.SerializeToString())
 
 
@@ -46,13 +57,12 @@ def store_engine(style: Style, size: tuple[int, int], version: str = "10.13.3.9"
         style=style.card.name,
         onnx_sha256=style.card.models["fp32"].sha256,
         precision="fp32",
-        batch=1,
         height=size[0],
         width=size[1],
         runtime="tensorrt",
         runtime_version=version,
         compute_capability="sm86",
-        device="Stand-in GPU",
+        device=STAND_IN_GPU,
     )
     plan = make_plan(version, style.model("fp32").read_bytes(), (1, *size, 3))
     write_engine(key, plan, source="model.onnx", build_s=1.0, precisions={})
@@ -109,6 +119,7 @@ class Runtime:
         self._used = True
         engine = self.trt.ICudaEngine()
         engine._take(model)
+        engine._recordable = facts["recordable"]
         return engine
 
     def get_engine_validity(self, buffer: bytes) -> tuple[Any, int]:
@@ -191,7 +202,8 @@ class IExecutionContext:
         return name in self._engine._ports
 
     def is_stream_capturable(self, stream: int) -> bool:
-        return True
+        recordable: bool = self._engine._recordable
+        return recordable
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         """Queue a run on the addresses there are now."""

@@ -42,8 +42,12 @@ class Builder:
                 self._logger.log(error, "a compute capability was not set")
                 return None
             capability = int(chosen[0])
-        _report(config.progress_monitor)
-        plan = make_plan(self.trt.__version__, model.SerializeToString(), tuple(shape), capability)
+        if not _report(config.progress_monitor):
+            return None
+        flags = getattr(config, "_flags", set())
+        recordable = getattr(self.trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None) in flags
+        given = model.SerializeToString()
+        plan = make_plan(self.trt.__version__, given, tuple(shape), capability, recordable)
         return _memory(self.trt, plan)
 
 
@@ -102,6 +106,12 @@ class ParserError:
 class IBuilderConfig:
     trt: Any
 
+    def set_flag(self, flag: Any) -> None:
+        self._flags = {*getattr(self, "_flags", ()), flag}
+
+    def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
+        self.trt.faults.append(f"{pool.name} is limited to {pool_size} bytes")
+
     def create_timing_cache(self, serialized_timing_cache: bytes) -> Any:
         """Return a cache; None, which the bindings hand on, where its bytes are damaged."""
         if serialized_timing_cache and not bytes(serialized_timing_cache).startswith(CACHE):
@@ -156,10 +166,11 @@ def _memory(trt: Any, content: bytes) -> Any:
     return memory(content)
 
 
-def _report(monitor: Any) -> None:
+def _report(monitor: Any) -> bool:
+    """Report two steps; return whether the build may go on to its end. What is raised here is lost."""
     if monitor is None:
-        return
+        return True
     monitor.phase_start("Building", None, 2)
-    for step in range(2):
-        monitor.step_complete("Building", step)
+    goes_on = all(monitor.step_complete("Building", step) for step in range(2))
     monitor.phase_finish("Building")
+    return goes_on
