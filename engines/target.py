@@ -90,8 +90,8 @@ def check_precision(precision: str, targets: Sequence[Target]) -> None:
     for target in targets:
         if precision == "int8" and (target.runtime, target.compute_capability) == ("tensorrt-rtx", "sm75"):
             raise EngineError(
-                "TensorRT for RTX does not compute INT8 on Turing (sm75); type --precision fp16, or leave sm75 "
-                "out of --target"
+                "TensorRT for RTX does not compute INT8 on Turing (sm75); type --precision fp16, or leave "
+                "sm75 out of --target"
             )
 
 

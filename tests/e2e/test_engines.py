@@ -159,3 +159,42 @@ def test_help_names_every_command(place: Path) -> None:
     assert said.returncode == 0
     for command in ("quantize", "verify", "build", "adopt", "list", "inspect"):
         assert f"• {command} " in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ("build", "./drawn", "--size", "256x448"),
+            "--size is no option of build any more: sizes are width x height now; type: --network 448x256, "
+            "or --for with your frames' size",
+        ),
+        (
+            ("build", "./drawn", "--size=32x48"),
+            "--size is no option of build any more: sizes are width x height now; type: --network 48x32, "
+            "or --for with your frames' size",
+        ),
+        (
+            ("build", "./drawn", "--batch", "4"),
+            "--batch is no option of build any more: every engine takes one image at a time; leave it away",
+        ),
+        (
+            ("quantize", "./drawn", "--frames", "clip.mp4", "--held-back", "clip.mp4"),
+            "--held-back is no option of quantize any more: type: --held-out",
+        ),
+        (
+            ("build",),
+            "one style is needed, or all of them; type: videobrush-engines build STYLE, or --all-styles",
+        ),
+        (
+            ("build", "./drawn", "--all-styles"),
+            "one style is needed, or all of them; type: videobrush-engines build STYLE, or --all-styles",
+        ),
+        (("build", "./drawn", "--workspace", "0"), "--workspace is 0, at least 1 is needed"),
+    ],
+)
+def test_options_that_are_gone_or_contradict_are_one_line(
+    place: Path, typed: tuple[str, ...], said: str
+) -> None:
+    found = engines(*typed, cwd=place)
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", f"error: {said}\n")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+from _thread import interrupt_main
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import onnx
@@ -238,3 +242,43 @@ def test_plans_that_are_not_text_tell_nothing() -> None:
     assert convolution_precisions(b"\x00" * 100) == {}
     assert convolution_precisions(b"") == {}
     assert json.dumps(convolution_precisions(bytes(np.arange(256, dtype=np.uint8)))) == "{}"
+
+
+def test_int8_on_turing_is_refused_before_anything_is_built(rtx: Any, style: Style) -> None:
+    order = replace(SMALL, precision="int8", target="sm89,sm75")
+    with pytest.raises(EngineError, match=r"does not compute INT8 on Turing \(sm75\); type --precision fp16"):
+        build(style, order)
+    assert list(engine_rows()) == []
+    assert len(build(style, replace(order, precision="fp16"))) == 2
+
+
+def test_ctrl_c_within_a_real_build_leaves_no_engine_and_begins_no_other(rtx: Any, style: Style) -> None:
+    begun: list[str] = []
+
+    def pressed_at_once(what: str) -> AbstractContextManager[Report]:
+        begun.append(what)
+        return nullcontext(lambda phase, done, total: interrupt_main() if total and not done else None)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(build_engines(style, replace(SMALL, target=ALL), pressed_at_once))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(begun) == 1
+    assert list(engine_rows()) == []
+
+
+def test_engines_of_rtx_are_built_to_be_recorded_and_their_key_says_so(rtx: Any, style: Style) -> None:
+    (made,) = build(style, SMALL)
+    assert made.facts.key.flags == ("strongly-typed", "user-allocation")
+    hidden = MagicMock(wraps=rtx, BuilderFlag=SimpleNamespace())
+    hidden.ILogger, hidden.IProgressMonitor = rtx.ILogger, rtx.IProgressMonitor
+    hidden.ComputeCapability, hidden.__version__ = rtx.ComputeCapability, rtx.__version__
+    hidden.NetworkDefinitionCreationFlag = rtx.NetworkDefinitionCreationFlag
+    hidden.ProfilingVerbosity = rtx.ProfilingVerbosity
+    fixed = with_fixed_shape(to_half(read_onnx(style.model("fp32"))), 1, (32, 48)).SerializeToString()
+    target = Target("tensorrt-rtx", rtx.__version__, "sm89", "any")
+    without = build_plan(hidden, fixed, target, b"", lambda phase, done, total: None).plan
+    assert len(without) == len(made.path.read_bytes())
+    assert without != made.path.read_bytes()

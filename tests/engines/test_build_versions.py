@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import sys
+import threading
+from _thread import interrupt_main
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -144,3 +148,43 @@ def test_every_build_of_a_process_logs_to_the_same_logger(version: str, fixed: b
         gc.collect()
     assert trt.faults == []
     assert logger_of(trt).warnings() == ()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ctrl_c_ends_a_build_at_its_next_step(version: str, fixed: bytes) -> None:
+    trt, steps = load(version), []
+
+    def press(phase: str, done: int, total: int) -> None:
+        steps.append(done)
+        if done == 0:
+            interrupt_main()
+            pressed.wait(10)
+
+    pressed = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(pressed, lambda: build_plan(trt, fixed, target(trt), b"", press))
+    assert steps == [0, 1]  # the step that ran is done, no further one began
+    assert trt.faults == []
+
+
+def interrupted(pressed: threading.Event, build: Callable[[], object]) -> None:
+    """Run a build; `pressed` is set once Ctrl-C was heard."""
+
+    def hear(number: int, frame: object) -> None:
+        threading.Timer(0.1, pressed.set).start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        build()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_workspace_is_limited_where_that_is_asked_for(version: str, fixed: bytes) -> None:
+    trt = load(version)
+    build_plan(trt, fixed, target(trt), b"", lambda *step: None)
+    assert trt.limits == {}
+    build_plan(trt, fixed, target(trt), b"", lambda *step: None, 512 << 20)
+    assert trt.limits == {"WORKSPACE": 512 << 20}

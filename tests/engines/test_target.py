@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import sys
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from engines.target import Target, choose_runtime, find_targets
+from engines.target import Target, check_precision, choose_runtime, find_targets
 from rt.cuda.device import Gpu
 from rt.errors import BackendError, EngineError
 from tests.support.tensorrt import load, module_name
@@ -118,3 +119,24 @@ def test_without_any_runtime_what_to_install_is_said(monkeypatch: pytest.MonkeyP
         match=r'is not installed; type: pip install "\.\[rtx\]", or to build engines alone: ',
     ):
         choose_runtime("tensorrt-rtx")
+
+
+def test_gpus_of_one_name_that_run_other_engines_are_told_apart() -> None:
+    orins = [
+        Gpu("Orin", "sm87", memory_bytes, integrated=True, multiprocessors=multiprocessors)
+        for memory_bytes, multiprocessors in ((61 << 30, 16), (30 << 30, 14), (15 << 30, 8), (7 << 30, 8))
+    ]
+    assert len({gpu.model for gpu in orins}) == 4
+    again = Gpu("Orin", "sm87", (61 << 30) + (100 << 20), integrated=True, multiprocessors=16)
+    assert again.model == orins[0].model  # the driver sets aside a little more, or less
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_precision_is_refused_only_where_the_gpu_has_none(precision: str) -> None:
+    for runtime, name in product(("tensorrt", "tensorrt-rtx"), ("sm75", "sm80", "sm86", "sm89", "sm120")):
+        targets = [Target(runtime, "1", name, "any")]
+        if (precision, runtime, name) == ("int8", "tensorrt-rtx", "sm75"):
+            with pytest.raises(EngineError, match="Turing"):
+                check_precision(precision, targets)
+        else:
+            check_precision(precision, targets)

@@ -124,12 +124,13 @@ def test_a_network_that_cannot_be_recorded_is_launched_and_that_is_said(
 
 @pytest.mark.parametrize("trt", [tensorrt.VERSIONS[-1]], indirect=True)
 def test_an_engine_that_rtx_cannot_record_is_launched_and_that_is_said(
-    trt: Any, mode: Mode, opened: Opened, network: Network, monkeypatch: pytest.MonkeyPatch
+    trt: Any, mode: Mode, network: Network
 ) -> None:
-    monkeypatch.setattr(trt.IExecutionContext, "is_stream_capturable", lambda context, stream: False)
-    backend = opened(trt, mode)
+    plan = make_plan(trt.__version__, network.model, (1, *SIZE, 3), user_allocation=False)
+    backend = TensorRtBackend(trt, plan, SIZE, "fp32", mode)
     assert backend.info.device.endswith("no CUDA graph: TensorRT for RTX cannot record this engine)")
     assert np.array_equal(backend.translate(noise(5)), network.expected(noise(5)))
+    backend.close()
 
 
 def test_open_use_and_close_may_be_in_three_threads(
@@ -308,6 +309,7 @@ def test_the_facts_of_a_gpu(gpu: StandIn) -> None:
         facts = find_gpu()
     assert (facts.name, facts.compute_capability) == ("Stand-in GPU", "sm86")
     assert (facts.memory_bytes, facts.integrated) == (1 << 30, True)
+    assert facts.model == "Stand-in GPU, 26 SMs, 1 GiB"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_an_engine_that_was_built_is_found_and_gives_the_typed_network_s_picture
     (made,) = build_engines(style, Order(precision, SIZE), lambda what: nullcontext(lambda *step: None))
     assert made.facts.key.runtime_version == trt.__version__
     backend = open_backend("tensorrt", style, SIZE, precision).backend
+    assert backend.info.device.endswith(", 1 picture in flight, CUDA graph)")
     typed, _ = typed_model(style, precision)
     picture = drawn_picture(*SIZE)
     assert np.array_equal(backend.translate(picture[None])[0], Network(typed).translate(picture))

@@ -103,8 +103,8 @@ def test_a_missing_engine_ends_the_program_with_the_command_that_builds_it(
     )
     assert said.returncode == 1
     assert said.stderr == (
-        "error: there is no engine for style drawn, fp16, 1x32x44, tensorrt 10.13.3.9, sm86 (Stand-in GPU) "
-        f"in {own_engines}; type: "
+        "error: there is no engine for style drawn, fp16, 44x32, tensorrt 10.13.3.9, sm86 (Stand-in GPU, "
+        f"26 SMs, 8 GiB) in {own_engines}; type: "
         "videobrush-engines build drawn --precision fp16 --network 44x32 --runtime tensorrt\n"
     )
     assert not (tmp_path / "out.mp4").exists()

@@ -110,7 +110,7 @@ class IBuilderConfig:
         self._flags = {*getattr(self, "_flags", ()), flag}
 
     def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
-        self.trt.faults.append(f"{pool.name} is limited to {pool_size} bytes")
+        self.trt.limits[pool.name] = pool_size
 
     def create_timing_cache(self, serialized_timing_cache: bytes) -> Any:
         """Return a cache; None, which the bindings hand on, where its bytes are damaged."""
