@@ -100,21 +100,24 @@ def _interruptible(build: Callable[[], Any], stop: threading.Event) -> Any:
     What a callback raises within TensorRT is lost, a KeyboardInterrupt too: `stop` tells the build to end.
     """
     outcome: Future[Any] = Future()
+    ended = threading.Event()
 
     def run() -> None:
         try:
             outcome.set_result(build())
         except BaseException as error:  # handed on to the thread that waits
             outcome.set_exception(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="build", daemon=True)
-    thread.start()
+    threading.Thread(target=run, name="build", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(_LISTEN_S)  # on Windows a wait without an end does not hear Ctrl-C
+        # On Windows a wait without an end does not hear Ctrl-C; a join that is interrupted ends for good.
+        while not ended.wait(_LISTEN_S):
+            pass
     except KeyboardInterrupt:
         stop.set()
-        thread.join()
+        ended.wait()
         raise
     return outcome.result()
 

@@ -176,11 +176,9 @@ def _refuse_old(typed: Sequence[str]) -> None:
             raise VideobrushError(f"{name} is no option of {command} any more: {new.format(swapped)}")
 
 
+_NEW_SIZE = "sizes are width x height now; type: --network {}, or --for with the size of your frames"
 _GONE = {
-    (
-        "build",
-        "--size",
-    ): "sizes are width x height now; type: --network {}, or --for with the size of your frames",
+    ("build", "--size"): _NEW_SIZE,
     ("build", "--batch"): "every engine takes one image at a time; leave it away",
     ("quantize", "--held-back"): "type: --held-out",
 }

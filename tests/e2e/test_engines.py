@@ -167,12 +167,12 @@ def test_help_names_every_command(place: Path) -> None:
         (
             ("build", "./drawn", "--size", "256x448"),
             "--size is no option of build any more: sizes are width x height now; type: --network 448x256, "
-            "or --for with your frames' size",
+            "or --for with the size of your frames",
         ),
         (
             ("build", "./drawn", "--size=32x48"),
             "--size is no option of build any more: sizes are width x height now; type: --network 48x32, "
-            "or --for with your frames' size",
+            "or --for with the size of your frames",
         ),
         (
             ("build", "./drawn", "--batch", "4"),
@@ -184,11 +184,11 @@ def test_help_names_every_command(place: Path) -> None:
         ),
         (
             ("build",),
-            "one style is needed, or all of them; type: videobrush-engines build STYLE, or --all-styles",
+            "one style is needed, or all; type: videobrush-engines build STYLE, or --all-styles",
         ),
         (
             ("build", "./drawn", "--all-styles"),
-            "one style is needed, or all of them; type: videobrush-engines build STYLE, or --all-styles",
+            "one style is needed, or all; type: videobrush-engines build STYLE, or --all-styles",
         ),
         (("build", "./drawn", "--workspace", "0"), "--workspace is 0, at least 1 is needed"),
     ],

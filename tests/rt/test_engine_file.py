@@ -141,7 +141,8 @@ def test_a_damaged_engine_is_refused_with_the_reason_and_the_command(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"version": 2}, "no facts of version 2"),
+        ({"version": 3}, "no facts of version 2"),
+        ({"version": 1}, "it is of an earlier videobrush: build the engine again"),
         ({"plan_bytes": "10240"}, "plan_bytes is str, not int"),
         ({"precisions": None}, "precisions is NoneType, not dict"),
         ({"colour": 1}, "facts has not exactly the fields it needs: colour"),
