@@ -110,14 +110,16 @@ def _interruptible(build: Callable[[], Any], stop: threading.Event) -> Any:
         finally:
             ended.set()
 
-    threading.Thread(target=run, name="build", daemon=True).start()
+    thread = threading.Thread(target=run, name="build", daemon=True)
     try:
+        thread.start()
         # On Windows a wait without an end does not hear Ctrl-C; a join that is interrupted ends for good.
         while not ended.wait(_LISTEN_S):
             pass
     except KeyboardInterrupt:
         stop.set()
-        ended.wait()
+        if thread.ident is not None:  # it has begun
+            ended.wait()
         raise
     return outcome.result()
 
