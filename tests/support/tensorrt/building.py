@@ -44,7 +44,7 @@ class Builder:
             capability = int(chosen[0])
         if not _report(config.progress_monitor):
             return None
-        flags = getattr(config, "_flags", set())
+        flags: set[Any] = getattr(config, "_flags", set())
         recordable = getattr(self.trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None) in flags
         given = model.SerializeToString()
         plan = make_plan(self.trt.__version__, given, tuple(shape), capability, recordable)
