@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rt.replacing import replacing
 from train.data.pool import Pool
 from train.errors import RunError
 from train.facts import RunFacts
@@ -129,17 +129,13 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: RunFacts)
     Raises:
         RunError: the file cannot be written.
     """
-    temporary = path.with_name(path.name + ".part")
     laid_out = {
         name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
     try:
-        save_file(laid_out, temporary, metadata={"facts": json.dumps(facts.to_json())})
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with replacing(path) as part:
+            save_file(laid_out, part, metadata={"facts": json.dumps(facts.to_json())})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise RunError(
             f"checkpoint {path} cannot be written: {error}; the ones before are kept, "
             "make room and continue with --resume"
@@ -248,13 +244,11 @@ def _read(path: Path, tensors: bool) -> tuple[RunFacts, dict[str, Tensor]]:
 
 def _name_also(path: Path, name: Path) -> None:
     """Let `name` stand for the file at `path` too, at no moment for a part of it."""
-    temporary = name.with_name(name.name + ".part")
-    temporary.unlink(missing_ok=True)
-    try:
-        temporary.hardlink_to(path)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, temporary)
-    temporary.replace(name)
+    with replacing(name) as part:
+        try:
+            part.hardlink_to(path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, part)
 
 
 def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:

@@ -14,6 +14,7 @@ import tyro
 from torch import nn
 
 from rt.card import NAME_PATTERN, Card, Detail, View, describe_model, write_card
+from rt.replacing import replacing
 from rt.view import look_at
 from train.checkpoint import CHECKPOINT, read_facts
 from train.data.images import image_paths, load_image, save_image, scale_short_side
@@ -116,16 +117,11 @@ def export_style(config: Export, say: Callable[[str], None]) -> Path:
             f"{minimum} px; give --size {minimum} or more"
         )
     say(f"checkpoint {path}, step {facts.step}")
-    folder = target.with_name(target.name + ".part")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
+    with replacing(target) as folder:
+        folder.mkdir(parents=True)
         _fill(folder, work, say)
         if target.exists():
             shutil.rmtree(target)
-        folder.rename(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return target
 
 

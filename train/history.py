@@ -14,6 +14,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from rt.replacing import replacing
 from train.data.images import load_image, save_image
 from train.report.page import Report, write_report
 from train.report.sheet import Sheet
@@ -89,9 +90,8 @@ class History:
     def _keep_until(self, step: int) -> None:
         path = self.run / HISTORY
         kept = [json.dumps(entry) + "\n" for entry in read_history(self.run) if entry["step"] <= step]
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as part:
+            part.write_text("".join(kept), encoding="utf-8")
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:

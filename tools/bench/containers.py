@@ -334,9 +334,10 @@ def _heard(path: Path) -> tuple[float, float]:
     return (float(np.sqrt((tone**2).mean())) if tone.size else float("nan")), onset_s
 
 
-def _decoded(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.AudioFrame]:
+def _decoded(container: av.container.InputContainer, stream: Any) -> Iterator[Any]:
+    """Yield what can be decoded of a stream."""
     for packet in container.demux(stream):
-        with suppress(av.error.InvalidDataError):
+        with suppress(av.error.FFmpegError):
             yield from stream.decode(packet)
 
 
@@ -345,7 +346,8 @@ def _psnr_db(source: Path, target: Path) -> float:
     frames = []
     for path in (source, target):
         with av.open(str(path)) as container:
-            frames.append([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+            stream = container.streams.video[0]
+            frames.append([frame.to_ndarray(format="rgb24") for frame in _decoded(container, stream)])
     pairs = [(frames[0][at].astype(float), frames[1][at].astype(float)) for at in (0, -1)]
     if any(before.shape != after.shape for before, after in pairs):
         return 0.0

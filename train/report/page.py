@@ -14,6 +14,7 @@ import cv2
 
 from rt.frame import Rgb
 from rt.image import encode_image
+from rt.replacing import replacing
 from train.errors import DataError, RunError
 from train.report.chart import Points, draw_chart, short
 from train.report.sheet import Sheet
@@ -59,10 +60,9 @@ def write_report(report: Report, path: Path) -> Path:
         DataError: a sheet does not divide into its cells.
     """
     text = render(report)
-    temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(f"report {path} cannot be written: {error.strerror}") from None
     return path
