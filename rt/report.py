@@ -48,9 +48,9 @@ def card_lines(style: Style) -> Iterator[str]:
     if card.expects != "photo":
         yield f"made for a {card.expects}"
     if card.view != "picture":
-        yield f"the network looks at the picture's {card.view}"
+        yield f"the network sees the image's {card.view}"
     if card.detail == "network":
-        yield "the network's picture is shown instead of the frame, not as its residual"
+        yield "the network's image is shown instead of the frame, not as its residual"
     for precision, model in card.models.items():
         yield f"model {precision}: {model.file}, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}"
     yield f"recipe: {card.recipe}"

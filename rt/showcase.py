@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from rt.errors import StyleError
+from rt.html import document, embedded, facts, table
 from rt.replacing import replacing
 from rt.styles import Listed, Style
 
@@ -19,14 +19,15 @@ METRICS = {
     "lab": ("Lab colour distance", ""),
     "rkid": ("rKID", ""),
     "classified_as_target": ("Classified as target", "%"),
-    "l1": ("L1 to the wanted picture, levels", ""),
-    "psnr": ("PSNR to the wanted picture, dB", ""),
-    "ssim": ("SSIM to the wanted picture", ""),
-    "ms_ssim": ("MS-SSIM to the wanted picture", ""),
+    "l1": ("L1 to the wanted image, levels", ""),
+    "psnr": ("PSNR to the wanted image, dB", ""),
+    "ssim": ("SSIM to the wanted image", ""),
+    "ms_ssim": ("MS-SSIM to the wanted image", ""),
     "warping": ("Warping error under drawn motion, levels", ""),
 }
 """Name of a metric on a card → what people call it, and its unit."""
 TYPES = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
+_NO_ICON = '<link rel="icon" href="data:,">\n'
 _PLAY = (
     "if (!matchMedia('(prefers-reduced-motion: reduce)').matches)"
     " document.querySelectorAll('video').forEach((clip) => clip.play().catch(() => {}));"
@@ -61,29 +62,15 @@ def make_page(listed: Sequence[Listed]) -> str:
         _damaged(entry) if entry.style is None else _article(entry.style) for entry in listed
     )
     css = Path(__file__).with_name("showcase.css").read_text(encoding="utf-8")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>videobrush: {styles}</title>
-<link rel="icon" href="data:,">
-<style>
-{css}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>videobrush styles</h1>
 <p>What each style does, how well, how fast, and what is wrong with it: the facts of its card.</p>
 <nav>{links}</nav>
 </header>
 <main>
 {articles}
-</main>
-<script>{_PLAY}</script>
-</body>
-</html>
-"""
+</main>"""
+    return document(f"videobrush: {styles}", css, body, _PLAY, _NO_ICON)
 
 
 def _damaged(entry: Listed) -> str:
@@ -139,20 +126,20 @@ def _previews(style: Style) -> str:
         )
     if (grid := folder / "grid.jpg").is_file():
         parts.append(
-            f'<figure><img src="{_embedded(grid)}" alt="{title}: eight pictures before and after">'
-            "<figcaption>Pictures, each before and after</figcaption></figure>"
+            f'<figure><img src="{_embedded(grid)}" alt="{title}: eight images before and after">'
+            "<figcaption>Images, each before and after</figcaption></figure>"
         )
     elif pairs := [path for path in sorted(folder.glob("*.jpg")) if path.stem != "demo"][:PAIRS]:
         shown = "".join(f'<img src="{_embedded(path)}" alt="{escape(path.stem)}">' for path in pairs)
         parts.append(
             f'<figure><div class="pairs">{shown}</div>'
-            "<figcaption>Pictures, each before and after</figcaption></figure>"
+            "<figcaption>Images, each before and after</figcaption></figure>"
         )
     return "".join(parts) or '<p class="note">It has no previews.</p>'
 
 
 def _embedded(path: Path) -> str:
-    return f"data:{TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return embedded(path.read_bytes(), TYPES[path.suffix])
 
 
 def _figures(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -170,10 +157,10 @@ def _models(style: Style) -> dict[str, Any]:
     found: dict[str, Any] = {
         precision.upper(): f"{model.size_bytes / 1e6:.2f} MB" for precision, model in card.models.items()
     }
-    seen = {} if card.view == "picture" else {"looks at": f"the picture's {card.view}"}
+    seen = {} if card.view == "picture" else {"looks at": f"the image's {card.view}"}
     shown = {"shown": "instead of the frame"} if card.detail == "network" else {}
     made_for = {} if card.expects == "photo" else {"made for": f"a {card.expects}"}
-    return {"network's picture": px, **made_for, **seen, **shown, **found}
+    return {"network's image": px, **made_for, **seen, **shown, **found}
 
 
 def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -191,12 +178,12 @@ def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:
     if not rows:
         return
     headings = ["", "style", *(["teacher"] if itself else []), "floor", "ceiling", "from ceiling to floor"]
-    yield f"<h3>How well</h3>{_table(headings, rows, far=True)}"
+    yield f"<h3>How well</h3>{table(headings, rows, last='far')}"
     where = str(metrics.get("measured_on", ""))
     compared = metrics.get("compared")
     notes = [where[:1].upper() + where[1:]] if where else []
-    notes += [f"Distances compare {compared} pictures with as many"] if compared and "swd" in metrics else []
-    notes += ["Floor: what a perfect translation reaches; ceiling: the untouched pictures"]
+    notes += [f"Distances compare {compared} images with as many"] if compared and "swd" in metrics else []
+    notes += ["Floor: what a perfect translation reaches; ceiling: the untouched images"]
     yield f'<p class="note">{escape(". ".join(notes))}.</p>'
 
 
@@ -208,20 +195,20 @@ def _closeness(metrics: Mapping[str, Any]) -> Iterator[str]:
     if int8 := metrics.get("int8"):
         rows.append(["INT8 to FP32", _figure(int8.get("psnr_db")), "–"])
     if rows:
-        yield f"<h3>How close</h3>{_table(['', 'PSNR, dB', 'SSIM'], rows)}"
+        yield f"<h3>How close</h3>{table(['', 'PSNR, dB', 'SSIM'], rows)}"
 
 
 def _steadiness(metrics: Mapping[str, Any]) -> Iterator[str]:
     median = metrics.get("clips", {}).get("median", {})
     words = {
-        "style": "The network's pictures",
+        "style": "The network's images",
         "teacher": "Its teacher's",
         "seen": "What a viewer sees",
         "seen_steadied": "… with --steady 1",
     }
     rows = [[text, _figure(median[name])] for name, text in words.items() if name in median]
     if rows:
-        yield f"<h3>How steady</h3>{_table(['', 'warping error over the clip’s'], rows)}"
+        yield f"<h3>How steady</h3>{table(['', 'warping error over the clip’s'], rows)}"
         count = len(metrics["clips"].get("rows", ()))
         clips = f"{count} real clip{'' if count == 1 else 's'}"
         yield f'<p class="note">Median of {clips}; 1 is as steady as the clip itself.</p>'
@@ -239,32 +226,14 @@ def _speed(metrics: Mapping[str, Any]) -> Iterator[str]:
         ]
         for row in speed["rows"]
     ]
-    yield f"<h3>How fast</h3>{_table(['', 'ms, p50', 'p95', 'pictures/s'], rows)}"
+    yield f"<h3>How fast</h3>{table(['', 'ms, p50', 'p95', 'images/s'], rows)}"
     machine = speed.get("machine", {})
     where = f"{machine.get('cpu', 'unknown')}, {machine.get('threads', '?')} cores, {speed.get('date', '')}"
     yield f'<p class="note">The network alone on {escape(where)}.</p>'
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], far: bool = False) -> str:
-    """Return a table; what stands in the first column is words; with `far` the last one is bars."""
-    last = len(headings) - 1 if far else len(headings)
-
-    def cell(tag: str, column: int, text: str) -> str:
-        return f"<{tag}{' class=far' if column == last else ''}>{text}</{tag}>"
-
-    head = "".join(cell("th", column, text) for column, text in enumerate(headings))
-    body = "".join(
-        "<tr>"
-        + "".join(cell("td" if column else "th", column, text) for column, text in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    rows = (f"<dt>{escape(_words(name))}</dt><dd>{_fact(fact)}</dd>" for name, fact in facts.items())
-    return f"<dl>{''.join(rows)}</dl>"
+def _facts(known: Mapping[str, Any]) -> str:
+    return facts((_words(name), _fact(fact)) for name, fact in known.items())
 
 
 def _fact(fact: Any) -> str:

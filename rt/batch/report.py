@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import html
 import io
 import json
 import sys
@@ -13,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from rt.batch.driver import Outcome
 from rt.batch.plan import Item, Plan
 from rt.batch.work import Fact
 from rt.errors import VideobrushError
+from rt.html import document, embedded, table
 from rt.log import LOG
 from rt.replacing import replacing
 
@@ -203,20 +203,16 @@ def _as_page(outcome: Outcome) -> str:
             f"{fact.seconds:.1f}",
             fact.message,
         )
-        rows.append(f"<tr><td>{shown}</td>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
+        rows.append((shown, *(escape(cell) for cell in cells)))
     style = (
         "body{font:15px system-ui;margin:2rem;color:#222;background:#fff}table{border-collapse:collapse}"
         "td,th{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:left}"
         "img{height:90px;margin-right:4px}"
         "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}"
     )
-    heads = "".join(f"<th>{name}</th>" for name in ("before, after", "", "file", "style", "frames", "s", ""))
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>videobrush batch</title>'
-        f"<style>{style}</style>"
-        f"<h1>{counts['done']} done, {counts['damaged']} damaged, {counts['failed']} failed</h1>"
-        f"<table><tr>{heads}</tr>{''.join(rows)}</table></html>\n"
-    )
+    headings = ("before, after", "", "file", "style", "frames", "s", "")
+    ended = f"<h1>{counts['done']} done, {counts['damaged']} damaged, {counts['failed']} failed</h1>"
+    return document("videobrush batch", style, f"{ended}\n{table(headings, rows)}")
 
 
 def _thumbnail(path: Path) -> str:
@@ -236,7 +232,8 @@ def _thumbnail(path: Path) -> str:
         content = encode_image(shrink(rgb, size) if width > _THUMB_PX else rgb, "JPEG")
     except (VideobrushError, StopIteration, OSError):
         return ""
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(content).decode()}">'
+    address = embedded(content, "image/jpeg")
+    return f'<img alt="" src="{address}">'
 
 
 def _count(number: int, noun: str) -> str:

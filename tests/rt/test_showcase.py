@@ -86,13 +86,13 @@ def test_figures_stand_between_floor_and_ceiling_beside_the_teachers(own: Path) 
         "Style to its teacher|28.1|–",
         "INT8 to FP32|48.1|–",
         "|warping error over the clip’s",
-        "The network's pictures|1.2",
+        "The network's images|1.2",
         "What a viewer sees|1.1",
-        "|ms, p50|p95|pictures/s",
+        "|ms, p50|p95|images/s",
         "openvino int8, 288×160|6.3|7.9|163",
     ]
     assert re.findall(r"width:(\d+)%", made) == ["78", "70"]
-    assert "Held-out images. Distances compare 28 pictures with as many. Floor: " in made
+    assert "Held-out images. Distances compare 28 images with as many. Floor: " in made
     assert "The network alone on a &lt;fast&gt; one, 2 cores, 2026-01-02." in made
     assert "Median of 2 real clips; 1 is as steady as the clip itself." in made
 
@@ -113,7 +113,7 @@ def test_words_of_a_card_are_no_html(own: Path) -> None:
     made = page()
     assert "<script>alert" not in made
     assert "<li>&lt;script&gt;alert(1)&lt;/script&gt;</li>" in made
-    assert "&lt;b&gt; &amp; &quot;quoted&quot;: eight pictures before and after" in made
+    assert "&lt;b&gt; &amp; &quot;quoted&quot;: eight images before and after" in made
     assert "<dd>&lt;i&gt;none&lt;/i&gt;</dd>" in made
     assert "<code>videobrush-train cyclegan --data &lt;here&gt;</code>" in made
     assert "data:video/mp4;base64,Y2xpcA==" in made

@@ -114,8 +114,8 @@ def test_a_card_says_how_its_change_is_laid_over_the_frame(tmp_path: Path) -> No
 
 
 def test_a_card_that_is_shown_says_what_is_looked_at(tmp_path: Path) -> None:
-    assert "the network looks at the picture's edges" in card_lines(style(tmp_path / "a", "edges"))
-    assert not [line for line in card_lines(style(tmp_path / "b", "picture")) if "looks at" in line]
+    assert "the network sees the image's edges" in card_lines(style(tmp_path / "a", "edges"))
+    assert not [line for line in card_lines(style(tmp_path / "b", "picture")) if "sees" in line]
 
 
 @pytest.mark.parametrize("view", ["picture", "gray", "edges"])

@@ -144,19 +144,19 @@ def test_pictures_are_embedded_small() -> None:
 def test_metrics_stand_between_ceiling_and_floor_and_name_their_step() -> None:
     best = render(Report("run", "done", metrics=METRICS, best_step=100))
     assert "The best validation, at step 100" in best
-    assert "<td>0.3<td><strong>0.2</strong><td>0.1" in best
+    assert "<td>0.3</td><td><strong>0.2</strong></td><td>0.1</td>" in best
     assert '<meter max="100" value="50">' in best
     last = render(Report("run", "done", metrics=METRICS))
     assert "The last validation, at step 200" in last
     assert "<span>88 %</span>" in last
-    assert "<dt>compared<dd>28" in last
+    assert "<dt>compared</dt><dd>28</dd>" in last
 
 
 def test_groups_of_metrics_are_shown_under_their_name() -> None:
     grouped = {"teacher": {"ssim": {"translated": 0.9, "floor": 1.0, "ceiling": 0.5}, "compared": 3}}
     text = render(Report("run", "done", metrics=[(1, grouped)]))
-    assert "<th>teacher ssim<td>0.5<td><strong>0.9</strong><td>1" in text
-    assert "<dt>teacher compared<dd>3" in text
+    assert "<th>teacher ssim</th><td>0.5</td><td><strong>0.9</strong></td><td>1</td>" in text
+    assert "<dt>teacher compared</dt><dd>3</dd>" in text
 
 
 def test_an_empty_report_has_no_empty_sections(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import cv2
 
 from rt.frame import Rgb
+from rt.html import document, embedded, facts, table
 from rt.image import encode_image
 from rt.replacing import replacing
 from train.errors import DataError, RunError
@@ -77,21 +77,10 @@ def render(report: Report) -> str:
         ("Settings", _facts(report.settings)),
         ("Environment", _facts(report.environment)),
     )
-    title, style = (
-        escape(report.title),
-        files("train.report").joinpath("report.css").read_text(encoding="utf-8"),
-    )
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
-            f"<header><h1>{title}</h1><p>{escape(report.state)}</p></header>",
-            *(f"<section>\n<h2>{name}</h2>\n{content}\n</section>" for name, content in sections if content),
-            "</main>\n</body>\n</html>\n",
-        ]
-    )
+    shown = [f"<section>\n<h2>{name}</h2>\n{content}\n</section>" for name, content in sections if content]
+    header = f"<header><h1>{escape(report.title)}</h1><p>{escape(report.state)}</p></header>"
+    css = files("train.report").joinpath("report.css").read_text(encoding="utf-8")
+    return document(report.title, css, "\n".join(["<main>", header, *shown, "</main>"]))
 
 
 def _samples(sheets: Sequence[Sheet]) -> str:
@@ -173,7 +162,7 @@ def _embed(rgb: Rgb) -> str:
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         rgb = cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(rgb.dtype, copy=False)
     content = encode_image(rgb, "JPEG", options={"quality": JPEG_QUALITY})
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+    return embedded(content, "image/jpeg")
 
 
 def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | None) -> str:
@@ -184,10 +173,10 @@ def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | 
     step, chosen = next(((s, found) for s, found in metrics if s == best_step), metrics[-1])
     which = "best" if step == best_step else "last"
     bounded = {name: value for name, value in chosen.items() if _is_bounded(value)}
-    rows = "".join(metric_row(name, value) for name, value in bounded.items())
-    table = (
-        "<table><thead><tr><th>metric<th>ceiling<th>translated<th>floor<th>way to the floor</thead>"
-        f"<tbody>{rows}</tbody></table>"
+    shown = table(
+        ("metric", "ceiling", "translated", "floor", "way to the floor"),
+        [metric_row(name, value) for name, value in bounded.items()],
+        last="way",
     )
     note = (
         f'<p class="note">The {which} validation, at step {step:,}. Ceiling: the untranslated inputs; floor: '
@@ -199,7 +188,7 @@ def _metrics(metrics: Sequence[tuple[int, Mapping[str, Any]]], best_step: int | 
         _chart(name, {"translated": points}, {key: bounded[name][key] for key in ("floor", "ceiling")})
         for name, points in curves
     ]
-    return note + (f'<div class="wide">{table}</div>' if bounded else "") + others + _charts(charts)
+    return note + (shown if bounded else "") + others + _charts(charts)
 
 
 def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,18 +210,15 @@ def _is_bounded(value: object) -> bool:
     return isinstance(value, Mapping) and {"translated", "floor", "ceiling"} <= value.keys()
 
 
-def metric_row(name: str, value: Mapping[str, float]) -> str:
-    """Return a row of the table of metrics; its bar is the way from the ceiling to the floor."""
+def metric_row(name: str, value: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the cells of a row of the table of metrics; its bar is the way from the ceiling to the floor."""
     translated, floor, ceiling = (value[key] for key in ("translated", "floor", "ceiling"))
     way = (ceiling - translated) / (ceiling - floor) if ceiling != floor else 1.0
     filled = 100.0 * min(1.0, max(0.0, way))
     bar = "too few images to judge"
     if name.split()[-1] not in DISTANCES or floor < ceiling:
         bar = f'<meter max="100" value="{filled:.0f}"></meter><span>{100 * way:.0f} %</span>'
-    return (
-        f"<tr><th>{escape(name)}<td>{short(ceiling)}<td><strong>{short(translated)}</strong>"
-        f'<td>{short(floor)}<td class="way">{bar}'
-    )
+    return escape(name), short(ceiling), f"<strong>{short(translated)}</strong>", short(floor), bar
 
 
 def _losses(losses: Mapping[str, Points]) -> str:
@@ -258,9 +244,8 @@ def _chart(title: str, lines: Mapping[str, Points], levels: Mapping[str, float])
     return f'<figure class="plot">{caption}{drawn}</figure>'
 
 
-def _facts(facts: Mapping[str, object]) -> str:
-    rows = "".join(f"<dt>{escape(name)}<dd>{escape(_say(value))}" for name, value in facts.items())
-    return f"<dl>{rows}</dl>" if rows else ""
+def _facts(known: Mapping[str, object]) -> str:
+    return facts((name, escape(_say(value))) for name, value in known.items())
 
 
 def _say(value: object) -> str:
