@@ -1,1 +1,1 @@
-"""A style in a lower precision, and held to the pictures of the first: ONNX → ONNX, checks."""
+"""A style in lower precision and as engines, compared with FP32."""

@@ -136,11 +136,11 @@ def _minimum(network: Network, multiple: int) -> int:
 
 
 def _refusal(network: Network, size: tuple[int, int]) -> str | None:
-    """Return why a network does not turn a image of this size into one of the same size."""
+    """Return why a network does not turn an image of this size into one of the same size."""
     try:
         network.translate(_drawn(size))
     except VideobrushError as error:
-        return f"for a image of {size[0]}x{size[1]} {error}"
+        return f"for an image of {size[0]}x{size[1]} {error}"
     return None
 
 

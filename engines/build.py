@@ -1,4 +1,4 @@
-"""ONNX → engine: one sequence of calls for TensorRT 10.3 to 11 and for TensorRT for RTX.
+"""ONNX → engine, with TensorRT 10.3 to 11 and TensorRT for RTX.
 
 Networks are strongly typed: the ONNX file alone decides what is computed in which precision. No number of an
 enum is written down, for they differ between versions; what a version lacks is asked for by name.

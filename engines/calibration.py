@@ -1,4 +1,4 @@
-"""Frames that a network is calibrated and compared with, and the ranges its tensors take on them."""
+"""Frames to calibrate and compare with, and activation ranges on them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SAMPLES = 1 << 21
 """Values of a tensor that its percentile is taken from, at most."""
 
 
-def read_pictures(
+def read_images(
     addresses: Sequence[str], card: Card, count: int, size: tuple[int, int] | None = None
 ) -> list[list[Rgb]]:
     """Return up to `count` frames of each clip, evenly spread, as the network sees them.
 
-    A folder stands for the clips and pictures in it. One list for each clip, in time's order; every frame is
+    A folder stands for the clips and images in it. One list for each clip, in time's order; every frame is
     uint8[H, W, 3] RGB, of `size` = (height, width) or of the style's own choice.
 
     Raises:
@@ -42,15 +42,15 @@ def read_pictures(
             continue
         found = list(_read_folder(Path(address), card, count, size))
         if not found:
-            raise CalibrationError(f"folder {address} holds no clip or picture that can be read")
+            raise CalibrationError(f"folder {address} holds no clip or image that can be read")
         clips += found
     return clips
 
 
-def hold_back(clips: Sequence[Sequence[Rgb]]) -> tuple[list[Rgb], list[Rgb]]:
-    """Return the frames to calibrate with and those held back: the last third of every clip.
+def hold_out(clips: Sequence[Sequence[Rgb]]) -> tuple[list[Rgb], list[Rgb]]:
+    """Return the frames to calibrate with and those held out: the last third of every clip.
 
-    A clip of one or two frames, a picture say, goes to one side as a whole: every third is held back.
+    A clip of one or two frames, an image say, goes to one side as a whole: every third is held out.
 
     Raises:
         CalibrationError: too few frames for two sides.
@@ -69,17 +69,17 @@ def hold_back(clips: Sequence[Sequence[Rgb]]) -> tuple[list[Rgb], list[Rgb]]:
     if not use or not held:
         raise CalibrationError(
             f"{len(use) + len(held)} frame(s) are too few to calibrate with some and compare with others: "
-            "give --frames a clip of 3 frames or more, or name clips to compare with by --held-back"
+            "give --frames a clip of 3 frames or more, or name clips to compare with by --held-out"
         )
     return use, held
 
 
 def activation_ranges(
-    model: Any, tensors: Sequence[str], pictures: Iterable[Rgb], percentile: float
+    model: Any, tensors: Sequence[str], images: Iterable[Rgb], percentile: float
 ) -> dict[str, float]:
     """Return the magnitude that `percentile` percent of a tensor's values stay within, by tensor.
 
-    It is taken picture by picture and the largest counts: what one bright picture needs is not averaged away.
+    It is taken image by image and the largest counts: what one bright image needs is not averaged away.
 
     Raises:
         PrecisionError: ONNX Runtime cannot run the network.
@@ -87,7 +87,7 @@ def activation_ranges(
     names = list(dict.fromkeys(tensors))
     network = Network(model, names)
     ranges = dict.fromkeys(names, 0.0)
-    for rgb in pictures:
+    for rgb in images:
         for name, values in network.look_inside(rgb).items():
             magnitudes = np.abs(values).ravel()
             magnitudes = magnitudes[:: max(1, magnitudes.size // _SAMPLES)]

@@ -1,4 +1,4 @@
-"""A style to engines: sizes checked, the typed network fixed to one shape, built, stored."""
+"""A style to engines: typed, fixed to one shape, built, stored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engines.build import Report, build_plan
-from engines.plan import convolution_precisions
-from engines.precision import with_fixed_shape
+from engines.inspection import convolution_precisions, quantized_convolutions
+from engines.precision import read_onnx, to_half, with_fixed_shape
 from engines.store import (
     prepare_folder,
     read_timing_cache,
@@ -19,7 +19,6 @@ from engines.store import (
     write_timing_cache,
 )
 from engines.target import Target, check_precision, choose_runtime, find_targets
-from engines.typed import quantized_convolutions, typed_model
 from rt.card import Card
 from rt.engine_file import (
     EngineFacts,
@@ -85,6 +84,23 @@ def build_engines(style: Style, order: Order, progress: Progress) -> Iterator[Ma
         key = _key(style, source.sha256, order, target)
         found = None if order.rebuild else _find(key, folder)
         yield found or _build(key, target, trt, fixed, file, folder, progress, order.workspace_bytes)
+
+
+def typed_model(style: Style, precision: str) -> tuple[Any, str]:
+    """Return a style's network in one precision, and the name of the ONNX file it is made of.
+
+    `fp16` is the card's FP16 file, or its FP32 one cast. `int8` is the card's INT8 file with all that is not
+    INT8 cast to FP16: what an engine computes fastest.
+
+    Raises:
+        EngineError, StyleError: the style has no such model, or it is damaged.
+        PrecisionError: it cannot be read.
+    """
+    source = source_model(style.card, precision)
+    path = style.model(next(key for key, model in style.card.models.items() if model == source))
+    model = read_onnx(path)
+    is_typed = precision == "fp32" or (precision == "fp16" and "fp16" in style.card.models)
+    return (model if is_typed else to_half(model)), source.file
 
 
 def check_size(card: Card, size: tuple[int, int]) -> None:

@@ -1,7 +1,8 @@
-"""What is inside networks and engines, as lines for people."""
+"""What is inside networks and engines, as lines to read."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,15 @@ from onnx import TensorProto
 
 from engines.precision import opset, read_onnx
 from engines.store import plans_of
-from engines.typed import quantized_convolutions
 from rt.engine_file import find_plans, read_stored
 from rt.errors import EngineError
 from rt.styles import find_style
 
 HEADINGS = ("style", "precision", "size", "runtime", "for", "MB", "built", "state")
+_TEXT = re.compile(rb"[\x09\x20-\x7e]{8,}")
+_TENSOR = re.compile(r'^tensor=\{.* name="(?P<name>[^"]+)".* type=(?P<type>\w+)')
+_CONVOLUTION = re.compile(r"^(?:corrltn|deconvolution)=\{.*?\binput=\{(?P<inputs>[^}]*)\}")
+_NAMES = {"half": "fp16", "float": "fp32"}
 
 
 def engine_rows() -> Iterator[tuple[str, ...]]:
@@ -108,3 +112,28 @@ def _port(port: Any) -> str:
 def _type_name(number: int) -> str:
     name: str = TensorProto.DataType.Name(number).lower()
     return {"float": "float32"}.get(name, name)
+
+
+def convolution_precisions(plan: bytes) -> dict[str, int]:
+    """Return how many convolutions have kernels of which type: `{"fp16": 3, "int8": 17}`.
+
+    A plan of TensorRT for RTX holds its kernels as text, in an undocumented format: what is found is shown,
+    never relied upon. Empty where the plan is of another kind: of TensorRT, or of a later version.
+    """
+    lines = [match.decode("ascii").strip() for match in _TEXT.findall(plan)]
+    types = {match["name"]: match["type"] for line in lines if (match := _TENSOR.search(line))}
+    counted: Counter[str] = Counter()
+    for line in lines:
+        if match := _CONVOLUTION.search(line):
+            # The first input is the image, the second the kernel.
+            names = re.findall(r'"([^"]+)"', match["inputs"])
+            kind = types.get(names[1]) if len(names) > 1 else None
+            if kind is not None:
+                counted[_NAMES.get(kind, kind)] += 1
+    return dict(sorted(counted.items()))
+
+
+def quantized_convolutions(model: Any) -> int:
+    """Return how many convolutions read INT8 kernels."""
+    dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    return sum(node.op_type == "Conv" and node.input[1] in dequantized for node in model.graph.node)

@@ -75,7 +75,7 @@ def guess_layout(port: Any) -> tuple[Layout | None, str]:
 
 
 def check_channels(image: Any, layout: Layout, file: Path) -> None:
-    """Refuse a image that has not three channels where the layout says.
+    """Refuse an image that has not three channels where the layout says.
 
     Raises:
         AdoptError: it says another number.
@@ -226,7 +226,7 @@ def _chain(
 
 
 def _lengths(port: Any) -> list[int]:
-    """Return a image's four dimensions, 0 for a free one."""
+    """Return an image's four dimensions, 0 for a free one."""
     return [max(0, entry.dim_value) for entry in port.type.tensor_type.shape.dim]
 
 

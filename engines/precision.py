@@ -30,7 +30,7 @@ _ARITHMETIC = frozenset(
 )
 """What scaling, layout, clip and round are made of; before and after the network proper they stay in FP32."""
 _ALWAYS_FLOAT32 = {"Resize": (1, 2)}
-"""Inputs that ONNX wants in float32 whatever the picture is: the region and the scales of a Resize."""
+"""Inputs that ONNX wants in float32 whatever the image is: the region and the scales of a Resize."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def quantizable_layers(model: Any) -> list[Layer]:
     """Return the convolutions that may be quantised, in the order of the graph.
 
     Left out: the first and the last (no other convolution before or after it, transposed ones counted), which
-    see and make the picture itself; grouped ones, which gain nothing; kernels that are not constant;
+    see and make the image itself; grouped ones, which gain nothing; kernels that are not constant;
     ConvTranspose, which no runtime computes faster in INT8.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}

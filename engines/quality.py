@@ -1,4 +1,4 @@
-"""How far a network's pictures are from the FP32 ones: ONNX Runtime on the CPU and PSNR."""
+"""PSNR of a network's images against FP32's, on ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rt.frame import Rgb
 GATES_DB: Mapping[str, float] = {"fp32": 50.0, "fp16": 50.0, "int8": 35.0}
 """The least PSNR against FP32 that each precision must reach."""
 EXACT_DB = 100.0
-"""What stands for the infinite PSNR of equal pictures."""
+"""What stands for the infinite PSNR of equal images."""
 _FATAL = 4
 
 
@@ -69,10 +69,10 @@ class Network:
         self._output = self._session.get_outputs()[0].name
 
     def translate(self, rgb: Rgb) -> Rgb:
-        """Translate one picture, uint8[H, W, 3] RGB.
+        """Translate one image, uint8[H, W, 3] RGB.
 
         Raises:
-            PrecisionError: the network fails, or gives something that is no such picture.
+            PrecisionError: the network fails, or gives something that is no such image.
         """
         found = self._run([self._output], rgb)[0]
         if found.dtype != np.uint8 or found.shape != (1, *rgb.shape):
@@ -84,7 +84,7 @@ class Network:
         return translated
 
     def look_inside(self, rgb: Rgb) -> dict[str, npt.NDArray[Any]]:
-        """Return the inner tensors asked for, by name, of one picture."""
+        """Return the inner tensors asked for, by name, of one image."""
         return dict(zip(self._extra, self._run(self._extra, rgb), strict=True))
 
     def _run(self, outputs: list[str], rgb: Rgb) -> list[npt.NDArray[Any]]:
@@ -98,7 +98,7 @@ class Network:
 
 
 def compare(wanted: Iterable[Rgb], found: Iterable[Rgb]) -> Comparison:
-    """Compare pictures one by one; both iterables are equally long and not empty."""
+    """Compare images one by one; both iterables are equally long and not empty."""
     squares: list[float] = []
     largest = 0
     for a, b in zip(wanted, found, strict=True):
@@ -114,7 +114,7 @@ def compare(wanted: Iterable[Rgb], found: Iterable[Rgb]) -> Comparison:
 
 
 def psnr_db(mean_square: float) -> float:
-    """Return the PSNR of 8-bit pictures that differ by `mean_square` levels² on average."""
+    """Return the PSNR of 8-bit images that differ by `mean_square` levels² on average."""
     return min(EXACT_DB, 10 * math.log10(255**2 / mean_square)) if mean_square > 0 else EXACT_DB
 
 

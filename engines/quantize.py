@@ -1,4 +1,4 @@
-"""A style's ONNX in a lower precision, written into its folder and onto its card where it holds its gate."""
+"""A style's INT8 or FP16 model, written where it holds its gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from engines.calibration import activation_ranges, hold_back, read_pictures
+from engines.calibration import activation_ranges, hold_out, read_images
 from engines.errors import CalibrationError, PrecisionError
 from engines.precision import quantizable_layers, read_onnx, to_half
 from engines.quality import GATES_DB, Comparison, compare
@@ -29,41 +29,41 @@ class Frames:
     """The clips a network is calibrated and compared with."""
 
     calibrate: tuple[str, ...]
-    """Clips, pictures or folders of them."""
-    held_back: tuple[str, ...] = ()
+    """Clips, images or folders of them."""
+    held_out: tuple[str, ...] = ()
     """The same, to compare with; none: the last third of each clip above."""
     per_clip: int = 16
     """Frames taken of each clip, evenly spread."""
 
     def read(self, style: Style) -> tuple[list[Rgb], list[Rgb]]:
-        """Return the frames to calibrate with and the ones held back.
+        """Return the frames to calibrate with and the ones held out.
 
         Raises:
             CalibrationError, SourceError: there are none, or they cannot be read.
         """
-        clips = read_pictures(self.calibrate, style.card, self.per_clip)
-        if not self.held_back:
-            return hold_back(clips)
+        clips = read_images(self.calibrate, style.card, self.per_clip)
+        if not self.held_out:
+            return hold_out(clips)
         self._check_apart()
-        held = read_pictures(self.held_back, style.card, self.per_clip)
+        held = read_images(self.held_out, style.card, self.per_clip)
         return flat(clips), flat(held)
 
     def _check_apart(self) -> None:
         """Raise CalibrationError where something to compare with is among what is calibrated with."""
-        used, held = ([Path(name).resolve() for name in names] for names in (self.calibrate, self.held_back))
+        used, held = ([Path(name).resolve() for name in names] for names in (self.calibrate, self.held_out))
         for one in used:
             for other in held:
                 if one == other or one in other.parents or other in one.parents:
                     raise CalibrationError(
-                        f"{other.name} is among --frames and --held-back: a network is compared on what it "
-                        "was not calibrated with; give others, or leave --held-back out"
+                        f"{other.name} is among --frames and --held-out: a network is compared on what it "
+                        "was not calibrated with; give others, or leave --held-out out"
                     )
 
     def names(self) -> dict[str, Any]:
         """Return what a card says of them: names without their folders."""
-        if not self.held_back:
-            return {"calibrated_on": _names(self.calibrate), "held_back": "the last third of each clip"}
-        return {"calibrated_on": _names(self.calibrate), "held_back": _names(self.held_back)}
+        if not self.held_out:
+            return {"calibrated_on": _names(self.calibrate), "held_out": "the last third of each clip"}
+        return {"calibrated_on": _names(self.calibrate), "held_out": _names(self.held_out)}
 
 
 def flat(clips: Sequence[Sequence[Rgb]]) -> list[Rgb]:
@@ -113,11 +113,11 @@ def make_fp16(style: Style, frames: Frames, gate_db: float | None) -> Comparison
     """
     gate = GATES_DB["fp16"] if gate_db is None else gate_db
     model = read_onnx(style.model("fp32"))
-    pictures = flat(read_pictures(frames.held_back or frames.calibrate, style.card, frames.per_clip))
+    images = flat(read_images(frames.held_out or frames.calibrate, style.card, frames.per_clip))
     half = to_half(model)
-    comparison = compare(translate_all(model, pictures), translate_all(half, pictures))
+    comparison = compare(translate_all(model, images), translate_all(half, images))
     _check_gate(style, "fp16", comparison, gate)
-    _put_on_card(style, "fp16", half, comparison, {"held_back": _names(frames.held_back or frames.calibrate)})
+    _put_on_card(style, "fp16", half, comparison, {"held_out": _names(frames.held_out or frames.calibrate)})
     return comparison
 
 

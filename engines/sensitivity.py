@@ -1,4 +1,4 @@
-"""Which convolutions a network can have in INT8: each one's own error, then the most that the gate allows."""
+"""Which convolutions can be INT8: each one's error alone, then together."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Quantized:
     model: Any
     layers: tuple[Sensitivity, ...]
     comparison: Comparison
-    """Against FP32, on the frames held back."""
+    """Against FP32, on the frames held out."""
 
 
 def measure_layers(
-    model: Any, layers: Sequence[Layer], ranges: dict[str, float], pictures: Sequence[Rgb]
+    model: Any, layers: Sequence[Layer], ranges: dict[str, float], images: Sequence[Rgb]
 ) -> list[Sensitivity]:
     """Quantise each layer alone and compare with FP32."""
-    wanted = translate_all(model, pictures)
-    macs = convolution_macs(model, pictures[0])
+    wanted = translate_all(model, images)
+    macs = convolution_macs(model, images[0])
     total = sum(macs.values())
     found = []
     for layer in shown(layers, "measuring layers"):
-        alone = compare(wanted, translate_all(quantize(model, [layer], ranges), pictures))
+        alone = compare(wanted, translate_all(quantize(model, [layer], ranges), images))
         found.append(Sensitivity(layer, macs[layer.name] / total, alone.psnr_db))
     return found
 
@@ -56,27 +56,27 @@ def quantize_within_gate(
     model: Any,
     measured: Sequence[Sensitivity],
     ranges: dict[str, float],
-    held_back: Sequence[Rgb],
+    held_out: Sequence[Rgb],
     gate_db: float,
 ) -> Quantized:
     """Quantise every layer; while the gate fails, leave the next most sensitive one in float.
 
     The last try, with one layer left, is returned even where it is below the gate.
     """
-    wanted = translate_all(model, held_back)
+    wanted = translate_all(model, held_out)
     layers = list(measured)
     while True:
         chosen = [entry for entry in layers if entry.int8]
         quantized = quantize(model, [entry.layer for entry in chosen], ranges)
-        comparison = compare(wanted, translate_all(quantized, held_back))
+        comparison = compare(wanted, translate_all(quantized, held_out))
         if comparison.psnr_db >= gate_db or len(chosen) == 1:
             return Quantized(quantized, tuple(layers), comparison)
         worst = min(chosen, key=lambda entry: entry.alone_db)
         layers[layers.index(worst)] = replace(worst, int8=False)
 
 
-def convolution_macs(model: Any, picture: Rgb) -> dict[str, int]:
-    """Return the multiplications of every convolution, transposed ones too, on one picture, by node name."""
+def convolution_macs(model: Any, image: Rgb) -> dict[str, int]:
+    """Return the multiplications of every convolution, transposed ones too, on one image, by node name."""
     kernels = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
     # A kernel is applied once for every place of what a Conv writes, of what a ConvTranspose reads.
     places = {
@@ -84,7 +84,7 @@ def convolution_macs(model: Any, picture: Rgb) -> dict[str, int]:
         for node in model.graph.node
         if node.op_type in ("Conv", "ConvTranspose") and node.input[1] in kernels
     }
-    looked = Network(model, list(dict.fromkeys(places.values()))).look_inside(picture)
+    looked = Network(model, list(dict.fromkeys(places.values()))).look_inside(image)
     weights = {node.name: kernels.get(node.input[1], 0) for node in model.graph.node if node.name in places}
     return {
         name: weights[name] * int(np.prod(looked[tensor].shape[2:]))  # [1, C, H, W]
@@ -92,10 +92,10 @@ def convolution_macs(model: Any, picture: Rgb) -> dict[str, int]:
     }
 
 
-def translate_all(model: Any, pictures: Iterable[Rgb]) -> list[Rgb]:
-    """Translate pictures with ONNX Runtime."""
+def translate_all(model: Any, images: Iterable[Rgb]) -> list[Rgb]:
+    """Translate images with ONNX Runtime."""
     network = Network(model)
-    return [network.translate(rgb) for rgb in pictures]
+    return [network.translate(rgb) for rgb in images]
 
 
 def shown(entries: Sequence[Entry], what: str) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""A style's FP16 or INT8 network against its FP32 one on real frames: as ONNX, and as engines built of it."""
+"""A style's FP16 or INT8 network and engines, compared with FP32."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.calibration import read_pictures
+from engines.calibration import read_images
+from engines.compile import typed_model
 from engines.precision import read_onnx
 from engines.quality import GATES_DB, Comparison, compare
 from engines.quantize import flat
 from engines.sensitivity import translate_all
 from engines.store import plans_of
-from engines.typed import typed_model
 from rt.backends.tensorrt import TensorRtBackend
 from rt.backends.tensorrt_runtime import load_runtime
 from rt.cuda.device import find_gpu
@@ -24,7 +24,7 @@ from rt.styles import Style
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one network's pictures are worth."""
+    """What one network's images are worth."""
 
     what: str
     comparison: Comparison | None
@@ -65,14 +65,14 @@ def verify(
     gate = GATES_DB[precision] if gate_db is None else gate_db
     model = read_onnx(style.model("fp32"))
     typed, _ = typed_model(style, precision)
-    pictures = flat(read_pictures(addresses, style.card, per_clip))
-    wanted = translate_all(model, pictures)
+    images = flat(read_images(addresses, style.card, per_clip))
+    wanted = translate_all(model, images)
     if precision in style.card.models:
-        found = translate_all(read_onnx(style.model(precision)), pictures)
+        found = translate_all(read_onnx(style.model(precision)), images)
         yield Verdict(f"{style.name} {precision} on ONNX Runtime", compare(wanted, found), gate)
     if precision == "int8" or precision not in style.card.models:
         what = f"{style.name} {precision} as engines compute it, on ONNX Runtime"
-        yield Verdict(what, compare(wanted, translate_all(typed, pictures)), gate)
+        yield Verdict(what, compare(wanted, translate_all(typed, images)), gate)
     for plan in plans_of(style.name):
         verdict = _verify_engine(plan, style, precision, addresses, per_clip, gate)
         if verdict is not None:
@@ -96,12 +96,12 @@ def _verify_engine(
     except BackendError as error:
         return Verdict(path.name, None, gate_db, str(error))
     size = (key.height, key.width)
-    pictures = flat(read_pictures(addresses, style.card, per_clip, size))
+    images = flat(read_images(addresses, style.card, per_clip, size))
     try:
-        found: list[Rgb] = [backend.translate(rgb[None])[0] for rgb in pictures]
+        found: list[Rgb] = [backend.translate(rgb[None])[0] for rgb in images]
     finally:
         backend.close()
-    wanted = translate_all(read_onnx(style.model("fp32")), pictures)
+    wanted = translate_all(read_onnx(style.model("fp32")), images)
     return Verdict(f"{path.name} on {backend.info.device}", compare(wanted, found), gate_db)
 
 

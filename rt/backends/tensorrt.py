@@ -41,8 +41,8 @@ def try_gpu() -> tuple[str, str]:
             slot = Slot(device, (1, 8, 8, 3), streams)
             try:
                 slot.prepare(_copying(device, slot))
-                picture = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
-                slot.begin(picture)
+                image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
+                slot.begin(image)
                 returned = slot.finish()
             finally:
                 slot.close()
@@ -50,8 +50,8 @@ def try_gpu() -> tuple[str, str]:
             names, version = _start_each(runtimes)
     finally:
         device.close()
-    if not np.array_equal(returned, picture):
-        raise BackendError("backend tensorrt cannot be used: the GPU gives back another picture than it got")
+    if not np.array_equal(returned, image):
+        raise BackendError("backend tensorrt cannot be used: the GPU gives back another image than it got")
     gpu = device.gpu
     return f"GPU ({gpu.name}, {gpu.compute_capability}) with {names}", version
 
@@ -175,7 +175,7 @@ class TensorRtBackend:
     def finish(self, slot: Slot, used: Slot) -> npt.NDArray[np.uint8]:
         """Wait for what a slot, or the one around it, holds; return it and free the slot."""
         if self._device is None:
-            raise BackendError("backend tensorrt is closed: the picture in flight was given up")
+            raise BackendError("backend tensorrt is closed: the image in flight was given up")
         try:
             with self._device.current():
                 return used.finish()
@@ -227,7 +227,7 @@ class TensorRtBackend:
             raise BackendError(
                 f"backend tensorrt cannot use the engine: {self._logger.last()}; it needs "
                 f"{self._engine.device_memory_size_v2 >> 20} MiB on the GPU for each of {self.info.slots} "
-                f"pictures in flight, {device.free_bytes() >> 20} MiB are free; type a smaller --size"
+                f"images in flight, {device.free_bytes() >> 20} MiB are free; type a smaller --size"
             )
         context.set_tensor_address(self._input, slot.buffers.device_in)
         context.set_tensor_address(self._output, slot.buffers.device_out)
@@ -270,8 +270,8 @@ def _check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> Non
     """
     if frame_size[0] < size[0] or frame_size[1] < size[1]:
         raise BackendError(
-            f"frames of {frame_size[0]}x{frame_size[1]} cannot be fitted on the GPU: they are smaller than "
-            f"the network's picture of {size[0]}x{size[1]}; type --fit cpu"
+            f"frames of {frame_size[1]}x{frame_size[0]} cannot be fitted on the GPU: they are smaller than "
+            f"the network's image of {size[1]}x{size[0]}; type --fit cpu"
         )
 
 
@@ -284,9 +284,9 @@ def _copying(device: Device, slot: Slot) -> Enqueue:
 
 
 def _in_words(trt: Any, gpu: Gpu, slots: list[Slot], around: list[FrameSlot]) -> str:
-    """Return the device in words: `GPU (NVIDIA ..., TensorRT 10.13.3.9, 1 picture in flight, CUDA graph)`."""
+    """Return the device in words: `GPU (NVIDIA ..., TensorRT 10.13.3.9, 1 image in flight, CUDA graph)`."""
     fitted = ", frames fitted there" if around else ""
-    flying = f"{len(slots)} picture{'' if len(slots) == 1 else 's'} in flight"
+    flying = f"{len(slots)} image{'' if len(slots) == 1 else 's'} in flight"
     faults = [slot.graph_fault for slot in (*slots, *around) if slot.graph_fault is not None]
     graphs = f"no CUDA graph: {faults[0]}" if faults else "CUDA graph"
     return f"GPU ({gpu.name}, {runtime_name(trt)}, {flying}, {graphs}{fitted})"

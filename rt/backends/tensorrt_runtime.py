@@ -204,7 +204,7 @@ def _make_logger(trt: Any) -> Any:
             return tuple(dict.fromkeys(self._warnings))
 
         def forget(self) -> None:
-            """Begin anew: what was logged before concerns somebody else."""
+            """Begin anew: what was logged before belongs to an earlier call."""
             self._errors.clear()
             self._warnings.clear()
 

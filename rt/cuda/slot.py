@@ -69,7 +69,7 @@ class Slot:
         self._graph: Graph | None = None
         self.graph_fault: str | None = None
         """Why the network is launched call by call; None where it is a graph."""
-        with told(self._driver, f"take memory for pictures of {shape[1]}x{shape[2]}"):
+        with told(self._driver, f"take memory for images of {shape[2]}x{shape[1]}"):
             self.buffers: Buffers = make_buffers(device, shape)
             self._uploaded, self._computed, self._done = (device.event() for _ in range(3))
 
@@ -94,14 +94,14 @@ class Slot:
             except BackendError as error:
                 self.graph_fault = str(error)
 
-    def begin(self, picture: npt.NDArray[np.uint8], number: float = 0) -> None:
+    def begin(self, image: npt.NDArray[np.uint8], number: float = 0) -> None:
         """Take a copy of an image, and a number that goes with it, and queue its steps; returns at once.
 
         Raises:
             BackendError: the GPU failed.
         """
         # Whatever read this memory has finished: the slot's last result was waited for.
-        np.copyto(self.buffers.host_in, picture)
+        np.copyto(self.buffers.host_in, image)
         self.buffers.numbers[0] = number
         streams = self._streams
         with told(self._driver, "translate"):

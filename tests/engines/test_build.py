@@ -21,8 +21,7 @@ from onnx import TensorProto, helper
 from engines.build import Report, build_plan
 from engines.calibration import activation_ranges
 from engines.compile import Made, Order, build_engines
-from engines.inspection import describe, engine_rows
-from engines.plan import convolution_precisions
+from engines.inspection import convolution_precisions, describe, engine_rows
 from engines.precision import quantizable_layers, quantize, read_onnx, to_half, with_fixed_shape
 from engines.target import Target
 from rt.card import describe_model, read_card, write_card

@@ -11,7 +11,7 @@ import openvino
 import pytest
 import torch
 
-from engines.calibration import activation_ranges, hold_back, read_pictures
+from engines.calibration import activation_ranges, hold_out, read_images
 from engines.errors import CalibrationError, PrecisionError
 from engines.precision import quantizable_layers, read_onnx
 from engines.quality import EXACT_DB, Network, compare, psnr_db
@@ -60,7 +60,7 @@ def test_int8_is_written_beside_fp32_and_onto_the_card_with_what_was_measured(
         "percentile": 99.99,
         "calibration_frames": 4,
         "calibrated_on": ["a.mp4"],
-        "held_back": ["b.mp4"],
+        "held_out": ["b.mp4"],
     }
     assert replace(again.card, models=style.card.models, metrics={}) == style.card
     assert sorted(path.name for path in style.folder.iterdir()) == [
@@ -112,7 +112,7 @@ def test_a_network_is_not_compared_on_what_it_was_calibrated_with(
 ) -> None:
     style, folder = style_of(tmp_path), str(Path(clips[0]).parent)
     for used, held in ((clips, clips[1:]), ((folder,), clips[:1]), (clips[:1], (folder,))):
-        with pytest.raises(CalibrationError, match="is among --frames and --held-back"):
+        with pytest.raises(CalibrationError, match="is among --frames and --held-out"):
             make_int8(style, Frames(tuple(used), tuple(held), per_clip=4), 99.99, None)
     assert list(find_style(style.folder).card.models) == ["fp32"]
 
@@ -220,8 +220,8 @@ def test_frames_are_spread_over_a_clip_and_shrunk_to_the_network_s_size(
     tmp_path: Path, clips: tuple[str, str]
 ) -> None:
     card = style_of(tmp_path).card
-    (all_nine,) = read_pictures(clips[:1], card, 100)
-    (four,) = read_pictures(clips[:1], card, 4)
+    (all_nine,) = read_images(clips[:1], card, 100)
+    (four,) = read_images(clips[:1], card, 4)
     assert len(all_nine) == 9
     assert all(rgb.shape == (32, 44, 3) and rgb.dtype == np.uint8 for rgb in four)
     assert np.array_equal(four[0], all_nine[0])
@@ -235,20 +235,20 @@ def test_a_folder_stands_for_its_clips_and_what_is_none_is_passed_over(
     folder = Path(clips[0]).parent
     (folder / "notes.txt").write_text("no clip")
     with caplog.at_level("WARNING", logger="rt"):
-        assert len(read_pictures([str(folder)], card, 3)) == 2
+        assert len(read_images([str(folder)], card, 3)) == 2
     assert "passed over: " in caplog.text
     assert "notes.txt" in caplog.text
-    with pytest.raises(CalibrationError, match="holds no clip or picture that can be read"):
-        read_pictures([str(tmp_path / "styles")], card, 3)
+    with pytest.raises(CalibrationError, match="holds no clip or image that can be read"):
+        read_images([str(tmp_path / "styles")], card, 3)
     with pytest.raises(SourceError):
-        read_pictures([str(folder / "notes.txt")], card, 3)
+        read_images([str(folder / "notes.txt")], card, 3)
 
 
 def test_a_live_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         CalibrationError, match="^pattern://.* is live: it has no length to spread frames over"
     ):
-        read_pictures(["pattern://?seed=7"], style_of(tmp_path).card, 3)
+        read_images(["pattern://?seed=7"], style_of(tmp_path).card, 3)
 
 
 def pictures(count: int, first: int) -> list[Rgb]:
@@ -259,15 +259,15 @@ def firsts(found: list[Rgb]) -> list[int]:
     return [int(rgb[0, 0, 0]) for rgb in found]
 
 
-def test_the_last_third_of_each_clip_is_held_back_and_every_third_single_picture() -> None:
-    use, held = hold_back([pictures(6, 0), pictures(3, 10), *([p] for p in pictures(3, 20))])
+def test_the_last_third_of_each_clip_is_held_out_and_every_third_single_picture() -> None:
+    use, held = hold_out([pictures(6, 0), pictures(3, 10), *([p] for p in pictures(3, 20))])
     assert firsts(use) == [0, 1, 2, 3, 10, 11, 20, 21]
     assert firsts(held) == [4, 5, 12, 22]
 
 
 def test_too_few_frames_to_hold_any_back_are_refused() -> None:
     with pytest.raises(CalibrationError, match=r"^2 frame\(s\) are too few to calibrate"):
-        hold_back([pictures(2, 0)])
+        hold_out([pictures(2, 0)])
 
 
 def test_comparisons_are_exact_figures() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from engines.calibration import read_pictures
+from engines.calibration import read_images
 from rt.errors import DamagedSource, SinkError, SourceError
 from rt.frame import Rgb
 from rt.image import (
@@ -61,7 +61,7 @@ def read_for_training(path: Path) -> Rgb:
 
 
 def read_for_calibration(path: Path) -> Rgb:
-    ((rgb,),) = read_pictures([str(path)], find_style("winter").card, 1, (HEIGHT, WIDTH))
+    ((rgb,),) = read_images([str(path)], find_style("winter").card, 1, (HEIGHT, WIDTH))
     return rgb
 
 
@@ -332,7 +332,7 @@ def test_what_systems_leave_is_passed_over_in_every_folder(tmp_path: Path) -> No
         for name in (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/._0.jpg"):
             (tmp_path / domain / name).write_bytes(b"\0\5\x16\7")
     assert len(list(open_source(str(tmp_path / "trainA")))) == 3
-    assert len(read_pictures([str(tmp_path / "trainA")], find_style("winter").card, 9)) == 3
+    assert len(read_images([str(tmp_path / "trainA")], find_style("winter").card, 9)) == 3
     assert [path.name for path in image_paths(tmp_path / "trainA")] == ["0.jfif", "1.jfif", "2.jfif"]
     groups = read_groups(tmp_path, lambda done, total: None)
     assert [(group.name, len(group.images), group.damaged) for group in groups] == [

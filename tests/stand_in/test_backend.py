@@ -100,8 +100,8 @@ def test_what_is_held_while_open_and_nothing_afterwards(
 def test_the_device_is_said_in_words(trt: Any, opened: Opened) -> None:
     product = "TensorRT for RTX" if hasattr(trt, "ComputeCapability") else "TensorRT"
     said = f"GPU (Stand-in GPU, {product} {trt.__version__}"
-    assert opened(trt, "latency").info.device == f"{said}, 1 picture in flight, CUDA graph)"
-    assert opened(trt, "throughput").info.device == f"{said}, 3 pictures in flight, CUDA graph)"
+    assert opened(trt, "latency").info.device == f"{said}, 1 image in flight, CUDA graph)"
+    assert opened(trt, "throughput").info.device == f"{said}, 3 images in flight, CUDA graph)"
 
 
 def test_a_network_that_cannot_be_recorded_is_launched_and_that_is_said(
@@ -179,9 +179,7 @@ def test_closing_gives_up_what_is_in_flight(one: Any, mode: Mode, opened: Opened
     flying = [backend.start(noise(1)) for _ in range(backend.info.slots)]
     backend.close()
     assert gpu.held() == {}
-    with pytest.raises(
-        BackendError, match="^backend tensorrt is closed: the picture in flight was given up$"
-    ):
+    with pytest.raises(BackendError, match="^backend tensorrt is closed: the image in flight was given up$"):
         flying[0].result()
     with pytest.raises(BackendError, match="^backend tensorrt is closed and cannot translate$"):
         backend.start(noise(1))
@@ -223,12 +221,12 @@ def test_a_gpu_that_fails_while_an_engine_is_loaded_is_one_line_and_everything_i
     [
         (
             0,
-            "the GPU failed to take memory for pictures of 32x48: it is out of memory (cuMemAlloc failed: ",
+            "the GPU failed to take memory for images of 48x32: it is out of memory (cuMemAlloc failed: ",
         ),
         (
             12_000,
             "backend tensorrt cannot use the engine: TensorRT gives no reason; it needs 1 MiB on the "
-            "GPU for each of 1 pictures in flight, 0 MiB are free; type a smaller --size",
+            "GPU for each of 1 images in flight, 0 MiB are free; type a smaller --size",
         ),
     ],
 )

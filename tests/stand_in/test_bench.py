@@ -46,5 +46,5 @@ def test_every_mode_is_measured_with_frames_and_without(
         *(False, True) * 2,
     ]
     assert json.loads(json.dumps(result)) == result
-    assert "1 picture in flight" in result["rows"][0]["device"]
+    assert "1 image in flight" in result["rows"][0]["device"]
     engines.shown(result)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.compile import Order, build_engines
+from engines.compile import Order, build_engines, typed_model
 from engines.quality import Network
 from engines.store import write_engine
-from engines.typed import typed_model
 from engines.verify import verify
 from rt.backends import open_backend
 from rt.styles import find_style
@@ -31,7 +30,7 @@ def test_an_engine_that_was_built_is_found_and_gives_the_typed_network_s_picture
     (made,) = build_engines(style, Order(precision, SIZE), lambda what: nullcontext(lambda *step: None))
     assert made.facts.key.runtime_version == trt.__version__
     backend = open_backend("tensorrt", style, SIZE, precision).backend
-    assert backend.info.device.endswith(", 1 picture in flight, CUDA graph)")
+    assert backend.info.device.endswith(", 1 image in flight, CUDA graph)")
     typed, _ = typed_model(style, precision)
     picture = drawn_picture(*SIZE)
     assert np.array_equal(backend.translate(picture[None])[0], Network(typed).translate(picture))

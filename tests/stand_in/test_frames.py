@@ -182,7 +182,7 @@ def test_frames_smaller_than_the_network_s_picture_are_refused(
     with pytest.raises(BackendError) as error:
         opened(one, "latency", SIZE, (75, 40))
     assert str(error.value) == (
-        "frames of 75x40 cannot be fitted on the GPU: they are smaller than the network's picture of 32x48; "
+        "frames of 40x75 cannot be fitted on the GPU: they are smaller than the network's image of 48x32; "
         "type --fit cpu"
     )
     assert gpu.held() == {}

@@ -55,7 +55,7 @@ def test_a_clip_translated_with_tensorrt_equals_one_translated_with_onnxruntime(
         )
         assert said[backend].returncode == 0, said[backend].stderr
     assert said["tensorrt"].stderr.startswith(
-        "style drawn: tensorrt on GPU (Stand-in GPU, TensorRT 10.13.3.9, 3 pictures in flight, CUDA graph), "
+        "style drawn: tensorrt on GPU (Stand-in GPU, TensorRT 10.13.3.9, 3 images in flight, CUDA graph), "
     )
     found = {backend: pictures(tmp_path / f"{backend}.mp4") for backend in said}
     assert len(found["tensorrt"]) == 12

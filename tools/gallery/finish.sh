@@ -10,7 +10,7 @@ shift 9
 part="$out.part"
 rm -rf "$part"
 videobrush-train export "$student" --name "$name" --facts "$here/$name/facts.json" --out "$part" "$@"
-videobrush-engines quantize "$part" --gate 45 --frames "$calibrate" --held-back "$held_back"
+videobrush-engines quantize "$part" --gate 45 --frames "$calibrate" --held-out "$held_back"
 export PYTHONPATH="$here/../.."
 python -m tools.gallery.previews "$part" --pictures "$previews" --clip "$clip"
 shopt -s nullglob
