@@ -39,6 +39,8 @@ CLIP_LIMIT_BYTES = 1_000_000
 LEAST_CHANGE_LEVELS = 2.0
 """A style that changes what it sees by less, on average over the demo's first frame, does nothing."""
 MOST_LEVELS = {"fp32": 1, "int8": 3}
+MOST_LEVELS_OF_STROKES = 12
+"""INT8 strokes make large steps of small ones: single pixels beside a stroke differ by 10."""
 LEAST_DB = {"fp32": 58.0, "int8": 44.0}
 """How near the pictures of two backends must be. INT8 sums are rounded elsewhere, and OpenVINO's saturate
 on CPUs without VNNI, where decibels alone count; the files themselves are held to 45 dB against FP32."""
@@ -151,7 +153,9 @@ def test_both_backends_give_the_same_picture(name: str, precision: str) -> None:
     ]
     assert compare([pictures[0][0]], [pictures[1][0]]).psnr_db > LEAST_DB[precision]
     if precision == "fp32" or torch.cpu._is_vnni_supported():
-        assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= MOST_LEVELS[precision]
+        paints = style.card.recipe == "paint" and precision == "int8"
+        most = MOST_LEVELS_OF_STROKES if paints else MOST_LEVELS[precision]
+        assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= most
 
 
 @pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend], ids=["openvino", "onnxruntime"])

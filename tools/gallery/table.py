@@ -65,10 +65,10 @@ def row(card: Card) -> tuple[str, ...]:
 
 
 def against_real(metrics: Mapping[str, Any], itself: Mapping[str, Any]) -> str:
-    """Return the figure that says most: paintings by KID, pairs by PSNR, domains by the classifier."""
-    if "kid" in metrics:
-        kid = metrics["kid"]
-        return f"KID {kid['translated']:.2f} (photos {kid['ceiling']:.2f})"
+    """Return the figure that says most: paintings by Gram distance, pairs by PSNR, else the classifier."""
+    if "gram" in metrics:
+        gram = metrics["gram"]
+        return f"Gram distance {gram['translated']:.2f} (photos {gram['ceiling']:.2f})"
     for name, words, form, factor, unit in (
         ("psnr", "PSNR", ".1f", 1, " dB"),
         ("classified_as_target", "classified as target", ".0f", 100, " %"),
