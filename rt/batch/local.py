@@ -36,73 +36,99 @@ def carry(
     Once `cancelled` says so, nothing new is begun and what runs is dropped. `on_progress` is called in
     another thread. `perform` stands in for `rt.batch.work.work` in the slots' processes.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-    for item in items:
-        waiting.put(item)
-    for _ in range(slots):
-        waiting.put(None)
-    ended: queue.SimpleQueue[Fact | BaseException | None] = queue.SimpleQueue()
-    stop, said = context.Event(), context.SimpleQueue()
-    running: dict[int, Item] = {}
+    slots_at_work = _Slots(items, slots, cancelled, on_progress, perform or _work)
+    try:
+        yield from slots_at_work.facts()
+    finally:
+        slots_at_work.end()
 
-    def serve(slot: int) -> None:
+
+class _Slots:
+    """A thread for each slot feeds its process; one listens to them all, one passes on that all is to end."""
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        slots: int,
+        cancelled: Callable[[], bool],
+        on_progress: Progress,
+        perform: Callable[[Item], Fact],
+    ) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._cancelled, self._on_progress, self._perform = cancelled, on_progress, perform
+        self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        for item in (*items, *[None] * slots):
+            self._waiting.put(item)
+        self._ended: queue.SimpleQueue[Fact | BaseException | None] = queue.SimpleQueue()
+        self._stop, self._said = self._context.Event(), self._context.SimpleQueue()
+        self._running: dict[int, Item] = {}
+        self._over = threading.Event()
+        self._left = slots
+        self._servers = [_started(self._serve, slot) for slot in range(slots)]
+        self._others = [_started(self._listen), _started(self._watch)]
+
+    def facts(self) -> Iterator[Fact]:
+        """Yield how the items ended, until every slot has nothing more to do."""
+        while self._left:
+            fact = self._ended.get()
+            if fact is None:
+                self._left -= 1
+            elif isinstance(fact, BaseException):
+                raise fact
+            else:
+                yield fact
+
+    def end(self) -> None:
+        """End the processes and wait for the threads."""
+        self._stop.set()
+        self._over.set()
+        for server in self._servers:
+            server.join()
+        self._said.put(None)
+        for other in self._others:
+            other.join()
+
+    def _serve(self, slot: int) -> None:
         pool = None
         try:
-            while (item := waiting.get()) is not None and not cancelled():
-                running[slot] = item
+            while (item := self._waiting.get()) is not None and not self._cancelled():
+                self._running[slot] = item
                 for death in range(1, DEATHS + 1):
-                    pool = pool or ProcessPoolExecutor(1, context, _begin, (slot, stop, said, os.getpid()))
+                    pool = pool or self._pool(slot)
                     try:
-                        ended.put(pool.submit(perform or _work, item).result())
+                        self._ended.put(pool.submit(self._perform, item).result())
                         break
                     except BrokenProcessPool:
                         pool.shutdown(wait=False)
                         pool = None
                         if death == DEATHS:
-                            ended.put(_fatal(item))
+                            self._ended.put(_fatal(item))
         except BaseException as error:  # the edge of a thread: handed on
-            ended.put(error)
+            self._ended.put(error)
         finally:
             if pool is not None:
                 pool.shutdown()
-            ended.put(None)
+            self._ended.put(None)
 
-    def listen() -> None:
-        while (message := said.get()) is not None:
+    def _pool(self, slot: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, self._context, _begin, (slot, self._stop, self._said, os.getpid()))
+
+    def _listen(self) -> None:
+        while (message := self._said.get()) is not None:
             slot, frames, total = message
-            if (item := running.get(slot)) is not None:
-                on_progress(slot, item, frames, total)
+            if (item := self._running.get(slot)) is not None:
+                self._on_progress(slot, item, frames, total)
 
-    def watch() -> None:
-        while not over.wait(_REPORT_S):
-            if cancelled():
-                stop.set()
+    def _watch(self) -> None:
+        while not self._over.wait(_REPORT_S):
+            if self._cancelled():
+                self._stop.set()
 
-    over = threading.Event()
-    listener = threading.Thread(target=listen, daemon=True)
-    watcher = threading.Thread(target=watch, daemon=True)
-    servers = [threading.Thread(target=serve, args=(slot,), daemon=True) for slot in range(slots)]
-    for thread in (listener, watcher, *servers):
-        thread.start()
-    left = slots
-    try:
-        while left:
-            fact = ended.get()
-            if fact is None:
-                left -= 1
-            elif isinstance(fact, BaseException):
-                raise fact
-            else:
-                yield fact
-    finally:
-        stop.set()
-        over.set()
-        for server in servers:
-            server.join()
-        said.put(None)
-        listener.join()
-        watcher.join()
+
+def _started(run: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=run, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def _fatal(item: Item) -> Fact:
