@@ -110,15 +110,17 @@ def test_a_terminal_is_shown_a_bar_and_the_results_stay_clean(style: Path, tmp_p
 def test_without_a_style_every_scene_has_one_of_its_own(tmp_path: Path) -> None:
     made = run_demo(tmp_path, STYLES, "auto", None, False, Stop())
     assert made.stats.frames == FRAMES
-    with av.open(str(made.video)) as container:
-        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    with av.open(str(CLIP)) as clip:
-        before = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+    shown, before = frames_of(made.video), frames_of(CLIP)
     assert (len(shown), len(before)) == (FRAMES, FRAMES)
     for scene in range(len(STYLES)):
         first, last = SCENE_FRAMES * scene, SCENE_FRAMES * (scene + 1) - 1
         assert off(shown[first][:, 8:], before[first][:, 8:]) < 4  # the wipe begins with the frame as it came
         assert off(shown[last], before[last]) > 5
+
+
+def frames_of(path: Path) -> list[npt.NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def off(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:

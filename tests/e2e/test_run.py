@@ -35,13 +35,16 @@ class Track:
 
 def video_times(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [Fraction(frame.pts) * frame.time_base for frame in container.decode(video=0)]
+        return [
+            Fraction(frame.pts or 0) * Fraction(frame.time_base or 0) for frame in container.decode(video=0)
+        ]
 
 
 def sound_of(path: Path) -> Track:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
-        return Track([packet.pts * packet.time_base for packet in packets], [bytes(p) for p in packets])
+        times = [packet.pts * packet.time_base for packet in packets]  # type: ignore[operator]
+        return Track(times, [bytes(packet) for packet in packets])
 
 
 def picture_at(path: Path, index: int) -> npt.NDArray[np.int16]:

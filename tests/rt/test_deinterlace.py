@@ -149,7 +149,9 @@ def test_a_file_that_becomes_interlaced_in_the_middle_keeps_every_frame(tmp_path
     assert times == sorted(set(times))
     assert max(comb(frame.rgb) for frame in frames[FRAMES:]) < 2
     with av.open(str(plain)) as container:
-        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        shown = [
+            np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)
+        ]
     assert miss(frames[2].rgb, shown[2]) < 3
 
 

@@ -71,7 +71,7 @@ def heard(path: Path) -> tuple[str, float, float]:
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         first_s = min(
-            float(frame.pts * container.streams.video[0].time_base)
+            float(frame.pts * Fraction(container.streams.video[0].time_base or 0))
             for frame in av.open(str(path)).decode(video=0)
             if frame.pts is not None
         )

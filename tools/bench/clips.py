@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 
 from rt.demo import CLIP
 
@@ -20,7 +21,9 @@ def make_clip(path: Path, height: int, width: int, frames: int) -> Path:
         for picture in container.decode(video=0):
             rgb = picture.to_ndarray(format="rgb24")
             scale = max(height / rgb.shape[0], width / rgb.shape[1])
-            large = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            large = np.asarray(
+                cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8
+            )
             pictures.append(av.VideoFrame.from_ndarray(large[:height, :width], format="rgb24"))
     there_and_back = [*pictures, *reversed(pictures)]
     with av.open(str(path), "w") as container:

@@ -97,7 +97,7 @@ def _patches(images: Images, depth: int) -> list[FloatArray]:
             tops = rng.integers(0, height - PATCH_PX + 1, 64)
             lefts = rng.integers(0, width - PATCH_PX + 1, 64)
             level.extend(
-                band[top : top + PATCH_PX, left : left + PATCH_PX].transpose(2, 0, 1)
+                np.asarray(band[top : top + PATCH_PX, left : left + PATCH_PX].transpose(2, 0, 1), np.float64)
                 for top, left in zip(tops, lefts, strict=True)
             )
     # Statistics are per colour channel: [patches, 3, 7, 7] -> [patches, 49, 3]
