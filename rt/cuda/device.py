@@ -79,9 +79,13 @@ class Device:
         """Return a stream that never waits for the default stream. Call within `current()`."""
         return self.driver.Stream(1)  # CU_STREAM_NON_BLOCKING, which PyCUDA has no name for
 
-    def event(self) -> Any:
-        """Return an event for ordering alone: without a time, it is cheaper. Call within `current()`."""
-        return self.driver.Event(self.driver.event_flags.DISABLE_TIMING)
+    def event(self, blocking: bool = False) -> Any:
+        """Return an event for ordering alone: without a time, it is cheaper. Call within `current()`.
+
+        Waiting for one takes a core of the CPU; for a `blocking` one the thread sleeps, and wakes later.
+        """
+        flags = self.driver.event_flags
+        return self.driver.Event(flags.DISABLE_TIMING | (flags.BLOCKING_SYNC if blocking else 0))
 
     def free_bytes(self) -> int:
         """Return how much memory is free. Call within `current()`."""

@@ -71,7 +71,9 @@ class Slot:
         """Why the network is launched call by call; None where it is a graph."""
         with told(self._driver, f"take memory for images of {shape[2]}x{shape[1]}"):
             self.buffers: Buffers = make_buffers(device, shape)
-            self._uploaded, self._computed, self._done = (device.event() for _ in range(3))
+            self._uploaded, self._computed = device.event(), device.event()
+            # For latency the wait is short and counts; for throughput the core is needed by others.
+            self._done = device.event(blocking=not streams.are_one)
 
     def prepare(self, enqueue: Enqueue, graph_fault: str | None = None) -> None:
         """Run the network once and record it, unless `graph_fault` says why that is known not to work.

@@ -336,3 +336,16 @@ def test_versions_differ_where_they_do(trt: Any) -> None:
     assert int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED) == typed
     assert hasattr(trt.BuilderFlag, "FP16") == (major == 10)
     assert hasattr(trt.Runtime, "get_engine_validity") == (major == 1)
+
+
+def test_only_for_throughput_a_thread_sleeps_while_it_waits(
+    one: Any, mode: Mode, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = importlib.import_module("pycuda.driver")
+    event, flags = driver.Event, driver.event_flags
+    made: list[int] = []
+    monkeypatch.setattr(driver, "Event", lambda given: made.append(given) or event(given))
+    backend = opened(one, mode)
+    blocking = flags.DISABLE_TIMING | flags.BLOCKING_SYNC
+    done = {"latency": flags.DISABLE_TIMING, "throughput": blocking}[mode]
+    assert made == [flags.DISABLE_TIMING, flags.DISABLE_TIMING, done] * backend.info.slots

@@ -41,6 +41,7 @@ def test_every_mode_is_measured_with_frames_and_without(
     assert {row["pictures"] for row in result["rows"]} <= {3, 5}
     assert all(0 < row["p50_ms"] <= row["p95_ms"] and row["fps"] > 0 for row in result["rows"])
     assert 0 <= result["copies_overlapped"] <= 1
+    assert result["one_stream_ms"] > 0
     assert [row["device"].endswith("frames fitted there)") for row in result["rows"]] == [
         *(False, False),
         *(False, True) * 2,
@@ -48,3 +49,32 @@ def test_every_mode_is_measured_with_frames_and_without(
     assert json.loads(json.dumps(result)) == result
     assert "1 image in flight" in result["rows"][0]["device"]
     engines.shown(result)
+
+
+@pytest.mark.parametrize(
+    ("one_stream_ms", "hidden"), [(3.0, 0.5), (2.5, 0.0), (3.5, 1.0), (9.0, 1.0), (2.0, 0.0)]
+)
+def test_what_three_streams_hide_is_the_time_they_save_of_the_copies(
+    one_stream_ms: float, hidden: float
+) -> None:
+    assert engines.overlapped(one_stream_ms, 2.5, 1.0) == hidden
+    assert engines.overlapped(one_stream_ms, 2.5, 0.0) is None
+
+
+def test_one_stream_has_as_many_pictures_in_flight(
+    gpu: StandIn, one: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "WARM_UP", 2)
+    held: list[dict[str, int]] = []
+    paced = engines.paced
+
+    def note(backend: Any, *given: Any) -> list[float]:
+        held.append(gpu.held())
+        return paced(backend, *given)
+
+    monkeypatch.setattr(engines, "paced", note)
+    style = find_style(make_style(tmp_path, model=save_residual(tmp_path / "residual.onnx")))
+    engine = engines.engine_of(style, (32, 48), "fp16")
+    assert len(engines.on_one_stream(engine, engines.noise((32, 48)), 5)) == 3
+    engines.in_network(engine, "throughput", engines.noise((32, 48)), 5)
+    assert [(found["streams"], found["graphs"]) for found in held] == [(1, 3), (3, 3)]
