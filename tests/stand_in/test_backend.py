@@ -344,7 +344,12 @@ def test_only_for_throughput_a_thread_sleeps_while_it_waits(
     driver = importlib.import_module("pycuda.driver")
     event, flags = driver.Event, driver.event_flags
     made: list[int] = []
-    monkeypatch.setattr(driver, "Event", lambda given: made.append(given) or event(given))
+
+    def note(given: int) -> Any:
+        made.append(given)
+        return event(given)
+
+    monkeypatch.setattr(driver, "Event", note)
     backend = opened(one, mode)
     blocking = flags.DISABLE_TIMING | flags.BLOCKING_SYNC
     done = {"latency": flags.DISABLE_TIMING, "throughput": blocking}[mode]
