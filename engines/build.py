@@ -127,11 +127,10 @@ def _interruptible(build: Callable[[], Any], stop: threading.Event) -> Any:
 def _set_timing_cache(config: Any, timing_cache: bytes) -> None:
     """Give the builder what earlier builds measured; what is damaged is begun anew, and that is said."""
     try:
-        cache = config.create_timing_cache(timing_cache)
         # A cache of another version or GPU is ignored by TensorRT, and a new one begun.
-        if cache is not None and config.set_timing_cache(cache, True):
+        if config.set_timing_cache(config.create_timing_cache(timing_cache), True):
             return
-    except TypeError:  # the bindings make one of the None that TensorRT gives for a damaged cache
+    except TypeError:  # the bindings refuse the None that TensorRT gives for a damaged cache
         pass
     if timing_cache:
         LOG.warning("the timing cache is damaged: the build measures anew and takes longer")
