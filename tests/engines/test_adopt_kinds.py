@@ -67,7 +67,7 @@ def write_network(
     ports = [helper.make_tensor_value_info("image", taken, shapes[layouts[0]])]
     if ir < 4:
         ports += [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, np.shape(value))
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, numpy_helper.from_array(value).dims)
             for name, value in weights.items()
         ]
     given = helper.make_tensor_value_info(
