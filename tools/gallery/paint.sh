@@ -19,7 +19,7 @@ part="$out.part"
 rm -rf "$part"
 videobrush-train paint "$painting" --name "$name" --run "runs/$name" --out "$part" --facts "$here/$name/facts.json" \
     --title "$(cat "$here/$name/title.txt")" --photos painted-photos --size 384 --minutes "${MINUTES-150}" \
-    --equivariance-weight 15 --painting-weight 1
+    --equivariance-weight 15 --painting-weight 1 --learning-rate 5e-4
 videobrush-engines quantize "$part" --gate 35 --frames "$calibrate" --held-out "$held_back"
 photos="$here/../../train/data/photos"
 python -m tools.gallery.previews "$part" --clip painted-clip/pan.mp4 --pictures \
