@@ -82,12 +82,9 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
     folder = tmp_path_factory.mktemp("screen")
     told, tells = os.pipe()
     arguments = ["-displayfd", str(tells), "-screen", "0", "640x480x24", "-fbdir", str(folder)]
-    arguments += ["-nolisten", "tcp", "-noreset", "-nocursor"]  # no pointer in the pictures
-    server = subprocess.Popen(
-        ["Xvfb", *arguments, "-nolisten", "tcp", "-noreset", "-nocursor"],
-        pass_fds=[tells],
-        stderr=subprocess.DEVNULL,
-    )
+    arguments += ["-nolisten", "tcp", "-noreset", "-nocursor"]  # no pointer in the images
+    arguments += ["-s", "0"]  # nor a screen saver, which blanks everything after ten minutes
+    server = subprocess.Popen(["Xvfb", *arguments], pass_fds=[tells], stderr=subprocess.DEVNULL)
     os.close(tells)
     with os.fdopen(told) as number:
         display = f":{number.readline().strip()}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import threading
@@ -36,7 +37,8 @@ def test_what_a_screen_shows_is_seen() -> None:
     assert (source.info.height, source.info.width, source.info.frame_rate) == (480, 640, Fraction(20))
     shows = subprocess.Popen([sys.executable, "-c", SHOWS_ORANGE], stderr=subprocess.DEVNULL)
     try:
-        frame = next(frame for frame in source if (frame.rgb[200:300, 250:400] == (255, 128, 0)).all())
+        seen = itertools.islice(source, 20 * 60)  # a minute of frames
+        frame = next(frame for frame in seen if (frame.rgb[200:300, 250:400] == (255, 128, 0)).all())
         assert frame.captured_s is not None
     finally:
         shows.kill()
