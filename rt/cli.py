@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_r
 from rt.terminal import USAGE_ERROR, Signals, print_results, printing, run_command, signals, table
 
 if TYPE_CHECKING:
+    from rt.batch.work import Fact
     from rt.pipeline import Stop
 
 DESCRIPTION = "Translate video with image-translation GANs. `videobrush --version` prints the version."
@@ -137,7 +139,7 @@ def _translate_all(command: Batch) -> int:
         return USAGE_ERROR
     with _libraries():
         from rt.batch.account import Account
-        from rt.batch.driver import run_batch, watch_plans
+        from rt.batch.driver import DISK_FULL, is_disk_full, run_batch, watch_plans
         from rt.batch.plan import FOLDER, make_plan
         from rt.batch.report import (
             check_report,
@@ -151,16 +153,14 @@ def _translate_all(command: Batch) -> int:
     if command.status_of is not None:
         print_results(*status_lines(Account(command.status_of / FOLDER)))
         return 0
-    check_report(command.report)
+    check_report(command.report, command.out)
     if command.dry_run:
         plan = make_plan(command)
         print_results(*plan_lines(plan, Account(plan.folder).done()))
         return 0
     asked_to_end = threading.Event()
-    retry = f"{shlex.join(['videobrush', *sys.argv[1:]])} --retry-failed".replace(
-        " --retry-failed --retry-failed", " --retry-failed"
-    )
     status = 0
+    facts: list[Fact] = []
     with signals(asked_to_end.set) as received:
         plans = (
             watch_plans(lambda: make_plan(command), asked_to_end.is_set)
@@ -170,16 +170,31 @@ def _translate_all(command: Batch) -> int:
         for plan in plans:
             if not command.watch:
                 LOG.info("%s", summary(plan))
-            outcome = run_batch(command, plan, asked_to_end.is_set, viewing)
+            try:
+                outcome = run_batch(command, plan, asked_to_end.is_set, viewing)
+            except VideobrushError as error:
+                if not is_disk_full(str(error)):
+                    raise
+                LOG.error("%s", error)
+                return DISK_FULL
             status = max(status, outcome.status)
+            facts += outcome.facts
             if outcome.facts or not command.watch:
-                print_results(*end_lines(outcome, retry))
+                print_results(*end_lines(outcome, _again(sys.argv[1:])))
                 if command.report is not None:
-                    write_report(command.report, outcome)
+                    write_report(command.report, replace(outcome, facts=tuple(facts)))
+            if status == DISK_FULL:
+                break
     if received.received is not None:
         LOG.warning("%s: what is done is kept; the same command continues", received.ending)
         return received.status
     return status
+
+
+def _again(typed: Sequence[str]) -> str:
+    """Return what to type to translate again what failed."""
+    kept = [word for word in typed if word not in ("--retry-failed", "--watch")]
+    return shlex.join(["videobrush", *kept, "--retry-failed"])
 
 
 def _serve(command: Studio) -> int:

@@ -16,7 +16,7 @@ from rt.errors import VideobrushError
 from rt.replacing import replacing
 
 _PLAN, _FACTS, _LOCK = "plan.jsonl", "facts", "lock"
-_DONE, _FAILED = ".done.json", ".failed.json"
+_DONE, _FAILED, _BEGUN = ".done.json", ".failed.json", ".begun"
 
 
 class Account:
@@ -74,29 +74,36 @@ class Account:
 
     def done(self) -> set[str]:
         """Return the keys of what is done: a listing, nothing is read."""
-        try:
-            with os.scandir(self._facts) as entries:
-                return {entry.name[: -len(_DONE)] for entry in entries if entry.name.endswith(_DONE)}
-        except FileNotFoundError:
-            return set()
+        return self._keys(_DONE)
 
     def failed(self) -> set[str]:
         """Return the keys of what failed."""
+        return self._keys(_FAILED)
+
+    def begun(self) -> set[str]:
+        """Return the keys of what was begun and has no end: the driver was killed, an output may be there."""
+        return self._keys(_BEGUN)
+
+    def _keys(self, ending: str) -> set[str]:
         try:
             with os.scandir(self._facts) as entries:
-                return {entry.name[: -len(_FAILED)] for entry in entries if entry.name.endswith(_FAILED)}
-        except FileNotFoundError:
+                return {entry.name[: -len(ending)] for entry in entries if entry.name.endswith(ending)}
+        except (FileNotFoundError, NotADirectoryError):
             return set()
+
+    def begin(self, key: str) -> None:
+        """Note that an item is begun: an output that is found where there was none is its own."""
+        (self._facts / f"{key}{_BEGUN}").touch()
 
     def write(self, fact: Fact) -> None:
         """Note how an item ended; one that was stopped leaves no note."""
-        if fact.status == "stopped":
-            return
         good = fact.status in ("done", "damaged")
-        with replacing(self._facts / f"{fact.key}{_DONE if good else _FAILED}") as part:
-            part.write_text(json.dumps(asdict(fact)), encoding="utf-8")
+        if fact.status != "stopped":
+            with replacing(self._facts / f"{fact.key}{_DONE if good else _FAILED}") as part:
+                part.write_text(json.dumps(asdict(fact)), encoding="utf-8")
         if good:
             (self._facts / f"{fact.key}{_FAILED}").unlink(missing_ok=True)
+        (self._facts / f"{fact.key}{_BEGUN}").unlink(missing_ok=True)
 
     def read(self, key: str) -> Fact | None:
         """Return how an item ended; None where it did not, or the note cannot be read."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Protocol
 
 from rt.batch.account import Account
 from rt.batch.local import carry
-from rt.batch.plan import Item, Plan
+from rt.batch.plan import Item, Plan, is_there
 from rt.batch.work import Fact
 from rt.commands import Batch
 from rt.errors import VideobrushError
 from rt.log import LOG
 
-DISK_FULL = "no space left"
+DISK_FULL = 75
+"""The exit status of a batch that a full disk ended; schedulers take it for: try again."""
 _SETTLE_S = 2.0
 
 
@@ -43,8 +45,8 @@ class Outcome:
     @property
     def status(self) -> int:
         """0 all done or skipped, 1 some failed or are damaged, 75 the disk is full: try again."""
-        if any(DISK_FULL in fact.message for fact in self.facts):
-            return 75
+        if any(is_disk_full(fact.message) for fact in self.facts):
+            return DISK_FULL
         return 1 if self.counts["failed"] or self.counts["damaged"] else 0
 
 
@@ -58,6 +60,11 @@ class Shown(Protocol):
     def ended(self, fact: Fact) -> None:
         """An item ended."""
         ...
+
+
+def is_disk_full(message: str) -> bool:
+    """Tell whether a message is that of a full disk."""
+    return "no space left" in message.lower() or "quota exceeded" in message.lower()
 
 
 def run_batch(
@@ -81,33 +88,55 @@ def run_batch(
     with account.held(shard):
         if shard == 0:
             account.write_plan(plan)
-        mine = [item for number, item in enumerate(plan.items) if number % shards == shard]
-        todo = list(_todo(mine, account, asked))
-        refused = [_refused(item) for item in todo if item.output.exists() and not _replaceable(item, asked)]
+        # A watched folder looks different to each machine, from moment to moment: no numbers then.
+        mine = [
+            item
+            for number, item in enumerate(plan.items)
+            if (int(item.key, 16) if asked.watch else number) % shards == shard
+        ]
+        (todo, other), begun = _todo(mine, account, asked), account.begun()
+        skipped = len(mine) - len(todo) - other
+        refused = [
+            _refused(item)
+            for item in todo
+            if is_there(item.output) and item.key not in begun and not _replaceable(item, asked)
+        ]
         keys = {fact.key for fact in refused}
         for fact in refused:
             account.write(fact)
         todo = [item for item in todo if item.key not in keys]
-        facts = list(refused)
-        with shown(len(todo)) as view:
+        _check_space(asked.out, sum(item.source_bytes for item in todo))
+        facts, full = list(refused), threading.Event()
+        with shown(len(todo) + len(refused)) as view:
             for fact in refused:
                 view.ended(fact)
-            for fact in carry(todo, min(asked.workers, max(1, len(todo))), cancelled, view.progress):
+            for fact in carry(
+                todo,
+                min(asked.workers, max(1, len(todo))),
+                lambda: cancelled() or full.is_set(),
+                view.progress,
+                on_begin=lambda item: account.begin(item.key),
+            ):
+                if is_disk_full(fact.message):
+                    full.set()  # the others would meet the same
                 account.write(fact)
                 facts.append(fact)
                 view.ended(fact)
     ended = [fact for fact in facts if fact.status != "stopped"]
-    skipped = len(mine) - len(todo) - len(refused)
     return Outcome(tuple(ended), skipped, len(mine) - skipped - len(ended), time.monotonic() - started)
 
 
-def _todo(items: Iterable[Item], account: Account, asked: Batch) -> Iterator[Item]:
-    """Yield the items without a whole output; largest first, so that no slot waits long for the last one."""
-    done, failed = account.done(), account.failed() if asked.retry_failed else frozenset()
-    left = [item for item in items if not (item.key in done and item.output.exists())]
-    if asked.retry_failed:
-        left = [item for item in left if item.key in failed]
-    return iter(sorted(left, key=lambda item: -item.source_bytes))
+def _todo(items: Sequence[Item], account: Account, asked: Batch) -> tuple[list[Item], int]:
+    """Return the items to translate, largest first, so that no slot waits long for the last one; and how
+    many others are left.
+    """
+    done = account.done()
+    left = [item for item in items if not (item.key in done and is_there(item.output))]
+    todo = left
+    if asked.retry_failed or asked.watch:  # what failed would fail again with each look at a watched folder
+        failed = account.failed()
+        todo = [item for item in left if (item.key in failed) == asked.retry_failed]
+    return sorted(todo, key=lambda item: -item.source_bytes), len(left) - len(todo)
 
 
 def _replaceable(item: Item, asked: Batch) -> bool:
@@ -115,16 +144,17 @@ def _replaceable(item: Item, asked: Batch) -> bool:
 
 
 def _refused(item: Item) -> Fact:
-    message = f"{item.output} exists and is not of this batch; add --overwrite to replace it"
+    message = (
+        f"{item.output} exists, and not from this input with these settings; add --overwrite to replace it"
+    )
     return Fact(item.key, str(item.source), item.style, str(item.output), "failed", message)
 
 
-def check_space(plan: Plan, bytes_needed: int) -> None:
-    """Warn where the disk of the outputs has less room than they need."""
-    folder = next(path for path in (plan.out, *plan.out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free < bytes_needed:
-        LOG.warning("about %s are needed in %s, %s are free", _size(bytes_needed), folder, _size(free))
+def _check_space(out: Path, input_bytes: int) -> None:
+    """Warn where the disk of the outputs has less room than the inputs take."""
+    free = shutil.disk_usage(out).free
+    if free < input_bytes:
+        LOG.warning("the inputs have %s, %s has %s free", _size(input_bytes), out, _size(free))
 
 
 def _size(count: int) -> str:
@@ -132,15 +162,31 @@ def _size(count: int) -> str:
 
 
 def watch_plans(make: Callable[[], Plan], cancelled: Callable[[], bool]) -> Iterator[Plan]:
-    """Yield a plan whenever there are inputs whose size and time have settled, until `cancelled`."""
-    before: dict[Path, tuple[int, int]] = {}
+    """Yield a plan whenever other inputs have settled in size and time, until `cancelled`.
+
+    Raises:
+        VideobrushError: the first plan cannot be made; that a later one cannot is warned of.
+    """
+    before: dict[Path, tuple[int, int]] | None = None
+    yielded: set[str] = set()
+    said = ""
     while not cancelled():
-        plan = make()
-        now = {item.source: (item.source_bytes, item.modified_ns) for item in plan.items}
-        settled = tuple(item for item in plan.items if before.get(item.source) == now[item.source])
-        before = now
-        if settled:
-            yield Plan(plan.out, settled, plan.left_out)
+        try:
+            plan = make()
+        except VideobrushError as error:
+            if before is None:
+                raise
+            if str(error) != said:
+                LOG.warning("%s; waiting until that is mended", error)
+            said = str(error)
+        else:
+            said, known = "", before or {}
+            before = {item.source: (item.source_bytes, item.modified_ns) for item in plan.items}
+            settled = tuple(item for item in plan.items if known.get(item.source) == before[item.source])
+            keys = {item.key for item in settled}
+            if keys - yielded:
+                yield Plan(plan.out, settled, plan.left_out)
+            yielded = keys
         deadline = time.monotonic() + _SETTLE_S
         while time.monotonic() < deadline and not cancelled():
             time.sleep(0.1)

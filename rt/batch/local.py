@@ -15,6 +15,7 @@ from typing import Any
 
 from rt.batch.plan import Item
 from rt.batch.work import Fact, LoadedBackends, work
+from rt.terminal import ENDINGS
 
 DEATHS = 3
 """So many processes may die of one item before it is given up."""
@@ -30,13 +31,15 @@ def carry(
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Progress = lambda slot, item, frames, total: None,
     perform: Callable[[Item], Fact] | None = None,
+    on_begin: Callable[[Item], None] = lambda item: None,
 ) -> Iterator[Fact]:
     """Yield how each item ended, as they end; a process that dies is replaced and its item tried again.
 
     Once `cancelled` says so, nothing new is begun and what runs is dropped. `on_progress` is called in
-    another thread. `perform` stands in for `rt.batch.work.work` in the slots' processes.
+    another thread, and so is `on_begin`, before an item's first try. `perform` stands in for
+    `rt.batch.work.work` in the slots' processes.
     """
-    slots_at_work = _Slots(items, slots, cancelled, on_progress, perform or _work)
+    slots_at_work = _Slots(items, slots, cancelled, on_progress, perform or _work, on_begin)
     try:
         yield from slots_at_work.facts()
     finally:
@@ -53,9 +56,11 @@ class _Slots:
         cancelled: Callable[[], bool],
         on_progress: Progress,
         perform: Callable[[Item], Fact],
+        on_begin: Callable[[Item], None],
     ) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._cancelled, self._on_progress, self._perform = cancelled, on_progress, perform
+        self._on_begin = on_begin
         self._waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         for item in (*items, *[None] * slots):
             self._waiting.put(item)
@@ -93,6 +98,7 @@ class _Slots:
         try:
             while (item := self._waiting.get()) is not None and not self._cancelled():
                 self._running[slot] = item
+                self._on_begin(item)
                 for death in range(1, DEATHS + 1):
                     pool = pool or self._pool(slot)
                     try:
@@ -141,9 +147,10 @@ _loaded: LoadedBackends
 
 
 def _begin(slot: int, stop: Any, said: Any, driver: int) -> None:
-    """Set up a slot's process. Ctrl-C is the driver's to answer, and nothing outlives the driver."""
+    """Set up a slot's process. Signals are the driver's to answer, and nothing outlives the driver."""
     global _slot, _loaded
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDINGS:  # they reach every process of a terminal, or of a job that is cancelled
+        signal.signal(number, signal.SIG_IGN)
     _slot, _loaded = (slot, stop, said), LoadedBackends()
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
 

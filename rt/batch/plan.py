@@ -6,11 +6,12 @@ import glob
 import hashlib
 import json
 import os
-import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from rt.commands import Batch, Run
@@ -47,7 +48,6 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 _MAY_MOVE = frozenset({".gif", ".webp", ".apng"})
-_FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("dir", "stem", "style", "suffix", "index")
 
 
@@ -57,6 +57,8 @@ class Item:
 
     source: Path
     style: str
+    name: str
+    """Of the output, within the folder of the outputs."""
     output: Path
     image: bool
     """Whether the input is a still image by its name."""
@@ -64,15 +66,19 @@ class Item:
     modified_ns: int
     settings: Mapping[str, Any]
     """Everything asked that changes the output."""
-    style_sha256: str
+    style_sha256: tuple[str, ...]
+    """Of each of the style's models."""
     note: str = ""
     """What is said of it in the plan: another container than the input's, say."""
 
     @cached_property
     def key(self) -> str:
-        """A name for this very work: another input, style, setting or version has another one."""
-        facts = [str(self.source.absolute()), self.source_bytes, self.modified_ns, self.style_sha256]
-        said = json.dumps([*facts, dict(self.settings), str(self.output), version()], sort_keys=True)
+        """A name for this very work: another input, style, setting or version has another one.
+
+        It is the same from any working directory, and however the folders are typed.
+        """
+        facts = [absolute(self.source), self.source_bytes, self.modified_ns, self.style_sha256]
+        said = json.dumps([*facts, dict(self.settings), self.name, _version()], sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()[:32]
 
     def asked(self) -> Run:
@@ -112,6 +118,21 @@ class _Input:
     output: str | None = None
 
 
+@cache
+def _version() -> str | None:
+    return version()
+
+
+def absolute(path: Path) -> str:
+    """Return a path from the root, `..` gone, links kept: the same for a folder however it is typed."""
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file exists; one whose name is too long, or whose folder may not be read, does not."""
+    return os.path.exists(path)  # noqa: PTH110 - exists() raises then
+
+
 def make_plan(asked: Batch) -> Plan:
     """Return what is to be done, in the order of names; nothing is written.
 
@@ -127,12 +148,17 @@ def make_plan(asked: Batch) -> Plan:
     template = _template(
         asked.name or ("{dir}/{stem}{suffix}" if len(styles) < 2 else "{dir}/{stem}-{style}{suffix}")
     )
-    items = []
+    asked_styles, settings = tuple(styles), settings_of(asked)
+    items: list[Item] = []
     for index, entry in enumerate(found):
-        for typed in styles if entry.style is None else (entry.style,):
-            style = styles.setdefault(typed, find_style(typed)) if typed in styles else find_style(typed)
-            styles[typed] = style
-            items.append(_item(asked, entry, typed, style, template, index))
+        for typed in asked_styles if entry.style is None else (entry.style,):
+            if typed not in styles:
+                styles[typed] = find_style(typed)
+            try:
+                items.append(_item(asked, settings, entry, typed, styles[typed], template, index))
+            except OSError as error:
+                left_out.append(LeftOut(entry.path, f"it cannot be read: {error.strerror}"))
+    items = _without_outputs(items, left_out)
     _refuse_clashes(items)
     return Plan(asked.out, tuple(items), tuple(left_out))
 
@@ -143,31 +169,42 @@ def settings_of(asked: Batch) -> dict[str, Any]:
     return {name: value for name, value in asdict(asked).items() if name in names}
 
 
-def _item(asked: Batch, entry: _Input, typed: str, style: Style, template: str, index: int) -> Item:
+def _item(
+    asked: Batch,
+    settings: Mapping[str, Any],
+    entry: _Input,
+    typed: str,
+    style: Style,
+    template: str,
+    index: int,
+) -> Item:
     known = entry.path.stat()
     own = entry.path.suffix.lower()
     image = own in READ_SUFFIXES and not (own in _MAY_MOVE and is_animated(entry.path))
     suffix, note = _suffix(entry.path, image, asked.codec)
     if entry.output is not None:
-        output = asked.out / entry.output
+        name = Path(entry.output)
     else:
         values = {"dir": entry.folder.as_posix(), "stem": entry.path.stem, "style": style.name}
-        name = template.format(**values, suffix=suffix, index=f"{index:06}")
-        output = asked.out / name
-    if output.absolute() == entry.path.absolute():
+        name = Path(template.format(**values, suffix=suffix, index=f"{index:06}"))
+    if image and "%" in name.name:  # a run would take it for the pattern of many names, and write others
+        name = name.with_name(name.name.replace("%", "_"))
+        note = "; ".join(filter(None, (note, "% is written as _")))
+    output = asked.out / name
+    if absolute(output) == absolute(entry.path):
         raise VideobrushError(
             f"{entry.path} would be written over by its own translation: give another --out"
         )
-    sha256 = next(iter(style.card.models.values())).sha256
     return Item(
         entry.path,
         typed,
+        name.as_posix(),
         output,
         image,
         known.st_size,
         known.st_mtime_ns,
-        settings_of(asked),
-        sha256,
+        settings,
+        tuple(model.sha256 for model in style.card.models.values()),
         note,
     )
 
@@ -187,12 +224,36 @@ def _suffix(path: Path, image: bool, codec: str) -> tuple[str, str]:
 
 
 def _template(template: str) -> str:
-    wrong = [name for name in _FIELD.findall(template) if name not in _FIELDS]
-    if wrong or Path(template).is_absolute() or ".." in Path(template).parts:
+    if found := _fault(template):
         known = ", ".join(f"{{{name}}}" for name in _FIELDS)
-        found = f"{{{wrong[0]}}} is not known" if wrong else "it leaves the folder of --out"
         raise VideobrushError(f"--name {template!r} cannot be used: {found}; known are {known}")
     return template
+
+
+def _fault(template: str) -> str | None:
+    """Return what is wrong with a template of names; None where nothing is."""
+    try:
+        for _, name, how, kind in Formatter().parse(template):
+            if name is not None and (name not in _FIELDS or how or kind):
+                typed = name + (f"!{kind}" if kind else "") + (f":{how}" if how else "")
+                return f"{{{typed}}} is not known"
+    except ValueError as error:
+        return str(error)
+    leaves = Path(template).is_absolute() or ".." in Path(template).parts
+    return "it leaves the folder of --out" if leaves else None
+
+
+def _without_outputs(items: Sequence[Item], left_out: list[LeftOut]) -> list[Item]:
+    """Return the items whose input is no other item's output, for outputs that stand beside their inputs."""
+    made = {absolute(item.output): item for item in items}
+    kept = []
+    for item in items:
+        maker = made.get(absolute(item.source))
+        if maker is None:
+            kept.append(item)
+        else:
+            left_out.append(LeftOut(item.source, f"it is what {maker.source} becomes"))
+    return kept
 
 
 def _refuse_clashes(items: Iterable[Item]) -> None:
@@ -214,11 +275,15 @@ def _found(asked: Batch) -> tuple[list[_Input], list[LeftOut]]:
         for path in _named(typed):
             if path.is_dir():
                 _look_into(path, asked.out, found, left_out)
-            else:
+            elif path.is_file():
                 found.append(_Input(path, Path()))
+            else:  # a pipe would be waited for
+                raise VideobrushError(f"cannot read {path}: it is no file and no folder")
     if asked.list_file is not None:
         found += _listed(asked.list_file)
-    unique = {(str(entry.path.absolute()), entry.style, entry.output): entry for entry in found}
+    unique: dict[tuple[str, str | None, str | None], _Input] = {}
+    for entry in found:
+        unique.setdefault((absolute(entry.path), entry.style, entry.output), entry)
     return list(unique.values()), left_out
 
 
@@ -229,7 +294,7 @@ def _named(typed: str) -> list[Path]:
         VideobrushError: there is no such thing.
     """
     path = Path(typed)
-    if path.exists():
+    if typed and is_there(path):
         return [path]
     pattern = glob.has_magic(typed)
     matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) if pattern else []
@@ -241,23 +306,39 @@ def _named(typed: str) -> list[Path]:
 
 def _look_into(root: Path, out: Path, found: list[_Input], left_out: list[LeftOut]) -> None:
     """Add the videos and images below a folder, by name; the outputs' own folder is passed over."""
-    own = out.absolute()
-    for at, folders, files in os.walk(root):
+    own = absolute(out)
+
+    def unread(error: OSError) -> None:
+        left_out.append(LeftOut(Path(error.filename), f"it cannot be read: {error.strerror}"))
+
+    for at, folders, files in os.walk(root, onerror=unread):
         here = Path(at)
         folders[:] = sorted(
-            name for name in folders if not is_litter(here / name) and (here / name).absolute() != own
+            name for name in folders if not is_litter(here / name) and absolute(here / name) != own
         )
+        links = [here / name for name in folders if (here / name).is_symlink()]
+        left_out += (LeftOut(link, "it is a link to a folder; type it as an input") for link in links)
         for name in sorted(files):
             path = here / name
             if is_litter(path):
                 continue
-            if path.suffix.lower() in VIDEO_SUFFIXES or path.suffix.lower() in READ_SUFFIXES:
-                if path.stat().st_size:
-                    found.append(_Input(path, here.relative_to(root)))
-                else:
-                    left_out.append(LeftOut(path, "it is empty"))
+            if reason := _unfit(path):
+                left_out.append(LeftOut(path, reason))
             else:
-                left_out.append(LeftOut(path, "its name is that of no video or image"))
+                found.append(_Input(path, here.relative_to(root)))
+
+
+def _unfit(path: Path) -> str | None:
+    """Return why a file of a folder is no input; None where it is one."""
+    if path.suffix.lower() not in VIDEO_SUFFIXES and path.suffix.lower() not in READ_SUFFIXES:
+        return "its name is that of no video or image"
+    try:
+        known = path.stat()
+    except OSError as error:  # a link to nowhere, or gone in the meantime
+        return f"it cannot be read: {error.strerror}"
+    if not stat.S_ISREG(known.st_mode):
+        return "it is no file"
+    return None if known.st_size else "it is empty"
 
 
 def _listed(path: Path) -> Iterator[_Input]:

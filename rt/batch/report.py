@@ -17,7 +17,7 @@ from typing import Any
 
 from rt.batch.account import Account
 from rt.batch.driver import Outcome
-from rt.batch.plan import Item, Plan
+from rt.batch.plan import Item, Plan, absolute, is_there
 from rt.batch.work import Fact
 from rt.errors import VideobrushError
 from rt.html import document, embedded, table
@@ -33,7 +33,7 @@ SUFFIXES = (".json", ".csv", ".html")
 def plan_lines(plan: Plan, done: set[str]) -> Iterator[str]:
     """Yield the plan as text: what becomes what, and what is left out."""
     for item in plan.items:
-        state = "done    " if item.key in done and item.output.exists() else "to do   "
+        state = "done    " if item.key in done and is_there(item.output) else "to do   "
         note = f"  ({item.note})" if item.note else ""
         yield f"{state} {item.source} -> {item.output}  {item.style}{note}"
     for left in plan.left_out[:_NAMED]:
@@ -68,8 +68,8 @@ def end_lines(outcome: Outcome, retry: str) -> Iterator[str]:
     for fact in outcome.facts:
         if fact.status != "done":
             yield f"{fact.status:8} {fact.source} ({fact.style}): {fact.message}"
-    if counts["failed"]:
-        yield f"again:   {retry}"
+    if counts["failed"]:  # where some are left, they are to be done too
+        yield f"again:   {retry.removesuffix(' --retry-failed') if outcome.left else retry}"
 
 
 def status_lines(account: Account) -> Iterator[str]:
@@ -162,8 +162,8 @@ def write_report(path: Path, outcome: Outcome) -> None:
         raise VideobrushError(f"cannot write {path}: {error.strerror}") from None
 
 
-def check_report(path: Path | None) -> None:
-    """Refuse a report that could not be written, before anything is translated.
+def check_report(path: Path | None, out: Path | None = None) -> None:
+    """Refuse a report that could not be written, before anything is translated; `out` will be made.
 
     Raises:
         VideobrushError: its suffix is unknown, or there is no such folder.
@@ -172,7 +172,9 @@ def check_report(path: Path | None) -> None:
         return
     if path.suffix.lower() not in SUFFIXES:
         raise VideobrushError(f"--report {path}: its name must end in one of {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
+    if path.is_dir():
+        raise VideobrushError(f"--report {path}: it is a folder; a file is needed")
+    if not path.absolute().parent.is_dir() and (out is None or absolute(path.parent) != absolute(out)):
         raise VideobrushError(f"--report {path}: there is no folder {path.parent}; create it first")
 
 

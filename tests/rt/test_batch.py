@@ -4,12 +4,15 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -19,14 +22,17 @@ from PIL import Image
 from rt.batch.account import Account
 from rt.batch.driver import Outcome, run_batch, watch_plans
 from rt.batch.local import DEATHS, carry
-from rt.batch.plan import FOLDER, Plan, make_plan
+from rt.batch.plan import FOLDER, Item, Plan, make_plan
 from rt.batch.report import check_report, end_lines, plan_lines, status_lines, viewing, write_report
-from rt.batch.work import LoadedBackends, work
+from rt.batch.work import Fact, LoadedBackends, work
+from rt.cli import _again
 from rt.commands import Batch
 from rt.errors import VideobrushError
 from rt.image import read_image, write_image
+from rt.log import LOG
+from rt.styles import Style, find_style
 from tests.support.batches import note_and_die
-from tests.support.cli import videobrush
+from tests.support.cli import environment, videobrush, wait_until_it_writes
 from tests.support.media import Clip, write_clip
 from tests.support.onnx_styles import drawn_picture, make_style
 
@@ -235,14 +241,18 @@ def test_a_bad_file_ends_nothing_and_is_tried_again_when_asked(asked: Batch, inp
     assert [fact.source for fact in again.facts] == [str(bad)]
 
 
-def test_a_file_that_is_there_already_is_left_alone(asked: Batch, inputs: Path) -> None:
+def test_a_file_that_is_there_already_is_left_alone(
+    asked: Batch, inputs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", LOG.name)
     asked.out.mkdir()
     (asked.out / "a.mp4").write_text("precious")
     outcome = run(replace(asked, inputs=(str(inputs / "a.mp4"),)))
     (fact,) = outcome.facts
+    assert "1 of 1, " in caplog.text
     assert (
-        fact.message
-        == f"{asked.out / 'a.mp4'} exists and is not of this batch; add --overwrite to replace it"
+        fact.message == f"{asked.out / 'a.mp4'} exists, and not from this input with these settings; "
+        "add --overwrite to replace it"
     )
     assert (asked.out / "a.mp4").read_text() == "precious"
     assert run(replace(asked, inputs=(str(inputs / "a.mp4"),), overwrite=True)).status == 0
@@ -420,3 +430,199 @@ def test_settings_and_styles_change_what_is_done_and_nothing_else_does(asked: Ba
     assert not keys & {item.key for item in make_plan(replace(asked, strength=0.5)).items}
     os.utime(make_plan(asked).items[0].source, ns=(1, 1))
     assert len(keys & {item.key for item in make_plan(asked).items}) == 3
+
+
+def test_what_is_done_is_known_from_any_folder_and_however_it_is_typed(
+    asked: Batch, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(asked).counts["done"] == 4
+    for folder, typed, out in ((inputs, ".", "../out"), (inputs.parent, "in/../in", str(asked.out))):
+        monkeypatch.chdir(folder)
+        again = run(replace(asked, inputs=(typed,), out=Path(out)))
+        assert (len(again.facts), again.skipped) == (0, 4)
+
+
+def test_an_output_whose_driver_was_killed_before_it_noted_it_is_made_again(
+    asked: Batch, inputs: Path
+) -> None:
+    one = replace(asked, inputs=(str(inputs / "a.mp4"),))
+    assert run(one).status == 0
+    (key,) = (item.key for item in make_plan(one).items)
+    account = Account(asked.out / FOLDER)
+    (account.folder / "facts" / f"{key}.done.json").unlink()
+    assert run(one).status == 1  # without a note it may be anybody's
+    account.begin(key)
+    assert [fact.status for fact in run(one).facts] == ["done"]
+    assert account.begun() == set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_links_and_pipes_in_a_folder_are_left_out_with_a_reason(
+    asked: Batch, inputs: Path, tmp_path: Path
+) -> None:
+    (inputs / "gone.mp4").symlink_to("nowhere.mp4")
+    (inputs / "linked").symlink_to(tmp_path)
+    os.mkfifo(inputs / "pipe.webp")
+    plan = make_plan(asked)
+    assert len(plan.items) == 4
+    assert {left.source.name: left.reason for left in plan.left_out if left.source.suffix != ".txt"} == {
+        "empty.mov": "it is empty",
+        "gone.mp4": "it cannot be read: No such file or directory",
+        "linked": "it is a link to a folder; type it as an input",
+        "pipe.webp": "it is no file",
+    }
+    with pytest.raises(VideobrushError, match=r"pipe\.webp: it is no file and no folder"):
+        make_plan(replace(asked, inputs=(str(inputs / "pipe.webp"),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("{stem", "expected '}' before end of string"),
+        ("{stem!r}{suffix}", "{stem!r} is not known"),
+        ("{stem.x}{suffix}", "{stem.x} is not known"),
+        ("{index:d}{suffix}", "{index:d} is not known"),
+        ("{}", "{} is not known"),
+        ("{0}", "{0} is not known"),
+        ("/{stem}", "it leaves the folder of --out"),
+    ],
+)
+def test_a_wrong_template_is_one_line(asked: Batch, name: str, said: str) -> None:
+    with pytest.raises(VideobrushError) as error:
+        make_plan(replace(asked, name=name))
+    assert str(error.value).startswith(f"--name {name!r} cannot be used: {said}; known are {{dir}}, ")
+
+
+def test_outputs_beside_their_inputs_are_not_translated_again(asked: Batch, inputs: Path) -> None:
+    beside = replace(asked, out=inputs, name="{dir}/{stem}-new{suffix}")
+    assert run(beside).counts["done"] == 4
+    again = make_plan(beside)
+    assert len(again.items) == 4
+    reasons = [left.reason for left in again.left_out if "-new" in left.source.name]
+    assert f"it is what {inputs / 'a.mp4'} becomes" in reasons
+    assert len(reasons) == 4
+    assert run(beside).skipped == 4
+
+
+def test_a_name_that_is_too_long_for_the_disk_fails_alone(asked: Batch, inputs: Path) -> None:
+    (inputs / "a.mp4").rename(inputs / f"{'a' * 250}.mp4")
+    outcome = run(replace(asked, name="{dir}/{stem}-translated{suffix}"))
+    assert (outcome.counts["done"], outcome.counts["failed"]) == (3, 1)
+
+
+def test_an_image_with_a_percent_sign_is_no_pattern_of_many(asked: Batch, tmp_path: Path) -> None:
+    folder = tmp_path / "percent"
+    folder.mkdir()
+    for name in ("img%03d.png", "100%.png"):
+        write_image(drawn_picture(31, 45), folder / name)
+    asked.out.mkdir()
+    for name in ("img000.png", "img001.png"):
+        (asked.out / name).write_text("precious")
+    outcome = run(replace(asked, inputs=(str(folder),), overwrite=True))
+    assert outcome.counts["done"] == 2
+    assert sorted(path.name for path in asked.out.glob("*.png")) == [
+        "100_.png",
+        "img000.png",
+        "img001.png",
+        "img_03d.png",
+    ]
+    assert (asked.out / "img000.png").read_text() == "precious"
+
+
+def test_the_input_named_first_decides_where_an_input_named_twice_goes(asked: Batch, inputs: Path) -> None:
+    assert "below/b.mkv" in named(make_plan(replace(asked, inputs=(str(inputs), f"{inputs}/below"))))
+
+
+def test_a_watched_folder_does_not_try_again_what_failed(asked: Batch, inputs: Path) -> None:
+    (inputs / "bad.mp4").write_bytes(b"this is no video" * 50)
+    watching = replace(asked, watch=True)
+    assert run(watching).counts["failed"] == 1
+    again = run(watching)
+    assert (again.facts, again.skipped, again.left) == ((), 4, 1)
+    (inputs / "bad.mp4").write_bytes(b"this is no video either" * 50)
+    assert run(watching).counts["failed"] == 1
+
+
+def test_a_watched_folder_is_shared_by_keys_and_survives_a_clash(
+    asked: Batch, inputs: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rt.batch.driver._SETTLE_S", 0.01)
+    shares = [replace(asked, watch=True, shard=f"{shard}/3") for shard in range(3)]
+    done = [fact.key for share in shares for fact in run(share).facts]
+    assert sorted(done) == sorted(item.key for item in make_plan(asked).items)
+    ended = threading.Event()
+    plans = watch_plans(lambda: make_plan(asked), ended.is_set)
+    assert len(next(plans).items) == 4
+    (inputs / "a.avi").write_bytes(b"would become a.mp4")
+    threading.Timer(0.5, (inputs / "a.avi").unlink).start()
+    threading.Timer(1.0, write_clip, (inputs / "c.mp4", Clip(frames=2))).start()
+    assert len(next(plans).items) == 5
+    ended.set()
+    assert len([said for said in caplog.messages if said.endswith("waiting until that is mended")]) == 1
+
+
+def test_a_full_disk_ends_the_batch_with_its_own_status(
+    asked: Batch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(
+        items: list[Item], slots: int, cancelled: Callable[[], bool], *_: object, **__: object
+    ) -> Iterator[Fact]:
+        for item in items:
+            if not cancelled():
+                message = f"cannot write {item.output}: No space left on device"
+                yield Fact(item.key, str(item.source), item.style, str(item.output), "failed", message)
+
+    monkeypatch.setattr("rt.batch.driver.carry", fail)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    outcome = run(asked)
+    assert (outcome.status, outcome.counts["failed"], outcome.left) == (75, 1, 3)
+    assert list(end_lines(outcome, "batch in --retry-failed"))[-1] == "again:   batch in"
+    assert "0.0 MB free" in caplog.text
+
+
+def test_a_report_may_stand_among_the_outputs_that_are_to_be_made(tmp_path: Path) -> None:
+    check_report(tmp_path / "out" / "report.csv", tmp_path / "out")
+    with pytest.raises(VideobrushError, match="create it first"):
+        check_report(tmp_path / "out" / "below" / "report.csv", tmp_path / "out")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(VideobrushError, match="it is a folder"):
+        check_report(tmp_path / "folder.csv")
+
+
+def test_the_command_that_tries_again_watches_nothing() -> None:
+    assert _again(["batch", "a b", "--watch", "--retry-failed"]) == "videobrush batch 'a b' --retry-failed"
+
+
+def test_many_inputs_read_their_style_once(
+    asked: Batch, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def find(name: str) -> Style:
+        calls.append(name)
+        return find_style(name)
+
+    monkeypatch.setattr("rt.batch.plan.find_style", find)
+    assert len({item.key for item in make_plan(asked).items}) == 4
+    assert calls == [asked.style[0]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups that are signalled")
+def test_a_signal_to_all_processes_of_a_batch_costs_no_item_a_try(asked: Batch, inputs: Path) -> None:
+    write_clip(inputs / "long.mp4", Clip(frames=4000, size=(64, 96)))
+    typed = ("batch", inputs, "--out", asked.out, "--style", asked.style[0], "--backend", "identity")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "rt", *map(str, typed)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until_it_writes(running, asked.out / "long.mp4.part")
+    os.killpg(running.pid, signal.SIGTERM)
+    said = running.communicate(timeout=60)
+    assert running.returncode == 143, said
+    assert said[1].splitlines()[-1] == "warning: terminated: what is done is kept; the same command continues"
+    assert said[0].startswith("0 done, 0 failed, 5 left")
+    assert outputs(asked.out) == {}
