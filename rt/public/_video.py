@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -137,6 +138,7 @@ def frames(
         start, duration: seconds to leave out at the beginning, seconds to read.
 
     Raises:
+        ValueError: fps, start or duration is out of range.
         SourceError: it cannot be opened.
     """
     return Frames(str(input), fps, start, duration)
@@ -147,7 +149,11 @@ class Frames:
 
     def __init__(self, input: str, fps: float | None, start: float, duration: float | None) -> None:
         sources = runtime("sources")
-        rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+        rate = _rate(fps)
+        if not 0 <= start < math.inf:
+            raise ValueError(f"start is {start}, not 0 or more")
+        if duration is not None and not 0 < duration < math.inf:
+            raise ValueError(f"duration is {duration}, not above 0")
         options = sources.SourceOptions(fps=rate, start_s=start, duration_s=duration)
         self._source = sources.open_source(input, options)
         info = self._source.info
@@ -202,6 +208,9 @@ def writer(
         fps: frames per second of images written without their frame; None for that of `like`, else 30.
         codec, encoder, crf, preset: how video is encoded, as the options of the command.
         overwrite: replace what exists.
+
+    Raises:
+        ValueError: fps is not above 0.
     """
     options = runtime("sinks").SinkOptions(
         overwrite=overwrite, codec=codec, encoder=encoder, crf=crf, preset=preset
@@ -219,8 +228,7 @@ class Writer:
         self._output, self._options = output, options
         self._like = None if like is None else like._info
         default = runtime("frame").DEFAULT_RATE
-        rate = Fraction(fps).limit_denominator(1001) if fps else None
-        self._rate: Fraction = rate or (self._like and self._like.frame_rate) or default
+        self._rate: Fraction = _rate(fps) or (self._like and self._like.frame_rate) or default
         self._sink: Any = None
         self._size: tuple[int, int] | None = None
         self._written = 0
@@ -281,3 +289,12 @@ class Writer:
             self.close()
         else:
             self.abort()
+
+
+def _rate(fps: float | None) -> Fraction | None:
+    """Return frames per second as a fraction that clocks can hold."""
+    if fps is None:
+        return None
+    if not 0 < fps < math.inf:
+        raise ValueError(f"fps is {fps}, not above 0")
+    return Fraction(fps).limit_denominator(1001)
