@@ -157,7 +157,7 @@ def write_report(path: Path, outcome: Outcome) -> None:
         text = _as_page(outcome)
     try:
         with replacing(path) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of any bytes
     except OSError as error:
         raise VideobrushError(f"cannot write {path}: {error.strerror}") from None
 

@@ -626,3 +626,11 @@ def test_a_signal_to_all_processes_of_a_batch_costs_no_item_a_try(asked: Batch, 
     assert said[1].splitlines()[-1] == "warning: terminated: what is done is kept; the same command continues"
     assert said[0].startswith("0 done, 0 failed, 5 left")
     assert outputs(asked.out) == {}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".html"])
+def test_a_report_names_files_that_are_no_unicode(tmp_path: Path, suffix: str) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    fact = Fact("key", name, "winter", name, "failed", f"cannot read {name}")
+    write_report(tmp_path / f"report{suffix}", Outcome((fact,), 0, 0, 1.0))
+    assert r"caf\udce9.mp4" in (tmp_path / f"report{suffix}").read_text(encoding="utf-8")
