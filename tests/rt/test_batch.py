@@ -634,3 +634,20 @@ def test_a_report_names_files_that_are_no_unicode(tmp_path: Path, suffix: str) -
     fact = Fact("key", name, "winter", name, "failed", f"cannot read {name}")
     write_report(tmp_path / f"report{suffix}", Outcome((fact,), 0, 0, 1.0))
     assert r"caf\udce9.mp4" in (tmp_path / f"report{suffix}").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_read_is_left_out_with_its_reason(
+    asked: Batch, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    plan = make_plan(asked)
+    assert named(plan) == ["a.mp4", "photo.jpg"]
+    reasons = {left.source.name: left.reason for left in plan.left_out}
+    assert reasons["below"] == "it cannot be read: Permission denied"
