@@ -43,7 +43,7 @@ def video_times(path: Path) -> list[Fraction]:
 def sound_of(path: Path) -> Track:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
-        times = [packet.pts * packet.time_base for packet in packets]  # type: ignore[operator]
+        times = [Fraction(packet.pts or 0) * Fraction(packet.time_base or 0) for packet in packets]
         return Track(times, [bytes(packet) for packet in packets])
 
 

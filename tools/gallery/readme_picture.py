@@ -1,6 +1,6 @@
 """Make README's moving picture: the demo, smaller, as an animated WebP.
 
-    python -m tools.gallery.readme_picture [--out README.webp]
+python -m tools.gallery.readme_picture [--out README.webp]
 """
 
 from __future__ import annotations
