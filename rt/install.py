@@ -33,9 +33,10 @@ def version() -> str | None:
 
 def _checkout() -> Path | None:
     """Return the folder the program was installed from, None where that was a wheel."""
-    try:
-        text = importlib.metadata.distribution("videobrush").read_text("direct_url.json")
-    except importlib.metadata.PackageNotFoundError:
+    found = list(importlib.metadata.distributions(name="videobrush"))
+    if not found:
         return Path(__file__).resolve().parents[1]
-    origin = json.loads(text or "{}")
-    return Path(unquote(urlsplit(origin["url"]).path)).resolve() if "dir_info" in origin else None
+    # A build leaves an .egg-info in the checkout, which is found there too and says nothing of its origin.
+    origins = [json.loads(each.read_text("direct_url.json") or "{}") for each in found]
+    folders = [Path(unquote(urlsplit(each["url"]).path)) for each in origins if "dir_info" in each]
+    return folders[0].resolve() if folders else None

@@ -32,7 +32,7 @@ from tests.support.browser import (
     write_camera,
 )
 from tests.support.onnx_styles import make_style, save_negative
-from tests.support.studio import SHIPPED, STYLES, exactly
+from tests.support.studio import SHIPPED, exactly
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright, WebSocketRoute
@@ -225,7 +225,23 @@ def test_a_recording_is_a_video_of_what_is_seen(page: Page, styles: Path, seen: 
     assert page.get_attribute("#record", "aria-pressed") == "false"
 
 
-def test_the_keys_of_the_window_work(page: Page, styles: Path, seen: Rgb) -> None:
+@pytest.fixture
+def few_styles(fresh: Page) -> int:
+    """How many styles the page is told of: fewer than there are keys."""
+
+    def between(page_side: WebSocketRoute) -> None:
+        def answer(message: str | bytes) -> None:
+            if isinstance(message, str) and "styles" in (said := json.loads(message)):
+                message = json.dumps({**said, "styles": said["styles"][:3]})
+            page_side.send(message)
+
+        page_side.connect_to_server().on_message(answer)
+
+    fresh.route_web_socket("**/ws", between)
+    return 3
+
+
+def test_the_keys_of_the_window_work(few_styles: int, page: Page, styles: Path, seen: Rgb) -> None:
     page.keyboard.press("h")
     assert page.is_visible("#help")
     page.keyboard.press("Space")  # the dialog has the keyboard
@@ -242,7 +258,7 @@ def test_the_keys_of_the_window_work(page: Page, styles: Path, seen: Rgb) -> Non
         page.keyboard.press("+")
     assert page.inner_text("#strength-out") == "100 %"
     page.keyboard.press("9")
-    assert page.text_content("#toast") == f"there is no style 9: {len(STYLES)} can be chosen"
+    assert page.text_content("#toast") == f"there is no style 9: {few_styles} can be chosen"
     page.keyboard.press("f")
     wait_until(page, "document.fullscreenElement?.id === 'viewer'")
     page.keyboard.press("f")

@@ -45,9 +45,12 @@ def test_the_hint_is_what_works_where_it_is_typed(
         folder.mkdir()
     if isinstance(origin, str):
         origin = {"url": checkout.as_uri(), "dir_info": {"editable": True} if origin == "editable" else {}}
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed(origin))
     monkeypatch.chdir(tmp_path / here)
-    assert install_hint("studio") == command.format(checkout=checkout)
+    for others in ([], [Installed(None)]):  # what a build leaves in a checkout
+        monkeypatch.setattr(
+            importlib.metadata, "distributions", lambda name, o=others: [*o, Installed(origin)]
+        )
+        assert install_hint("studio") == command.format(checkout=checkout)
 
 
 def test_a_program_that_is_not_installed_is_installed_from_its_folder(
@@ -56,7 +59,7 @@ def test_a_program_that_is_not_installed_is_installed_from_its_folder(
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: [])
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert version() is None
     assert install_hint("train", CHECKOUT) == 'pip install ".[train]"'

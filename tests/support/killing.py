@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401  two seconds, which every child's first optimiser would take
 from safetensors.torch import load_file, save_file
 
 from tests.support.training import differing, tiny, train_tiny

@@ -32,7 +32,7 @@ def main() -> int:
         made = run_demo(Path(folder), STYLES, "auto", None, False, Stop())
         with av.open(str(made.video)) as container:
             frames = [
-                frame.to_image().resize(SIZE_WH, Image.Resampling.LANCZOS)
+                Image.fromarray(frame.to_ndarray(format="rgb24")).resize(SIZE_WH, Image.Resampling.LANCZOS)
                 for number, frame in enumerate(container.decode(video=0))
                 if number % STEP == 0
             ]
