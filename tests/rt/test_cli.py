@@ -377,13 +377,14 @@ def test_bench_prints_a_table_and_its_figures_as_json_last(
 ) -> None:
     style = make_style(tmp_path)
     typed = ["bench", "--style", str(style), "--backend", "onnxruntime", "--seconds", "0.05"]
+    typed += ["--size", "256"]  # a network that takes a while: a turn is half a second of it alone
     assert main(typed) == 0
     lines = capsys.readouterr().out.splitlines()
     found = json.loads(lines[-1])
     assert lines[0].startswith("style drawn, onnxruntime fp32 on CPU (")
-    assert lines[1].startswith("network image 56x32, frames 640x360, ")
+    assert lines[1].startswith("network image 456x256, frames 640x360, ")
     assert lines[-2] == f"ratio           {found['pipeline_ratio']:.3f}"
-    assert (found["benchmark"], found["style"], found["network_size"]) == ("speed", "drawn", [32, 56])
+    assert (found["benchmark"], found["style"], found["network_size"]) == ("speed", "drawn", [256, 456])
     assert min(found["network_fps"], found["pipeline_fps"], found["pipeline_ratio"]) > 0
 
 
