@@ -15,13 +15,15 @@ from tests.conftest import Screen
 
 pytest.importorskip("mss", reason="needs the package mss")
 
+# A window that is sized before its first image stays hidden now and then.
 SHOWS_ORANGE = """
 import cv2, numpy
-cv2.namedWindow("w", cv2.WINDOW_NORMAL)
-cv2.resizeWindow("w", 640, 480)
+image = numpy.full((480, 640, 3), (0, 128, 255), numpy.uint8)
+cv2.imshow("w", image)
+cv2.waitKey(100)
 cv2.moveWindow("w", 0, 0)
 while cv2.waitKey(20) < 0:
-    cv2.imshow("w", numpy.full((480, 640, 3), (0, 128, 255), numpy.uint8))
+    cv2.imshow("w", image)
 """
 
 
