@@ -76,12 +76,6 @@ def write_engine(
     return path
 
 
-def remove_engine(plan: Path) -> None:
-    """Delete a plan and its facts."""
-    plan.unlink(missing_ok=True)
-    facts_path(plan).unlink(missing_ok=True)
-
-
 def timing_cache_path(key: EngineKey, folder: Path | None = None) -> Path:
     """Return where the timing cache of this key's machine and runtime lies."""
     digest = hashlib.sha256(f"{key.device} {key.compute_capability}".encode()).hexdigest()[:12]
