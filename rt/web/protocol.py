@@ -83,6 +83,8 @@ class ControlsUpdate:
     size_given: bool = False
     """Whether `size` is part of the update: its None means the style's own size."""
     detail: str | None = None
+    number: int | None = None
+    """The page's number of the update, repeated in the answer: the page keeps what it changed after it."""
 
 
 def read_text(text: str) -> ControlsUpdate:
@@ -103,7 +105,7 @@ def read_text(text: str) -> ControlsUpdate:
 
 
 def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
-    if unknown := sorted(message.keys() - {"type", "style", "strength", "steady", "size", "detail"}):
+    if unknown := sorted(message.keys() - {"type", "style", "strength", "steady", "size", "detail", "number"}):
         raise Refused(f"unknown control {unknown[0][:40]!r}")
     size = message.get("size")
     if size is not None and (type(size) is not int or size not in SIZES_PX):
@@ -112,6 +114,9 @@ def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
         raise Refused("style is not a name")
     if message.get("detail", "keep") not in ("keep", "network"):
         raise Refused("detail is not keep or network")
+    number = message.get("number")
+    if number is not None and (type(number) is not int or not 0 <= number < 2**53):
+        raise Refused("number is not an integer within 0..9007199254740991")
     steady = 0.0 if message.get("steady", 1) is None else _fraction(message, "steady")
     return ControlsUpdate(
         style=message.get("style"),
@@ -120,6 +125,7 @@ def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
         size=size,
         size_given="size" in message,
         detail=message.get("detail"),
+        number=number,
     )
 
 

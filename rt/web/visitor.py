@@ -78,6 +78,8 @@ class Visitor:
         self.detail: Detail | None = None
         """What the visitor chose; None for the style's own."""
         self.controls = Controls(tuple(styles), style)
+        self.update_number: int | None = None
+        """The number of the last update, as the page counts them."""
         self.left = False
         self.dropped = 0
         """Frames of the page that a newer one replaced before their turn came."""
@@ -119,6 +121,7 @@ class Visitor:
         Raises:
             Refused: there is no such style.
         """
+        self.update_number = update.number
         if update.style is not None and update.style not in self._styles:
             raise Refused(f"there is no style {update.style[:40]!r}")
         with self._lock:
@@ -143,6 +146,7 @@ class Visitor:
             "steady": self.controls.steady or None,
             "size": self.size_px,
             "detail": self.detail or self._styles[self.style].card.detail,
+            "number": self.update_number,
         }
 
     def status_message(self) -> dict[str, Any]:

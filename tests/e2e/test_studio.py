@@ -33,7 +33,7 @@ def test_a_page_gets_its_frame_back_translated(studio: Running) -> None:
         assert welcome["source"] == "browser"
         assert welcome["controls"] == {
             **{"type": "controls", "style": "drawn", "strength": 1.0, "steady": None},
-            **{"size": None, "detail": "keep"},
+            **{"size": None, "detail": "keep", "number": None},
         }
         content = jpeg(FRAME)
         number = page.send(content, captured_ms=1234.5)
@@ -49,8 +49,9 @@ def test_the_knobs_are_each_visitors_own(studio: Running) -> None:
     content = jpeg(FRAME)
     seen = picture(content)
     with Page(studio) as one, Page(studio) as other:
-        one.controls(style="negative", strength=0.5, size=96, steady=0.5)
-        assert one.text("controls")["style"] == "negative"
+        one.controls(style="negative", strength=0.5, size=96, steady=0.5, number=3)
+        answer = one.text("controls")
+        assert (answer["style"], answer["number"]) == ("negative", 3)
         for page in (one, other):
             page.send(content)
             page.picture()

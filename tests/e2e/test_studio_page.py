@@ -265,6 +265,44 @@ def test_the_keys_of_the_window_work(few_styles: int, page: Page, styles: Path, 
     wait_until(page, "document.fullscreenElement === null")
 
 
+@pytest.fixture
+def held_answers(fresh: Page) -> tuple[list[str], list[WebSocketRoute]]:
+    """The server's answers to changed controls, kept from the page, and the connections to the page."""
+    held: list[str] = []
+    pages: list[WebSocketRoute] = []
+
+    def between(page_side: WebSocketRoute) -> None:
+        def answer(message: str | bytes) -> None:
+            if isinstance(message, str) and json.loads(message)["type"] == "controls" and "number" in message:
+                held.append(message)
+            else:
+                page_side.send(message)
+
+        pages.append(page_side)
+        page_side.connect_to_server().on_message(answer)
+
+    fresh.route_web_socket("**/ws", between)
+    return held, pages
+
+
+def test_an_answer_to_an_older_change_undoes_no_newer_one(
+    held_answers: tuple[list[str], list[WebSocketRoute]], page: Page
+) -> None:
+    held, pages = held_answers
+    held.clear()
+    page.keyboard.press("-")
+    for _ in range(WAIT_MS // 20):
+        if not held:
+            page.wait_for_timeout(20)
+    page.keyboard.press("-")
+    assert json.loads(held[0])["strength"] == 0.9
+    pages[-1].send(held[0])
+    page.keyboard.press("-")
+    assert page.text_content("#toast") == "strength 70 %"
+    page.wait_for_timeout(100)
+    assert page.input_value("#strength") == "0.7"
+
+
 def test_a_click_leaves_the_keyboard_to_the_page(page: Page) -> None:
     page.click("#mirror")
     page.keyboard.press("Space")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
-import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -15,17 +17,6 @@ from tests.conftest import Screen
 
 pytest.importorskip("mss", reason="needs the package mss")
 
-# A window that is sized before its first image stays hidden now and then.
-SHOWS_ORANGE = """
-import cv2, numpy
-image = numpy.full((480, 640, 3), (0, 128, 255), numpy.uint8)
-cv2.imshow("w", image)
-cv2.waitKey(100)
-cv2.moveWindow("w", 0, 0)
-while cv2.waitKey(20) < 0:
-    cv2.imshow("w", image)
-"""
-
 
 @pytest.fixture
 def on_screen(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,19 +24,34 @@ def on_screen(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
 
 
+@contextlib.contextmanager
+def shown(display: str, rgb: tuple[int, int, int]) -> Iterator[None]:
+    """A colour over the whole screen: the background of its root window, which no window manager moves."""
+    x11 = ctypes.CDLL("libX11.so.6")
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XDefaultRootWindow.restype = ctypes.c_ulong
+    connection = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
+    assert connection.value, f"no connection to {display}"
+    root = ctypes.c_ulong(x11.XDefaultRootWindow(connection))
+    x11.XSetWindowBackground(connection, root, ctypes.c_ulong(int.from_bytes(bytes(rgb), "big")))
+    x11.XClearWindow(connection, root)
+    x11.XSync(connection, 0)
+    try:
+        yield
+    finally:
+        x11.XCloseDisplay(connection)
+
+
 @pytest.mark.usefixtures("on_screen")
-def test_what_a_screen_shows_is_seen() -> None:
+def test_what_a_screen_shows_is_seen(screen: Screen) -> None:
     source = open_source("screen://", SourceOptions(fps=Fraction(20)))
     assert (source.info.height, source.info.width, source.info.frame_rate) == (480, 640, Fraction(20))
-    shows = subprocess.Popen([sys.executable, "-c", SHOWS_ORANGE], stderr=subprocess.DEVNULL)
-    try:
-        seen = itertools.islice(source, 20 * 60)  # a minute of frames
-        frame = next(frame for frame in seen if (frame.rgb[200:300, 250:400] == (255, 128, 0)).all())
-        assert frame.captured_s is not None
-    finally:
-        shows.kill()
-        shows.wait()
-        source.close()
+    seen = itertools.islice(source, 20 * 60)  # a minute of frames
+    for rgb in [(255, 128, 0), (1, 2, 250)]:
+        with shown(screen.display, rgb):
+            frame = next(frame for frame in seen if (frame.rgb == rgb).all())
+            assert frame.captured_s is not None
+    source.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("capture")]
 
 

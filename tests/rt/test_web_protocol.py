@@ -42,6 +42,7 @@ def test_controls_are_read_and_what_is_not_named_stays() -> None:
     assert read_text(json.dumps({**everything, "detail": "network"})) == ControlsUpdate(
         "monet", 0.5, 1.0, 160, True, "network"
     )
+    assert read_text('{"type": "controls", "number": 7}') == ControlsUpdate(number=7)
     assert read_text('{"type": "controls", "size": null, "steady": null}') == ControlsUpdate(
         steady=0.0, size=None, size_given=True
     )
@@ -65,6 +66,9 @@ def test_controls_are_read_and_what_is_not_named_stays() -> None:
         ('{"type": "controls", "size": 128.0}', "size is not one of"),
         ('{"type": "controls", "style": 1}', "style is not a name"),
         ('{"type": "controls", "detail": "all"}', "detail is not keep or network"),
+        ('{"type": "controls", "number": -1}', "number is not an integer within 0..9007199254740991"),
+        ('{"type": "controls", "number": true}', "number is not an integer within 0..9007199254740991"),
+        ('{"type": "controls", "number": 9007199254740992}', "number is not an integer within 0..9007199254740991"),
         ('{"type": "controls", "style": "' + "x" * 17000 + '"}', "text of more than 4096 bytes"),
     ],
 )

@@ -2,7 +2,6 @@
 
 const SLOW = 0.6; // of the camera's frame rate
 const FIGURES_MS = 2000; // window of the frame rate
-const TOUCHED_MS = 600; // a slider being moved ignores older values from the server
 const NAMES = { openvino: "OpenVINO", onnxruntime: "ONNX Runtime", tensorrt: "TensorRT", "tensorrt-rtx": "TensorRT for RTX" };
 const $ = (id) => document.getElementById(id);
 
@@ -11,10 +10,8 @@ export class Panel {
   constructor(change, chooseCamera) {
     this.styles = [];
     this.change = change;
-    this.touched = {};
     for (const id of ["strength", "steady"]) {
       $(id).addEventListener("input", () => {
-        this.touched[id] = performance.now();
         const value = Number($(id).value);
         this.showShare(id, value);
         change({ [id]: id === "steady" ? value || null : value });
@@ -64,9 +61,8 @@ export class Panel {
       button.tabIndex = chosen ? 0 : -1;
     }
     $("tag-after").textContent = style;
-    const untouched = (id) => !(performance.now() - this.touched[id] < TOUCHED_MS);
-    if (untouched("strength")) this.showShare("strength", strength);
-    if (untouched("steady")) this.showShare("steady", steady ?? 0);
+    this.showShare("strength", strength);
+    this.showShare("steady", steady ?? 0);
     $("detail").value = detail;
     const known = this.styles.find(({ id }) => id === style);
     const own = new Option(`auto, ${known?.size} px`, "");

@@ -23,6 +23,8 @@ const meter = new Meter(() => camera.skipped);
 let source = null; // "browser" or "server", as the server says
 let controls = {}; // their current state
 let changed = {}; // those that the visitor changed
+let changes = 0; // how many times
+let changedAt = {}; // the number of the last change of each
 let cameraFailed = null; // {title, text} of the notice shown
 let flight = null; // the frame in flight: {sequence, picture, timer}
 let sequence = 0;
@@ -42,6 +44,7 @@ function welcome(message) {
   const again = source !== null;
   source = message.source;
   panel.listStyles(message.styles);
+  changedAt = {}; // the server counts anew
   showControls(message.controls);
   if (again) {
     const { style, ...knobs } = changed; // the server may have other styles now
@@ -85,9 +88,11 @@ function state(name, detail) {
   }
 }
 
-function showControls(message) {
-  controls = message;
-  panel.showControls(message);
+/** Show the server's state of the controls; what was changed after the update that it answers stays. */
+function showControls({ number, ...values }) {
+  for (const id of Object.keys(values)) if (changedAt[id] > (number ?? 0)) values[id] = controls[id];
+  controls = values;
+  panel.showControls(controls);
 }
 
 function showStatus(message) {
@@ -201,9 +206,12 @@ navigator.permissions?.query({ name: "camera" }).then((permission) => {
 // ---- actions ----
 
 function change(update) {
+  changes += 1;
   changed = { ...changed, ...update };
-  showControls({ ...controls, ...update });
-  link.sendControls(update);
+  for (const id of Object.keys(update)) changedAt[id] = changes;
+  controls = { ...controls, ...update };
+  panel.showControls(controls);
+  link.sendControls({ ...update, number: changes });
 }
 
 function addStrength(step) {
