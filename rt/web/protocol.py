@@ -104,8 +104,11 @@ def read_text(text: str) -> ControlsUpdate:
     return _controls_update(message)
 
 
+_CONTROLS = {"type", "style", "strength", "steady", "size", "detail", "number"}
+
+
 def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
-    if unknown := sorted(message.keys() - {"type", "style", "strength", "steady", "size", "detail", "number"}):
+    if unknown := sorted(message.keys() - _CONTROLS):
         raise Refused(f"unknown control {unknown[0][:40]!r}")
     size = message.get("size")
     if size is not None and (type(size) is not int or size not in SIZES_PX):
@@ -116,7 +119,7 @@ def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
         raise Refused("detail is not keep or network")
     number = message.get("number")
     if number is not None and (type(number) is not int or not 0 <= number < 2**53):
-        raise Refused("number is not an integer within 0..9007199254740991")
+        raise Refused("number is not within 0..2^53-1")
     steady = 0.0 if message.get("steady", 1) is None else _fraction(message, "steady")
     return ControlsUpdate(
         style=message.get("style"),
