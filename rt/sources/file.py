@@ -321,12 +321,14 @@ class FileSource:
     def _decode(self, packet: av.packet.Packet[Any] | None) -> list[av.VideoFrame]:
         if packet is not None:
             self._integrity.see(packet)
+            self._timeline.see(packet)
         try:
             decoded = self._stream.codec_context.decode(packet)
         except av.error.EOFError:
             return []
         except av.error.FFmpegError as error:
             self._integrity.fail(error)
+            self._timeline.fail()
             return []
         for frame in decoded:
             self._integrity.saw_frame(frame)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.container
+import av.packet
 import av.stream
 
 from rt.media import rational
@@ -16,6 +18,11 @@ READ_AHEAD = 6
 _PLAUSIBLE_RATES = (1, 240)
 _FREE_RUNNING = frozenset({"mpegts", "mpeg"})
 """Containers whose clock is the sender's: any time may be the first one, below zero where it wraps."""
+_DECODING_TIMES_ALONE = frozenset({"avi"})
+"""Containers that say when a frame is decoded, but not when it is shown.
+
+The times that FFmpeg guesses for such files are wrong: late for H.264 and HEVC, in disorder with B-frames.
+"""
 
 
 class Timeline:
@@ -40,24 +47,53 @@ class Timeline:
         self.mended = 0
         """Time stamps that were missing or not increasing, and were moved."""
         self._last: int | None = None
+        self._in_decoding_order = container.format.name in _DECODING_TIMES_ALONE
+        self._first_packet: int | None = None  # its dts
+        self._delay: int | None = None  # of the decoder: how much later than its packet the first frame comes
+
+    def see(self, packet: av.packet.Packet[Any]) -> None:
+        """Note a packet of the video, before it is decoded."""
+        if self._first_packet is None and packet.is_keyframe:
+            self._first_packet = packet.dts
+
+    def fail(self) -> None:
+        """Note that a packet of the video could not be decoded."""
+        if self._last is None:
+            self._first_packet = None
 
     def place(self, frame: av.VideoFrame) -> int:
         """Return the pts of the next frame: its own, or the smallest later than the frame before.
 
         A frame without one is put one frame interval behind the frame before.
         """
+        own = self._own(frame)
         if self._last is None:
-            own = frame.pts if frame.pts is not None else frame.dts
-            pts = own if own is not None else 0
-            self.mended += frame.pts is None
-        elif frame.pts is None:
+            pts = own if own is not None else frame.dts or 0
+            self.mended += own is None
+        elif own is None:
             pts = self._last + (frame.duration or self.interval())
-            self.mended += 1
+            self.mended += not self._in_decoding_order  # what the decoder held at the end has no time there
         else:
-            pts = max(frame.pts, self._last + 1)
-            self.mended += pts != frame.pts
+            pts = max(own, self._last + 1)
+            self.mended += pts != own
         self._last = pts
         return pts
+
+    def _own(self, frame: av.VideoFrame) -> int | None:
+        """Return when a frame is shown, as far as the file says it.
+
+        Where only decoding times are known, frames are shown at them, one after the other from the first one
+        on: each comes out of the decoder with the time of the packet that completed it.
+        """
+        if not self._in_decoding_order:
+            return frame.pts
+        if frame.dts is None:
+            return None
+        if self._delay is None:
+            self._delay = max(
+                0, frame.dts - (frame.dts if self._first_packet is None else self._first_packet)
+            )
+        return frame.dts - self._delay
 
     def interval(self) -> int:
         """Return the mean distance of two frames, in units of the time base."""
