@@ -26,7 +26,7 @@ _FATAL = 4
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures of one network against those of another."""
+    """Images of one network against those of another."""
 
     psnr_db: float
     """Over all pixels of all frames; at most `EXACT_DB`."""

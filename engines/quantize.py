@@ -20,8 +20,8 @@ from rt.log import LOG
 from rt.replacing import replacing
 from rt.styles import Style
 
-SENSITIVITY_PICTURES = 8
-"""Pictures that each layer alone is measured on."""
+SENSITIVITY_IMAGES = 8
+"""Images that each layer alone is measured on."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make_int8(style: Style, frames: Frames, percentile: float, gate_db: float | 
     used, held = frames.read(style)
     LOG.info("calibrating %d layers on %d frames, comparing on %d others", len(layers), len(used), len(held))
     ranges = activation_ranges(model, [layer.tensor_in for layer in layers], used, percentile)
-    few = used[:: -(-len(used) // SENSITIVITY_PICTURES)]
+    few = used[:: -(-len(used) // SENSITIVITY_IMAGES)]
     found = quantize_within_gate(model, measure_layers(model, layers, ranges, few), ranges, held, gate)
     _check_gate(style, "int8", found.comparison, gate)
     facts = {

@@ -30,7 +30,7 @@ FRAME_SIZE = (360, 640)
 """(height, width) of the frames where no other is asked for."""
 PATTERN = "pattern://?unpaced"
 _FPS = 30
-_WARM_PICTURES = 10
+_WARM_IMAGES = 10
 _TURN_S = 0.5
 """How long the network alone works in one turn, about."""
 
@@ -48,7 +48,7 @@ class Speed:
     frame_size: tuple[int, int]
     """(height, width) of the frames."""
     in_flight: int
-    """Pictures the backend held at once."""
+    """Frames the backend held at once."""
     turns: int
     frames: int
     """Frames carried by the pipeline, and as many images translated by the network alone."""
@@ -79,17 +79,15 @@ def measure_speed(
     backend = open_backend(backend_name, style, size, precision, "throughput").backend
     translator = Translator(backend)
     try:
-        picture = _network_picture(frame_size, size)
-        _translate_alone(backend, picture, _WARM_PICTURES)
-        count = max(
-            2 * backend.info.slots, round(_TURN_S * _translate_alone(backend, picture, _WARM_PICTURES))
-        )
+        image = _network_image(frame_size, size)
+        _translate_alone(backend, image, _WARM_IMAGES)
+        count = max(2 * backend.info.slots, round(_TURN_S * _translate_alone(backend, image, _WARM_IMAGES)))
         _carry(translator, frame_size, count)
         alone_fps: list[float] = []
         pipeline_fps: list[float] = []
         started = time.perf_counter()
         while not alone_fps or time.perf_counter() - started < 2 * seconds:
-            alone_fps.append(_translate_alone(backend, picture, count))
+            alone_fps.append(_translate_alone(backend, image, count))
             pipeline_fps.append(_carry(translator, frame_size, count))
     finally:
         translator.close()
@@ -144,7 +142,7 @@ def measure_steady(
     return viewer
 
 
-def _network_picture(frame_size: tuple[int, int], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _network_image(frame_size: tuple[int, int], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     source = open_source(PATTERN, _options(frame_size, 1))
     try:
         return np.array(shrink(next(iter(source)).rgb, size))[None]
@@ -152,12 +150,12 @@ def _network_picture(frame_size: tuple[int, int], size: tuple[int, int]) -> npt.
         source.close()
 
 
-def _translate_alone(backend: Backend, picture: npt.NDArray[np.uint8], count: int) -> float:
+def _translate_alone(backend: Backend, image: npt.NDArray[np.uint8], count: int) -> float:
     """Return the images per second of the network alone, with as many in flight as it can hold."""
     flying: deque[Pending] = deque()
     started = time.perf_counter()
     for _ in range(count):
-        flying.append(backend.start(picture))
+        flying.append(backend.start(image))
         if len(flying) == backend.info.slots:
             flying.popleft().result()
     while flying:

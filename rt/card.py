@@ -16,13 +16,13 @@ from rt.replacing import replacing
 CARD_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 PRECISIONS = ("fp32", "fp16", "int8")
-View = Literal["picture", "gray", "edges"]
-VIEWS: tuple[View, ...] = ("picture", "gray", "edges")
+View = Literal["image", "gray", "edges"]
+VIEWS: tuple[View, ...] = ("image", "gray", "edges")
 """What of an image a network looks at, see `rt.view.look_at`."""
 Detail = Literal["keep", "network"]
 DETAILS: tuple[Detail, ...] = ("keep", "network")
 """How a network's result is applied to the frame, see `rt.fit.apply_residual`."""
-_RENAMED = {"called_target": "classified_as_target", "pictures": "images"}
+_RENAMED = {"called_target": "classified_as_target", "pictures": "images", "held_back": "held_out"}
 """Names within `data` and `metrics` that cards of videobrush 0.1 have."""
 Expects = Literal["photo", "gray photo", "label map"]
 EXPECTS: tuple[Expects, ...] = ("photo", "gray photo", "label map")
@@ -73,7 +73,7 @@ class Card:
     """Known faults, one sentence each."""
     fixed_size: tuple[int, int] | None = None
     """(height, width) of a network that takes no other; None where it takes every fitting size."""
-    view: View = "picture"
+    view: View = "image"
     """What of an image the network looks at: it learnt from images seen this way."""
     detail: Detail = "keep"
     """How its result is best applied to the frame. network: the image shares no detail with the frame, as it
@@ -194,7 +194,8 @@ def _card_from(facts: Any) -> Card:
     models = {precision: _model_from(precision, entry) for precision, entry in facts["models"].items()}
     if not models:
         raise ValueError("models is empty")
-    if (view := facts.get("view", "picture")) not in VIEWS:
+    view = "image" if (named := facts.get("view", "image")) == "picture" else named  # its name in 0.1
+    if view not in VIEWS:
         raise ValueError(f"view is {view!r}, not one of {', '.join(VIEWS)}")
     detail = facts.get("detail", "network" if view == "edges" else "keep")
     if detail not in DETAILS:
@@ -202,7 +203,7 @@ def _card_from(facts: Any) -> Card:
     if (expects := facts.get("expects", "photo")) not in EXPECTS:
         raise ValueError(f"expects is {expects!r}, not one of {', '.join(EXPECTS)}")
     fixed = _fixed_size_from(facts.get("fixed_size"))
-    checked = {"models": models, "faults": tuple(faults), "fixed_size": fixed, "detail": detail}
+    checked = {"models": models, "faults": tuple(faults), "fixed_size": fixed, "view": view, "detail": detail}
     return Card(**{**facts, **checked})
 
 

@@ -22,7 +22,16 @@ from rt.errors import DamagedSource, SourceError, VideobrushError
 from rt.install import install_hint, version
 from rt.log import LOG, set_up_log
 from rt.report import card_lines, live_lines, speed_lines, steady_lines, style_row
-from rt.terminal import USAGE_ERROR, Signals, print_results, printing, run_command, signals, table
+from rt.terminal import (
+    USAGE_ERROR,
+    Signals,
+    print_results,
+    printing,
+    run_command,
+    signals,
+    table,
+    todays_words,
+)
 
 if TYPE_CHECKING:
     from rt.batch.work import Fact
@@ -53,7 +62,7 @@ def _read(typed: Sequence[str]) -> Command:
             Demo | Run | Batch | Studio | Styles | Bench | Doctor,
             prog="videobrush",
             description=DESCRIPTION,
-            args=typed,
+            args=todays_words(typed),
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
 

@@ -17,7 +17,7 @@ from rt.sources import help_text
 Backend = Annotated[BackendName, arg(help=BACKEND_HELP)]
 Codec = Literal["h264", "hevc", "av1"]
 Detail = Literal["auto", "keep", "network"]
-View = Literal["auto", "picture", "gray", "edges"]
+View = Literal["auto", "image", "gray", "edges"]
 BROWSER = "browser"
 """The studio's source that is every visitor's own camera."""
 
@@ -115,9 +115,9 @@ class _Translation(_Talk):
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the encoder's)")] = None
     """The encoder's word for speed against size: veryfast, slow, p4, 8, ..."""
     audio: Literal["copy", "aac", "none"] = "copy"
-    """Sound of a file. copy: as it is, encoded as AAC where the output cannot hold it. none: left out."""
+    """Audio of a file. copy: as it is, encoded as AAC where the output cannot hold it. none: left out."""
     other_videos: Literal["drop", "keep"] = "drop"
-    """Further videos in a file, beside the translated one; cover pictures are kept."""
+    """Further videos in a file, beside the translated one; cover images are kept."""
     overwrite: bool = False
     """Replace outputs that exist already."""
 

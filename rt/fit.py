@@ -120,8 +120,8 @@ def apply_residual(rgb: Rgb, small_in: Rgb, small_out: Rgb, strength: float, det
         return np.array(rgb)
     size_wh = (rgb.shape[1], rgb.shape[0])
     if detail == "network":
-        picture = cv2.resize(small_out, size_wh, interpolation=cv2.INTER_CUBIC)
-        blended = picture if strength == 1 else cv2.addWeighted(rgb, 1 - strength, picture, strength, 0)
+        image = cv2.resize(small_out, size_wh, interpolation=cv2.INTER_CUBIC)
+        blended = image if strength == 1 else cv2.addWeighted(rgb, 1 - strength, image, strength, 0)
         return np.asarray(blended, np.uint8)
     delta = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_16S)
     delta = cv2.resize(delta, size_wh, interpolation=cv2.INTER_LINEAR)

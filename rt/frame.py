@@ -17,7 +17,7 @@ Rgb = npt.NDArray[np.uint8]
 
 
 class Stored(Protocol):
-    """A picture in the form that a file stores, cheaper to carry than RGB; see `rt.planes.Planes`."""
+    """An image in the form that a file stores, cheaper to carry than RGB; see `rt.planes.Planes`."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -26,19 +26,19 @@ class Stored(Protocol):
 
     @property
     def rgb(self) -> Rgb:
-        """The picture as uint8[H, W, 3] RGB; converted when asked for the first time."""
+        """The image as uint8[H, W, 3] RGB; converted when asked for the first time."""
         ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """One upright picture of a stream.
+    """One upright image of a stream.
 
     The receiver of a frame may read it for as long as it likes and never writes to it.
     """
 
-    picture: Rgb | Stored
-    """The picture, upright (any rotation of the file is already applied); `rgb` gives it as RGB."""
+    image: Rgb | Stored
+    """The image, upright (any rotation of the file is already applied); `rgb` gives it as RGB."""
     pts: int
     """Presentation time in units of `time_base`, exactly as the source gave it."""
     time_base: Fraction
@@ -46,29 +46,29 @@ class Frame:
     index: int
     """Number of this frame in its source, from 0."""
     captured_s: float | None = None
-    """`time.perf_counter()` at the moment a live source had the picture; None for recorded ones."""
+    """`time.perf_counter()` at the moment a live source had the image; None for recorded ones."""
     origin: Frame | None = None
     """The frame as it came, where this one is a translation of it."""
     captions: object | None = None
     """Its closed captions, an `rt.captions.Captions`, where a file has them."""
     stale: bool = False
-    """True where a live source shows its last picture again, because no new one comes."""
+    """True where a live source shows its last image again, because no new one comes."""
 
     @property
     def rgb(self) -> Rgb:
-        """uint8[H, W, 3] RGB. Asking for it costs a conversion where the picture is stored otherwise."""
-        return self.picture if isinstance(self.picture, np.ndarray) else self.picture.rgb
+        """uint8[H, W, 3] RGB. Asking for it costs a conversion where the image is stored otherwise."""
+        return self.image if isinstance(self.image, np.ndarray) else self.image.rgb
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        if isinstance(self.picture, np.ndarray):
-            return self.picture.shape[0], self.picture.shape[1]
-        return self.picture.size
+        if isinstance(self.image, np.ndarray):
+            return self.image.shape[0], self.image.shape[1]
+        return self.image.size
 
     @property
     def before(self) -> Rgb | None:
-        """The picture as it came, uint8[H, W, 3] RGB, where this frame is a translation of it."""
+        """The image as it came, uint8[H, W, 3] RGB, where this frame is a translation of it."""
         return None if self.origin is None else self.origin.rgb
 
     @property

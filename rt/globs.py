@@ -22,7 +22,7 @@ def refuse_inputs_as_outputs(source: str, outputs: Sequence[str], style: str) ->
     """Refuse to write over a readable image or video that is named beside other outputs.
 
     `run *.jpg out/` names all photos but the first as outputs. Whether or not what exists may be replaced,
-    nobody types several outputs of which one is a picture worth keeping, but the shell does.
+    nobody types several outputs of which one is an image worth keeping, but the shell does.
 
     Raises:
         SinkError: with the command that translates several inputs.
@@ -42,7 +42,7 @@ def refuse_inputs_as_outputs(source: str, outputs: Sequence[str], style: str) ->
 
 
 def is_media(address: str) -> bool:
-    """Tell whether an address is a file that exists and holds an image, a video or sound."""
+    """Tell whether an address is a file that exists and holds an image, a video or audio."""
     path = Path(address)
     try:
         if "://" in address or not path.is_file():

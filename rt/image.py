@@ -127,7 +127,7 @@ _quiet_lock = threading.RLock()
 class StillImage:
     """A decoded image: its pixels, and what its file says beside them.
 
-    It can be the `picture` of a `Frame`, so that a sink can keep what belongs to the file.
+    It can be the `image` of a `Frame`, so that a sink can keep what belongs to the file.
     """
 
     rgb: Rgb
@@ -326,7 +326,7 @@ def write_image(rgb: Rgb, path: Path, like: StillImage | None = None) -> None:
     """
     kind = WRITE_SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        raise SinkError(f"cannot write {path}: a picture's name ends in one of {', '.join(WRITE_SUFFIXES)}")
+        raise SinkError(f"cannot write {path}: an image's name ends in one of {', '.join(WRITE_SUFFIXES)}")
     try:
         with replacing(path, flush=False) as part:
             part.write_bytes(encode_image(rgb, kind, like))
@@ -354,7 +354,7 @@ def _is_whole_png(content: bytes) -> bool:
 def is_whole_jpeg(content: bytes) -> bool:
     """Walk the segments to the end of the image: decoders fill what is missing with gray and say nothing.
 
-    What follows it, such as the video of a phone's moving picture, does not matter.
+    What follows it, such as the video of a phone's motion photo, does not matter.
     """
     at = 2
     while at + 4 <= len(content):
@@ -399,8 +399,8 @@ def _opened(content: bytes, kinds: Collection[str]) -> ImageFile.ImageFile:
             continue
         return image
     if prefix[4:8] == b"ftyp":
-        raise SourceError("it is not a picture")
-    raise SourceError(f"it is damaged or not a picture ({fault})")
+        raise SourceError("it is not an image")
+    raise SourceError(f"it is damaged or not an image ({fault})")
 
 
 def _opened_heif(content: bytes) -> ImageFile.ImageFile:
@@ -506,8 +506,8 @@ def _srgb_profile() -> bytes:
 
 def _on_white(rgb: Rgb, alpha: npt.NDArray[np.uint8]) -> Rgb:
     share = alpha[..., None].astype(np.uint32)
-    laid: Rgb = ((rgb * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
-    return laid
+    composed: Rgb = ((rgb * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
+    return composed
 
 
 def _stored(image: Image.Image, deep: bool) -> str:

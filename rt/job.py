@@ -135,7 +135,7 @@ def sink_options(asked: Run) -> SinkOptions:
 def describe(status: Status) -> str:
     """Return the status of a live run in one line."""
     latency = f", latency {status.latency['total']}" if "total" in status.latency else ""
-    stale = ", NO NEW PICTURE" if status.stale else ""
+    stale = ", NO NEW FRAME" if status.stale else ""
     return (
         f"{status.frames} frames, {status.fps:.1f} fps{latency}, {status.dropped} dropped, "
         f"{status.style} on {status.backend} {status.precision}{stale}"

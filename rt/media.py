@@ -29,7 +29,7 @@ TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.
 """Options of `av.open` for tags that are not UTF-8; PyAV 19 takes them as they are."""
 
 STILL_CODECS = frozenset({"mjpeg", "png", "apng", "webp", "bmp", "gif", "tiff"})
-"""What cover pictures are coded as."""
+"""What cover images are coded as."""
 
 _KNOWN_MATRICES = frozenset({MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M, MATRIX_2020})
 """Matrices that libswscale computes with."""
@@ -40,7 +40,7 @@ _LAST_UNIT = 1 << 30
 
 @dataclass(frozen=True)
 class Colour:
-    """How the numbers of a picture mean colours, in the codes of ISO/IEC 23091-2."""
+    """How the numbers of an image mean colours, in the codes of ISO/IEC 23091-2."""
 
     matrix: int
     """RGB to YUV matrix; always one of the known ones."""
@@ -51,7 +51,7 @@ class Colour:
 
 
 def known_matrix(tag: int, height: int) -> int:
-    """Return the matrix of a picture: its tag where it has a known one, else by convention.
+    """Return the matrix of an image: its tag where it has a known one, else by convention.
 
     The convention is BT.709 from 720 lines up and BT.601 below. BT.2020 with constant luminance is read as
     the usual non-constant one, because libswscale knows only that.
@@ -65,7 +65,7 @@ def known_matrix(tag: int, height: int) -> int:
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a stored picture is turned to stand upright: transposed first, then flipped."""
+    """How a stored image is turned to stand upright: transposed first, then flipped."""
 
     transposed: bool = False
     flip_rows: bool = False
@@ -84,24 +84,24 @@ class Orientation:
         return cls()
 
     def upright(self, stored: Rgb) -> Rgb:
-        """Turn a stored uint8[H, W, 3] picture upright; C-contiguous, a copy only where needed."""
+        """Turn a stored uint8[H, W, 3] image upright; C-contiguous, a copy only where needed."""
         pixels = _whole_pixels(stored)
         if self.transposed:
             pixels = pixels.T
         return _three_channels(pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1])
 
     def stored(self, upright: Rgb) -> Rgb:
-        """Turn an upright uint8[H, W, 3] picture back to how the file stores it; C-contiguous."""
+        """Turn an upright uint8[H, W, 3] image back to how the file stores it; C-contiguous."""
         pixels = _whole_pixels(upright)
         pixels = pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
         return _three_channels(pixels.T if self.transposed else pixels)
 
     def stored_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) of the stored picture for an upright one."""
+        """Return (height, width) of the stored image for an upright one."""
         return (width, height) if self.transposed else (height, width)
 
     def matrix(self, height: int, width: int) -> tuple[int, ...]:
-        """Return the display matrix for an upright picture of this size."""
+        """Return the display matrix for an upright image of this size."""
         row, column = (-_UNIT if flip else _UNIT for flip in (self.flip_rows, self.flip_columns))
         x = width * _UNIT if self.flip_columns else 0
         y = height * _UNIT if self.flip_rows else 0
@@ -135,9 +135,9 @@ class VideoFacts:
     sample_aspect_ratio: Fraction | None
     """Width by height of one stored pixel, where the file says it."""
     display_matrix: tuple[int, ...] | None
-    """Nine integers that turn the stored picture upright, where the file has them."""
+    """Nine integers that turn the stored image upright, where the file has them."""
     colour: Colour
-    """Colour of the stored pictures."""
+    """Colour of the stored images."""
 
 
 @dataclass(frozen=True)

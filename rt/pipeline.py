@@ -151,7 +151,7 @@ class _Run:
         self.stopped = self.stopped or self._stop.requested
         if meter.frames == 0 and not self.stopped:
             raise SourceError(
-                f"{self._source.info.name} holds no picture; give a video with at least one frame"
+                f"{self._source.info.name} holds no frame; give a video with at least one frame"
             )
         if meter.frames == 0:
             sink.abort()

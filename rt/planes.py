@@ -1,7 +1,7 @@
-"""Pictures as most video files store them, changed without a detour through RGB.
+"""Images as most video files store them, changed without a detour through RGB.
 
-At 1080p turning every frame into RGB and back costs more than a small network does. The change that a network
-makes is a difference, and differences of RGB are differences of YUV times a matrix; so the change is turned
+At 1080p turning every frame into RGB and back costs more than a small network does. The residual of a network
+is a difference, and differences of RGB are differences of YUV times a matrix; so the residual is turned
 into YUV at the network's size and added to the stored planes. What is not changed keeps its exact bytes.
 """
 
@@ -46,7 +46,7 @@ Plane = npt.NDArray[np.uint8]
 """uint8[H, W], rows may lie apart."""
 
 
-def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], matrix: int) -> Rgb:
+def as_rgb(image: av.VideoFrame, reformatter: VideoReformatter, size: tuple[int, int], matrix: int) -> Rgb:
     """Return a decoded image as uint8[height, width, 3] RGB of `size` = (height, width).
 
     `matrix` is the code of its RGB to YUV matrix, see `rt.media`. Transparency is left out: the colours
@@ -55,16 +55,16 @@ def as_rgb(picture: av.VideoFrame, reformatter: VideoReformatter, size: tuple[in
     Raises:
         av.error.FFmpegError, ValueError: libswscale cannot read its pixel format.
     """
-    if not picture.format.is_rgb and not picture.format.has_palette:
-        picture.colorspace = matrix
+    if not image.format.is_rgb and not image.format.has_palette:
+        image.colorspace = matrix
     converted = reformatter.reformat(
-        picture,
+        image,
         width=size[1],
         height=size[0],
         format="rgb24",
-        src_color_range=int(picture.color_range) or None,
+        src_color_range=int(image.color_range) or None,
         dst_color_range=RANGE_FULL,
-        interpolation=_SHRINKING if size[0] < picture.height else _SCALING,
+        interpolation=_SHRINKING if size[0] < image.height else _SCALING,
     )
     rgb = np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
     assert rgb.shape == (*size, 3), f"asked for {size}, got {rgb.shape}"
@@ -117,18 +117,18 @@ class Planes:
             return self.rgb
         return self._converter.convert(self._frame, size, self.matrix)
 
-    def changed(self, small_in: Rgb, small_out: Rgb, strength: float) -> Planes:
-        """Return the image with the network's change `small_out - small_in`, enlarged, added to it.
+    def with_residual(self, small_in: Rgb, small_out: Rgb, strength: float) -> Planes:
+        """Return the image with the network's residual `small_out - small_in`, enlarged, added to it.
 
-        `strength` in [0, 1] goes from this image itself to the full change. Sums saturate at 0 and 255.
+        `strength` in [0, 1] goes from this image itself to the full residual. Sums saturate at 0 and 255.
         """
         if strength == 0:
             return self
-        change = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_32F)
-        change = np.rint(cv2.transform(change, _difference_matrix(self.matrix))).astype(np.int16)
+        residual = cv2.addWeighted(small_out, strength, small_in, -strength, 0, dtype=cv2.CV_32F)
+        residual = np.rint(cv2.transform(residual, _difference_matrix(self.matrix))).astype(np.int16)
         result = _new_frame(*self.size)
         for number, (before, after) in enumerate(zip(_views(self._frame), _views(result), strict=True)):
-            enlarged = cv2.resize(change[..., number], before.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            enlarged = cv2.resize(residual[..., number], before.shape[::-1], interpolation=cv2.INTER_LINEAR)
             total = cv2.add(before, enlarged, dst=after, dtype=cv2.CV_8U)
             assert total is after, "OpenCV leaves a dst of another shape alone and answers with a new array"
         return Planes(result, self.matrix, self._converter)

@@ -47,7 +47,7 @@ def card_lines(style: Style) -> Iterator[str]:
         yield f"network image: {card.fixed_size[0]}x{card.fixed_size[1]} (height x width), no other"
     if card.expects != "photo":
         yield f"made for a {card.expects}"
-    if card.view != "picture":
+    if card.view != "image":
         yield f"the network sees the image's {card.view}"
     if card.detail == "network":
         yield "the network's image is shown instead of the frame, not as its residual"

@@ -13,7 +13,7 @@ from rt.replacing import replacing
 from rt.styles import Listed, Style
 
 PAIRS = 8
-"""Pictures of pairs that are shown where a style has no grid."""
+"""Images of pairs that are shown where a style has no grid."""
 METRICS = {
     "swd": ("Sliced Wasserstein distance", ""),
     "lab": ("Lab colour distance", ""),
@@ -157,7 +157,7 @@ def _models(style: Style) -> dict[str, Any]:
     found: dict[str, Any] = {
         precision.upper(): f"{model.size_bytes / 1e6:.2f} MB" for precision, model in card.models.items()
     }
-    seen = {} if card.view == "picture" else {"looks at": f"the image's {card.view}"}
+    seen = {} if card.view == "image" else {"looks at": f"the image's {card.view}"}
     shown = {"shown": "instead of the frame"} if card.detail == "network" else {}
     made_for = {} if card.expects == "photo" else {"made for": f"a {card.expects}"}
     return {"network's image": px, **made_for, **seen, **shown, **found}

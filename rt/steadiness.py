@@ -150,20 +150,20 @@ class _Watch:
         self._motions_px: list[float] = []
         self._videos = [_Video() for _ in range(videos)]
 
-    def see(self, *pictures: Rgb) -> None:
+    def see(self, *images: Rgb) -> None:
         """Take the next frame of each video."""
-        if min(pictures[0].shape[:2]) < _MINIMUM_PX:
-            height, width = pictures[0].shape[:2]
-            raise Unmeasurable(f"pictures of {height}x{width} are too small to find motion in them")
-        grays = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in pictures]
+        if min(images[0].shape[:2]) < _MINIMUM_PX:
+            height, width = images[0].shape[:2]
+            raise Unmeasurable(f"frames of {height}x{width} are too small to find motion in them")
+        grays = [np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in images]
         if self._frames:
             motion = Motion(self._videos[0].gray, grays[0])
             self._pixels += int(motion.trusted.sum())
             self._motions_px.append(float(np.median(np.hypot(motion.flow[..., 0], motion.flow[..., 1]))))
-            for video, picture, gray in zip(self._videos, pictures, grays, strict=True):
-                video.follow(motion, picture, gray)
-        for video, picture, gray in zip(self._videos, pictures, grays, strict=True):
-            video.keep(picture, gray)
+            for video, image, gray in zip(self._videos, images, grays, strict=True):
+                video.follow(motion, image, gray)
+        for video, image, gray in zip(self._videos, images, grays, strict=True):
+            video.keep(image, gray)
         self._frames += 1
 
     def comparisons(self) -> list[Comparison]:
@@ -235,8 +235,8 @@ class Motion:
         apart = find_motion(now, before) - self.flow
         return float(np.hypot(apart[..., 0], apart[..., 1])[self.trusted].sum())
 
-    def _moved(self, picture: Rgb | _Floats) -> npt.NDArray[Any]:
-        return cv2.remap(picture, self._x, self._y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def _moved(self, image: Rgb | _Floats) -> npt.NDArray[Any]:
+        return cv2.remap(image, self._x, self._y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def find_motion(now: _Gray, before: _Gray) -> _Floats:

@@ -1,9 +1,9 @@
 """Hold what the network made steady in time.
 
 A network that sees one frame at a time decides anew in every frame, and its image flickers where the scene
-does not. What flickers is averaged over time along the motion of the input. Laid over the frame it is the
-change alone: the input itself is never averaged and keeps its own motion. Shown instead of the frame it is
-the whole image: the change of what is painted or drawn also takes the input's noise away, each frame's own,
+does not. What flickers is averaged over time along the motion of the input. Applied to the frame it is the
+residual alone: the input itself is never averaged and keeps its own motion. Shown instead of the frame it is
+the whole image: the residual of what is painted or drawn also takes the input's noise away, each frame's own,
 and the mean of several changes would put it back.
 """
 
@@ -19,7 +19,7 @@ from rt.card import Detail
 from rt.frame import Rgb
 
 _HOLD = 0.75
-"""Share of the change or image before that is held, where the motion is followed well."""
+"""Share of the residual or image before that is held, where the motion is followed well."""
 _CALM, _SPAN = 0.02 * 255, 0.05 * 255
 """Levels by which the followed image may be wrong before the share falls, and over which it falls to 0."""
 _FLICKER: dict[Detail, tuple[float, float]] = {"keep": (12, 16), "network": (4, 6)}
@@ -91,7 +91,7 @@ class Steady:
 
 @dataclass
 class _Scene:
-    """The latest image of a scene and its steadied change."""
+    """The latest image of a scene and its steadied residual."""
 
     gray: _Gray
     """uint8[h, w]: the network's input."""
@@ -107,7 +107,7 @@ class _Scene:
         return self.gray.shape != gray.shape or float(cv2.absdiff(self.gray, gray).mean()) > _CUT
 
     def go_on(self, gray: _Gray, delta: _Floats, amount: float) -> _Floats:
-        """Take the next image and its change; return the change steadied: float32[h, w, 3]."""
+        """Take the next image and its residual; return the residual steadied: float32[h, w, 3]."""
         x, y = self._motion(gray)
         held = cv2.remap(self.delta, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         followed = cv2.remap(self.gray, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

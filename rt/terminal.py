@@ -50,6 +50,17 @@ def run_command(run: Callable[[], int], interrupted: str = "interrupted") -> int
         return PIPE_CLOSED
 
 
+def todays_words(typed: Sequence[str]) -> list[str]:
+    """Return the arguments with the values of videobrush 0.1 under today's names: `--view image`."""
+    words = list(typed)
+    for number, word in enumerate(words):
+        if word == "--view=picture":
+            words[number] = "--view=image"
+        elif word == "picture" and number and words[number - 1] == "--view":
+            words[number] = "image"
+    return words
+
+
 class _ReaderLeft(Exception):
     """Our results are no longer read."""
 

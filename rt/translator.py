@@ -93,22 +93,22 @@ class Translator:
     def _start(self, frame: Frame) -> _Flight:
         if fitting := self._fitting(frame):
             return _Flight(frame, None, fitting.start_frame(frame.rgb[None], self._controls.strength))
-        small_in = _shrunk(frame.picture, self._backend.info.size)
+        small_in = _shrunk(frame.image, self._backend.info.size)
         return _Flight(frame, small_in, self._backend.start(small_in[None]))
 
     def _finish(self, flight: _Flight) -> Frame:
         frame, small_in = flight.frame, flight.small_in
         if small_in is None:
-            return replace(frame, picture=flight.pending.result()[0], origin=frame)
+            return replace(frame, image=flight.pending.result()[0], origin=frame)
         self._steady.amount = self._controls.steady
         detail = self.detail or self._backend.info.detail
         small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
-        strength, picture = self._controls.strength, frame.picture
-        if isinstance(picture, Planes) and detail == "keep":
-            applied: Rgb | Stored = picture.changed(small_in, small_out, strength)
+        strength, image = self._controls.strength, frame.image
+        if isinstance(image, Planes) and detail == "keep":
+            applied: Rgb | Stored = image.with_residual(small_in, small_out, strength)
         else:
             applied = apply_residual(frame.rgb, small_in, small_out, strength, detail)
-        return replace(frame, picture=applied, origin=frame)
+        return replace(frame, image=applied, origin=frame)
 
     def _fitting(self, frame: Frame) -> FrameBackend | None:
         """Return the backend where it fits this frame itself: steadying and the network's own image need
@@ -167,11 +167,11 @@ class EachOwnSize:
         return found
 
 
-def _shrunk(picture: Rgb | Stored, size: tuple[int, int]) -> Rgb:
+def _shrunk(image: Rgb | Stored, size: tuple[int, int]) -> Rgb:
     """Return the network's image, uint8[h, w, 3] RGB of `size` = (height, width)."""
-    if isinstance(picture, Planes) and size[0] <= picture.size[0] and size[1] <= picture.size[1]:
-        return picture.shrink(size)
-    return shrink(picture if isinstance(picture, np.ndarray) else picture.rgb, size)
+    if isinstance(image, Planes) and size[0] <= image.size[0] and size[1] <= image.size[1]:
+        return image.shrink(size)
+    return shrink(image if isinstance(image, np.ndarray) else image.rgb, size)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from rt.frame import Rgb
 
 
 def look_at(rgb: Rgb, view: View) -> Rgb:
-    """Return what a network is given of uint8[H, W, 3] RGB: the same shape; of a `picture` itself, no copy.
+    """Return what a network is given of uint8[H, W, 3] RGB: the same shape; of an `image` itself, no copy.
 
     `gray` is the brightness in all three colours, `edges` are black lines on white.
     """
-    if view == "picture":
+    if view == "image":
         return rgb
     seen = find_edges(rgb) if view == "edges" else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     return np.repeat(seen[..., None], 3, axis=2).astype(np.uint8)

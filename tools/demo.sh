@@ -11,7 +11,7 @@ install_project . "about 220 MB"
 .venv/bin/videobrush demo --overwrite
 cat <<END
 
-The video is $PWD/demo.mp4, the pictures before and after are $PWD/demo.png.
+The video is $PWD/demo.mp4, the images before and after are $PWD/demo.png.
 Next, type:
     . .venv/bin/activate
     videobrush styles                                   # every style

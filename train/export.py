@@ -63,7 +63,7 @@ class Export:
     """What of a camera's image the network is to look at; default: what --pair made in training. edges: for
     drawings that lay beside their photos."""
     detail: Detail | None = None
-    """How the network's change is laid over the frame in live use: keep adds it to the frame's own detail,
+    """How the network's residual is applied to the frame in live use: keep adds it to the frame's own detail,
     network shows the network's image. Default: network for images drawn from edges, and of draw48,
     paint48 and strokes."""
     size: int | None = None
@@ -192,7 +192,7 @@ class _Work:
 
     @property
     def detail(self) -> Detail:
-        """How the network's change is laid over the frame."""
+        """How the network's residual is applied to the frame."""
         drawn = self.view == "edges" or self.facts.networks.generator in DRAWING
         return self.config.detail or ("network" if drawn else "keep")
 

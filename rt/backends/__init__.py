@@ -134,10 +134,10 @@ def open_backend(
         StyleError: the style has no such precision, or its ONNX file is missing or differs from its card.
     """
     view = view or style.card.view
-    if frame_size is not None and (view, style.card.detail) != ("picture", "keep"):
+    if frame_size is not None and (view, style.card.detail) != ("image", "keep"):
         raise BackendError(
             f"style {style.card.name} cannot have its frames fitted on the GPU: its network looks at the "
-            f"{view} and its detail is {style.card.detail}, picture and keep are needed; type --fit cpu"
+            f"{view} and its detail is {style.card.detail}, image and keep are needed; type --fit cpu"
         )
     choice = _open(name, style, size, precision, mode, frame_size)
     if frame_size is not None and not isinstance(choice.backend, FrameBackend):
@@ -147,7 +147,7 @@ def open_backend(
             f"{choice.reason}); type --fit cpu, or --backend tensorrt"
         )
     if choice.backend.info.name == "identity" or (view, style.card.detail) == (
-        "picture",
+        "image",
         choice.backend.info.detail,
     ):
         return choice

@@ -34,4 +34,4 @@ class InputTransform:
         self._backend.close()
 
     def _seen(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        return rgb if self._view == "picture" else np.stack([look_at(one, self._view) for one in rgb])
+        return rgb if self._view == "image" else np.stack([look_at(one, self._view) for one in rgb])

@@ -93,12 +93,12 @@ class OpenVinoBackend:
 class _InFlight:
     """One image in one of the network's requests."""
 
-    def __init__(self, free: deque[Any], picture: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, free: deque[Any], image: npt.NDArray[np.uint8]) -> None:
         self._free = free
         self._request = free.popleft()
-        self._picture = picture  # the network reads it where it is
+        self._image = image  # the network reads it where it is
         try:
-            self._request.start_async({0: picture}, share_inputs=True)
+            self._request.start_async({0: image}, share_inputs=True)
         except RuntimeError as error:
             free.append(self._request)
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None
@@ -108,7 +108,7 @@ class _InFlight:
         try:
             self._request.wait()
             found = self._request.get_output_tensor(0).data
-            check_result("openvino", found, self._picture.shape)
+            check_result("openvino", found, self._image.shape)
             return np.array(found)
         except RuntimeError as error:
             raise BackendError(f"backend openvino failed to translate: {one_line(error)}") from None

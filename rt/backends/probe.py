@@ -21,13 +21,13 @@ def try_backend(name: str, load: Callable[[str, Path, tuple[int, int]], Backend]
     Raises:
         BackendError: the backend is not installed, cannot load a network, or computes a wrong image.
     """
-    picture = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
+    image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
     backend = load(name, PROBE_MODEL, (8, 8))
     try:
-        found = backend.translate(picture)
+        found = backend.translate(image)
     finally:
         backend.close()
-    expected = picture if name == "identity" else 255 - picture
+    expected = image if name == "identity" else 255 - image
     if not np.array_equal(found, expected):
         raise BackendError(f"backend {name} cannot be used: it computes a wrong image from a tiny network")
     return backend.info.device, None if name == "identity" else importlib.metadata.version(name)

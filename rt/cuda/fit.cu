@@ -1,4 +1,4 @@
-// Fit a frame to the network and the network's change back to the frame: what rt/fit.py does on the CPU.
+// Fit a frame to the network and the network's residual back to the frame: what rt/fit.py does on the CPU.
 //
 // A picture is uint8[rows][columns][3], without gaps. One thread writes one pixel; threads share nothing and
 // never wait for each other, so that the tests can compile this very text for the CPU and run it there.
@@ -64,10 +64,10 @@ static __device__ float mix(float first, float second, float share) {
     return first * (1.0f - share) + second * share;
 }
 
-// `laid` becomes the frame with the change `small_out - small_in`, times `*strength`, enlarged and added.
+// `result` becomes the frame with the residual `small_out - small_in`, times `*strength`, enlarged and added.
 extern "C" __global__ void apply_residual(const Level *frame, int rows, int columns, const float *strength,
                                     const Level *small_in, const Level *small_out, int small_rows,
-                                    int small_columns, Level *laid) {
+                                    int small_columns, Level *result) {
     Pixel me = my_pixel();
     if (me.x >= columns || me.y >= rows) return;
     Between down = between(me.y, rows, small_rows), along = between(me.x, columns, small_columns);
@@ -77,13 +77,13 @@ extern "C" __global__ void apply_residual(const Level *frame, int rows, int colu
     };
     size_t here = ((size_t)me.y * columns + me.x) * 3;
     for (int c = 0; c < 3; c++) {
-        float change[2];
+        float residual[2];
         for (int row = 0; row < 2; row++) {
             int a = corners[row][0] + c, b = corners[row][1] + c;
-            change[row] = mix(rintf(*strength * (small_out[a] - small_in[a])),
+            residual[row] = mix(rintf(*strength * (small_out[a] - small_in[a])),
                               rintf(*strength * (small_out[b] - small_in[b])), along.share);
         }
-        int level = frame[here + c] + (int)rintf(mix(change[0], change[1], down.share));
-        laid[here + c] = (Level)min(255, max(0, level));
+        int level = frame[here + c] + (int)rintf(mix(residual[0], residual[1], down.share));
+        result[here + c] = (Level)min(255, max(0, level));
     }
 }

@@ -95,7 +95,7 @@ def wiped(before: Frame, after: Frame, share: float) -> Frame:
     border = round(share * rgb.shape[1])
     rgb[:, :border] = after.rgb[:, :border]
     rgb[:, border : border + _LINE_PX] = 255
-    return replace(after, picture=rgb)
+    return replace(after, image=rgb)
 
 
 def draw_sheet(pairs: list[tuple[Rgb, Rgb]]) -> Rgb:

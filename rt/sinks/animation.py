@@ -123,13 +123,13 @@ class _Encoder:
 
     def write(self, rgb: Rgb, at: int) -> None:
         """Code uint8[H, W, 3] RGB that begins at a time in the format's units."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
-        assert (picture.height, picture.width) == self.size
-        picture.pts, picture.time_base = at, _UNITS[self._kind]
+        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
+        assert (image.height, image.width) == self.size
+        image.pts, image.time_base = at, _UNITS[self._kind]
         if self._graph is None:
-            self._put(picture.reformat(format="bgra"))
+            self._put(image.reformat(format="bgra"))
             return
-        self._graph.push(picture)
+        self._graph.push(image)
         for reduced in self._pulled():
             self._put(reduced)
 
@@ -149,18 +149,18 @@ class _Encoder:
         except (OSError, av.error.FFmpegError, ValueError):
             return
 
-    def _put(self, picture: av.VideoFrame) -> None:
-        self._container.mux(self._stream.encode(picture))
+    def _put(self, image: av.VideoFrame) -> None:
+        self._container.mux(self._stream.encode(image))
 
     def _pulled(self) -> Iterator[av.VideoFrame]:
         assert self._graph is not None
         while True:
             try:
-                picture = self._graph.pull()
+                image = self._graph.pull()
             except (BlockingIOError, av.error.EOFError):
                 return
-            assert isinstance(picture, av.VideoFrame)
-            yield picture
+            assert isinstance(image, av.VideoFrame)
+            yield image
 
 
 def _palettes(size: tuple[int, int]) -> av.filter.Graph:

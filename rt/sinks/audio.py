@@ -1,4 +1,4 @@
-"""Sound that a container cannot hold as it is, decoded and encoded anew."""
+"""Audio that a container cannot hold as it is, decoded and encoded anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rt.errors import SinkError
 ENCODERS = {"aac": "aac", "opus": "libopus"}
 """Codec → FFmpeg's name of what encodes it."""
 CODEC_OF = {"webm": "opus"}
-"""Container → codec of sound that is encoded for it, where that is not AAC."""
+"""Container → codec of audio that is encoded for it, where that is not AAC."""
 NAMES = {"aac": "AAC", "opus": "Opus"}
 _BITS_A_CHANNEL = {"aac": 96_000, "opus": 64_000}
 _RATES = {

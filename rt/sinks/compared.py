@@ -17,9 +17,9 @@ class Compared:
         self._sink = sink
 
     def write(self, frame: Frame) -> None:
-        """Write the picture as it came and, right of it, its translation."""
+        """Write the frame as it came and, right of it, its translation."""
         assert frame.before is not None, "only translated frames can be compared"
-        self._sink.write(replace(frame, picture=np.concatenate([frame.before, frame.rgb], axis=1)))
+        self._sink.write(replace(frame, image=np.concatenate([frame.before, frame.rgb], axis=1)))
 
     def close(self) -> None:
         """Close the sink."""

@@ -136,7 +136,7 @@ def choose_encoder(
         encoder = _described(options.encoder, options, size, frame_rate, live, "as asked")
         if fault := _fault(encoder, size):
             raise SinkError(
-                f"--encoder {options.encoder} does not work here for pictures of {size[1]}x{size[0]}: "
+                f"--encoder {options.encoder} does not work here for frames of {size[1]}x{size[0]}: "
                 f"{fault}; leave it out, or see: videobrush doctor"
             )
         return encoder
@@ -157,7 +157,7 @@ def _automatic(options: SinkOptions, size: tuple[int, int], frame_rate: Fraction
     encoder = _described(software, options, size, frame_rate, live, why)
     if software != "x264" and (fault := _fault(encoder, size)):  # x264 takes any size, and opens in no time
         raise SinkError(
-            f"{software} cannot code pictures of {size[1]}x{size[0]} as {CODECS[options.codec]} ({fault}); "
+            f"{software} cannot code frames of {size[1]}x{size[0]} as {CODECS[options.codec]} ({fault}); "
             "type --codec h264"
         )
     return encoder
@@ -235,7 +235,7 @@ def _tried(name: str, size: tuple[int, int], pixels: str, options: tuple[tuple[s
 
 
 X265_LEAST_WIDTH_PX = 56
-"""Of narrower pictures x265 4.1 writes past its memory: found with glibc's checking malloc."""
+"""Of narrower frames x265 4.1 writes past its memory: found with glibc's checking malloc."""
 
 
 def probe_encoder(
@@ -244,7 +244,7 @@ def probe_encoder(
     pixels: str = "yuv420p",
     options: Mapping[str, str] | None = None,
 ) -> str | None:
-    """Encode one picture with the FFmpeg encoder `name`; None where it works, else the reason in words."""
+    """Encode one frame with the FFmpeg encoder `name`; None where it works, else the reason in words."""
     if name == "libx265" and size[1] < X265_LEAST_WIDTH_PX:
         return f"it needs a width of {X265_LEAST_WIDTH_PX} px"
     # These two print to stderr by themselves, past FFmpeg's log.
@@ -258,12 +258,12 @@ def probe_encoder(
         context.height, context.width = size
         context.pix_fmt = pixels
         context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
-        picture = av.VideoFrame(size[1], size[0], pixels)
-        for plane in picture.planes:
+        image = av.VideoFrame(size[1], size[0], pixels)
+        for plane in image.planes:
             plane.update(bytes(plane.buffer_size))
-        picture.pts, picture.time_base = 0, Fraction(1, 25)
+        image.pts, image.time_base = 0, Fraction(1, 25)
         with scheduling_kept():
-            size_bytes = sum(packet.size for packet in [*context.encode(picture), *context.encode(None)])
+            size_bytes = sum(packet.size for packet in [*context.encode(image), *context.encode(None)])
     except PermissionError as error:  # what FFmpeg says where a driver's library is missing
         return "its driver cannot be loaded" if "nvenc" in name else reason(error)
     except (av.error.FFmpegError, ValueError, OSError) as error:

@@ -178,7 +178,7 @@ class FileSink:
             "movie_timescale": str(_common_timescale([video.time_base, *units])),
         }
         flags = self._side.movflags
-        if not self._side.has_cover:  # in fragments the muxer gives a cover picture an empty track
+        if not self._side.has_cover:  # in fragments the muxer gives a cover image an empty track
             flags = ["hybrid_fragmented", *([] if self._side.has_bare_aac else ["delay_moov"]), *flags]
             options |= {"frag_duration": str(_FRAGMENT_S * 1_000_000), "flush_packets": "1"}
         return options | ({"movflags": "+".join(flags)} if flags else {})
@@ -186,7 +186,7 @@ class FileSink:
     def _shift_s(self, video: VideoFacts) -> Fraction:
         """Return what to add to every time, so that no frame is before zero: players do not show those.
 
-        Sound before zero (the run-in of an encoder) is allowed, but Matroska cannot count far down.
+        Audio before zero (the run-in of an encoder) is allowed, but Matroska cannot count far down.
         """
         start_s = video.first_pts * video.time_base
         earliest_s = min([start_s, *self._side.starts_s])
@@ -247,9 +247,9 @@ def container_format(path: Path, codec: str = DEFAULTS.codec) -> str:
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
         found = f"the suffix {suffix} is not known" if suffix else "it has no suffix"
-        pictures = "" if suffix else f"; for pictures type {path}/"
+        images = "" if suffix else f"; for images type {path}/"
         raise SinkError(
-            f"cannot write {path}: {found}; a file name ending in one of {known} is needed{pictures}"
+            f"cannot write {path}: {found}; a file name ending in one of {known} is needed{images}"
         )
     if suffix == ".webm" and codec != "av1":
         better = path.with_suffix(".mkv")

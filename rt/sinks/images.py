@@ -1,4 +1,4 @@
-"""Frames as pictures: one file a frame."""
+"""Frames as images: one file a frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rt.sinks.base import closed
 _log = logging.getLogger(__name__)
 
 IN_A_FOLDER = "%06d.png"
-"""What pictures are called where only a folder is given."""
+"""What images are called where only a folder is given."""
 _INSTEAD = {".heic": ".jpg", ".heif": ".jpg", ".jp2": ".jpg", ".j2k": ".jpg"}
 """What is written for a kind that is read alone; .png for the others, which lose nothing either."""
 _NUMBER = re.compile(r"%(?:0\d+)?d")
@@ -29,18 +29,18 @@ def written_suffix(suffix: str) -> str:
 
 
 class ImageSink:
-    """Numbered pictures, from 0, each whole as soon as it has its name; photos keep theirs.
+    """Numbered images, from 0, each whole as soon as it has its name; photos keep theirs.
 
     Args:
         address: a folder (`frames/`), or a pattern with one number (`frames/img_%04d.jpg`); for a source of
-            one frame, such as a picture, also a plain name (`photo.jpg`). The folder is made where it is
+            one frame, such as an image, also a plain name (`photo.jpg`). The folder is made where it is
             missing and its parent exists.
-        like: the source of the frames; pictures that are the source are refused.
-        overwrite: replace pictures that exist. When the run ends, early or not, those of the pattern with
+        like: the source of the frames; images that are the source are refused.
+        overwrite: replace images that exist. When the run ends, early or not, those of the pattern with
             higher numbers are removed: they would be taken for its end.
 
     Raises:
-        SinkError: the folder cannot be made or written, or holds such pictures.
+        SinkError: the folder cannot be made or written, or holds such images.
     """
 
     def __init__(self, address: str, like: SourceInfo | None = None, *, overwrite: bool = False) -> None:
@@ -56,14 +56,13 @@ class ImageSink:
         found = self._existing()
         if found and not overwrite:
             raise SinkError(
-                f"cannot write {address}: {found[min(found)]} exists; "
-                "add --overwrite to replace such pictures"
+                f"cannot write {address}: {found[min(found)]} exists; add --overwrite to replace such images"
             )
         self._replaced = set() if self._names else set(found.values())
         self._open_folder()
 
     def write(self, frame: Frame) -> None:
-        """Write one picture.
+        """Write one image.
 
         Raises:
             SinkError: it cannot be written, or the sink is closed.
@@ -81,16 +80,16 @@ class ImageSink:
         try:
             write_image(frame.rgb, path, still if still is not None and still.size == frame.size else None)
         except SinkError:
-            self._written.pop()  # what has this name still is an older picture
+            self._written.pop()  # what has this name still is an older image
             raise
 
     def close(self) -> None:
-        """Remove old pictures with higher numbers; works twice."""
+        """Remove old images with higher numbers; works twice."""
         if self._closed:
             return
         self._closed = True
         if not self._written:
-            _log.warning("no frame was written, so there are no pictures in %s", self._folder)
+            _log.warning("no frame was written, so there are no images in %s", self._folder)
             self._leave_nothing()
             return
         for path in self._replaced.difference(self._written):
@@ -114,7 +113,7 @@ class ImageSink:
         return self._name if self._alone else self._name % number
 
     def _existing(self) -> dict[int, Path]:
-        """Return the pictures of the pattern that exist, by number."""
+        """Return the images of the pattern that exist, by number."""
         if self._names:
             paths = [self._folder / name for name in self._names.values()]
             return {number: path for number, path in enumerate(paths) if os.path.lexists(path)}
@@ -163,15 +162,14 @@ class ImageSink:
         theirs = source.name in (self._name, *(path.name for path in self._existing().values()))
         if folder.is_dir() and folder.samefile(self._folder) and (source.is_dir() or theirs):
             raise SinkError(
-                f"cannot write {self._address}: its pictures are the input; "
-                "type another folder for the output"
+                f"cannot write {self._address}: its images are the input; type another folder for the output"
             )
 
 
 def _still_of(frame: Frame) -> StillImage | None:
     """Return the image that a frame was made of, where it was one."""
-    picture = (frame.origin or frame).picture
-    return picture if isinstance(picture, StillImage) else None
+    image = (frame.origin or frame).image
+    return image if isinstance(image, StillImage) else None
 
 
 def _is_folder(address: str) -> bool:
@@ -200,7 +198,7 @@ def _numbered(path: Path) -> Path:
 
 
 def _pattern(address: str, alone: bool) -> Path:
-    """Return folder and name pattern of an address; the plain name of a picture where it is `alone`.
+    """Return folder and name pattern of an address; the plain name of an image where it is `alone`.
 
     Raises:
         SinkError: the pattern has no number, or more than one.
@@ -213,6 +211,6 @@ def _pattern(address: str, alone: bool) -> Path:
     if len(_NUMBER.findall(path.name)) != 1 or path.name.count("%") != 1:
         better = _numbered(path)
         raise SinkError(
-            f"cannot write {path}: the name of pictures needs one number such as %04d; type {better}"
+            f"cannot write {path}: the name of images needs one number such as %04d; type {better}"
         )
     return path

@@ -1,4 +1,4 @@
-"""What is written over the picture in a window: figures, notes, help."""
+"""What is written over the frame in a window: figures, notes, help."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ KEYS = (
 WHITE, RED, YELLOW = (255, 255, 255), (60, 60, 255), (60, 220, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SCALE = 0.55
-"""Size of the letters in a picture of up to 1280x720; in a larger one, which is shown smaller, they grow."""
+"""Size of the letters in a frame of up to 1280x720; in a larger one, which is shown smaller, they grow."""
 _SMALLEST = 0.25
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """Everything that is written over one picture."""
+    """Everything that is written over one frame."""
 
     figures: Sequence[str] = ()
     """Lines in the upper left corner."""
@@ -40,12 +40,12 @@ class Overlay:
     """Lines in the lower left corner: what was just done."""
     recording: bool = False
     stale: bool = False
-    """The source shows its last picture again."""
+    """The source shows its last frame again."""
     keys: bool = False
     """The list of keys is shown, instead of the figures."""
 
     def draw(self, bgr: Bgr) -> None:
-        """Write everything over a picture, in place."""
+        """Write everything over a frame, in place."""
         height, width = bgr.shape[:2]
         scale = _SCALE * max(1.0, height / 720, width / 1280)
         line = round(40 * scale)
@@ -58,7 +58,7 @@ class Overlay:
         if self.recording:
             _draw_mark(bgr, scale, line)
         if self.stale:
-            _draw_banner(bgr, "NO NEW PICTURE", 2 * scale)
+            _draw_banner(bgr, "NO NEW FRAME", 2 * scale)
 
 
 def figures(status: Status, wanted: str, strength: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""What goes beside the translated video: sound, subtitles, covers, chapters and metadata."""
+"""What goes beside the translated video: audio, subtitles, covers, chapters and metadata."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _SUFFIXES = {"matroska": ".mkv", "mp4": ".mp4", "mov": ".mov"}
 """Containers that are tried in place of one that cannot hold a stream, the most capable first."""
 _MATROSKA = ("matroska", "webm")
-_PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "webp": ("webp", "image/webp")}
+_IMAGES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "webp": ("webp", "image/webp")}
 _REORDERED = 2
 """How many frames later than decoded a video is shown, as most encoders do it."""
 _REFUSALS = (av.error.InvalidDataError, av.error.ArgumentError)
@@ -43,7 +43,7 @@ class _Choice:
     template: av.stream.Stream
     cover: bool = False
     decoder: av.AudioCodecContext | None = None
-    """What decodes sound that is encoded anew; None: its packets are copied."""
+    """What decodes audio that is encoded anew; None: its packets are copied."""
     codec: str = ""
     """What it is encoded as."""
 
@@ -51,7 +51,7 @@ class _Choice:
 class Passthrough:
     """Writes a source's other streams into a file, in step with its video.
 
-    Packets are copied where the container can hold them, which is tried before the run. Sound that it cannot
+    Packets are copied where the container can hold them, which is tried before the run. Audio that it cannot
     hold is encoded anew.
 
     Args:
@@ -59,7 +59,7 @@ class Passthrough:
         container_format: FFmpeg's name of its container.
         side: the source's other streams; None where it has none.
         source: the source's file.
-        options: what the user asks of sound and other videos.
+        options: what the user asks of audio and other videos.
         frame_rate: mean frames per second of the video.
 
     Raises:
@@ -112,7 +112,7 @@ class Passthrough:
 
     @property
     def has_cover(self) -> bool:
-        """True where a cover picture is among the copied streams."""
+        """True where a cover image is among the copied streams."""
         return any(choice.cover for choice in self._choices)
 
     @property
@@ -186,15 +186,15 @@ class Passthrough:
         stream.disposition = _disposition(choice)
 
     def _attach_cover(self, container: av.container.OutputContainer, template: av.stream.Stream) -> None:
-        """Store a cover picture the way Matroska does: as an attached file, not as a stream."""
+        """Store a cover image the way Matroska does: as an attached file, not as a stream."""
         assert self._samples is not None
-        picture = self._samples.first(template)
-        if picture is None:
-            _log.warning("%s: the source's cover picture is empty and is left out", self._path)
+        image = self._samples.first(template)
+        if image is None:
+            _log.warning("%s: the source's cover image is empty and is left out", self._path)
             return
-        suffix, kind = _PICTURES.get(template.codec_context.name, ("bin", "application/octet-stream"))
+        suffix, kind = _IMAGES.get(template.codec_context.name, ("bin", "application/octet-stream"))
         name = template.metadata.get("filename", f"cover.{suffix}")
-        container.add_attachment(name, template.metadata.get("mimetype", kind), bytes(picture))
+        container.add_attachment(name, template.metadata.get("mimetype", kind), bytes(image))
 
     def _copy_chapters(self, container: av.container.OutputContainer, side: SideStreams) -> None:
         unit = Fraction(1, 1_000_000)
@@ -233,7 +233,7 @@ class Passthrough:
         """Return what becomes of each stream, and say what is not copied.
 
         Raises:
-            SinkError: another container keeps more of what is heard or read, or sound cannot be kept.
+            SinkError: another container keeps more of what is heard or read, or audio cannot be kept.
         """
         wanted = [stream for stream in streams if self._is_wanted(stream)]
         for stream in streams:
@@ -278,7 +278,7 @@ class Passthrough:
         for stream in streams:
             cover = self._samples.is_cover(stream)
             if container_format == "mov" and cover:
-                continue  # the muxer takes a cover picture and drops it
+                continue  # the muxer takes a cover image and drops it
             if stream.type == "audio" and self._options.audio == "aac":
                 choice = self._encoded(container_format, stream)
             elif holds(container_format, stream, self._samples.first(stream)):
@@ -290,7 +290,7 @@ class Passthrough:
         return found
 
     def _encoded(self, container_format: str, stream: av.stream.Stream) -> _Choice | None:
-        """Return sound that is encoded anew; None where it cannot be."""
+        """Return audio that is encoded anew; None where it cannot be."""
         assert self._samples is not None
         if stream.type != "audio" or (decoder := self._samples.decoder(stream)) is None:
             return None
@@ -371,7 +371,7 @@ class _Copied:
 
 
 class _Encoded:
-    """One stream of sound that is encoded anew."""
+    """One stream of audio that is encoded anew."""
 
     def __init__(
         self, container: av.container.OutputContainer, encoder: AudioEncoder, shift_s: Fraction
@@ -414,10 +414,10 @@ def _due(
 
 def _warn_of_damage(path: Path, count: int) -> None:
     if count:
-        _log.warning("%s: %d damaged packets of the source's sound or subtitles were left out", path, count)
+        _log.warning("%s: %d damaged packets of the source's audio or subtitles were left out", path, count)
 
 
 def _named(stream: av.stream.Stream) -> str:
     codec = stream.codec_context.name if stream.codec_context is not None else stream.name or "unnamed"
-    kind = {"audio": "sound", "subtitle": "subtitles", "video": "second video or cover picture"}
+    kind = {"audio": "audio", "subtitle": "subtitles", "video": "second video or cover image"}
     return f"{codec} {kind.get(stream.type, stream.type)} (stream {stream.index})"

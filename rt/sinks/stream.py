@@ -117,9 +117,9 @@ class StreamSink:
             self._say_encoder()
         try:
             if (child := self._child) is not None:
-                picture = np.ascontiguousarray(frame.rgb[: size[0], : size[1]])
+                image = np.ascontiguousarray(frame.rgb[: size[0], : size[1]])
                 child.send(STAMP.pack(round((time_s - self._first) / LIVE_UNIT)))
-                child.send(picture.data.cast("B"))
+                child.send(image.data.cast("B"))
         except _Gone as fault:
             self._lose(str(fault))
 

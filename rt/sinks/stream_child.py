@@ -3,7 +3,7 @@
 FFmpeg has no time limit for opening an output, and PyAV holds Python's lock meanwhile: a server that never
 answers would stop the whole program. So all of it happens in a process that ends itself when nothing moves.
 
-stdin: a line of JSON (`Task`), then for each picture eight bytes of `pts` and uint8[H, W, 3] RGB.
+stdin: a line of JSON (`Task`), then for each frame eight bytes of `pts` and uint8[H, W, 3] RGB.
 stdout: the line `open` once the server has taken the header, or `fault WHY`.
 """
 

@@ -100,12 +100,12 @@ class VideoTrack:
 
     def write(self, frame: Frame, shift_s: Fraction) -> Fraction | None:
         """Encode a frame, `shift_s` later than it says; return up to what time the file is written."""
-        picture = self._captioned(frame, self._stored(frame))
-        picture.color_range = RANGE_LIMITED
-        picture.color_primaries, picture.color_trc = self._colour.primaries, self._colour.transfer
-        picture.pts, picture.time_base = self._place(frame, shift_s), self._unit
-        picture.duration = self._step
-        return self._mux(self.stream.encode(picture))
+        image = self._captioned(frame, self._stored(frame))
+        image.color_range = RANGE_LIMITED
+        image.color_primaries, image.color_trc = self._colour.primaries, self._colour.transfer
+        image.pts, image.time_base = self._place(frame, shift_s), self._unit
+        image.duration = self._step
+        return self._mux(self.stream.encode(image))
 
     def finish(self) -> Fraction:
         """Write what the encoder still holds; return the end of the last frame in seconds."""
@@ -119,24 +119,24 @@ class VideoTrack:
         if self._without_captions:
             _log.warning("%s: closed captions are left out: %s cannot code them", path, self._encoder_name)
 
-    def _captioned(self, frame: Frame, picture: av.VideoFrame) -> av.VideoFrame:
-        """Return the picture with the closed captions of the frame beside it, where they can be coded."""
+    def _captioned(self, frame: Frame, image: av.VideoFrame) -> av.VideoFrame:
+        """Return the frame with the closed captions of the frame beside it, where they can be coded."""
         if not isinstance(frame.captions, Captions):
-            return picture
+            return image
         if self._encoder_name not in _CAPTIONED:
             self._without_captions += 1
-            return picture
-        return frame.captions.beside(picture, self._carrying)
+            return image
+        return frame.captions.beside(image, self._carrying)
 
     def _stored(self, frame: Frame) -> av.VideoFrame:
-        """Return the picture in the encoder's pixel format: as it came where it came so."""
+        """Return the frame in the encoder's pixel format: as it came where it came so."""
         plain = self._orientation == Orientation() and self.stream.pix_fmt == FORMAT
-        if plain and isinstance(frame.picture, Planes) and frame.picture.matrix == self._colour.matrix:
-            return frame.picture.encodable()
-        picture = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
-        picture.colorspace = self._colour.matrix  # what the conversion is to compute with
+        if plain and isinstance(frame.image, Planes) and frame.image.matrix == self._colour.matrix:
+            return frame.image.encodable()
+        image = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
+        image.colorspace = self._colour.matrix  # what the conversion is to compute with
         return self._reformatter.reformat(
-            picture,
+            image,
             format=self.stream.pix_fmt,
             dst_color_range=RANGE_LIMITED,
             interpolation=_SCALING,

@@ -47,7 +47,7 @@ class Samples:
         return next(iter(self._early[stream.index]), None)
 
     def is_cover(self, stream: av.stream.Stream) -> bool:
-        """Tell whether a video stream is a cover picture: marked as one, or a single picture."""
+        """Tell whether a video stream is a cover image: marked as one, or a single image."""
         if stream.type != "video" or stream.codec_context is None:
             return False
         if stream.disposition & Disposition.attached_pic:
@@ -167,7 +167,7 @@ def add_copy(container: av.container.OutputContainer, template: av.stream.Stream
 
 
 def _silence() -> io.BytesIO:
-    """Return a WAV file, which any container of sound can describe."""
+    """Return a WAV file, which any container of audio can describe."""
     memory = io.BytesIO()
     with wave.open(memory, "wb") as file:
         file.setnchannels(1)

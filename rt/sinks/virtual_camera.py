@@ -97,7 +97,7 @@ class VirtualCamera:
         self.close()
 
     def _fitted(self, rgb: Rgb) -> Rgb:
-        """Return a picture of the camera's size with the whole of `rgb` in its middle."""
+        """Return a frame of the camera's size with the whole of `rgb` in its middle."""
         height, width = self._size
         scale = min(height / rgb.shape[0], width / rgb.shape[1])
         inner = max(1, round(rgb.shape[0] * scale)), max(1, round(rgb.shape[1] * scale))

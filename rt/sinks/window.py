@@ -46,7 +46,7 @@ class WindowSink:
         title: of the window; one window a title.
         paced: hold each frame back until its time; leave it out for live sources.
         controls: what the keys change: see `rt.sinks.overlay.KEYS`; None: only q works.
-        status: the figures shown over the picture; None: nothing is written over it.
+        status: the figures shown over the frame; None: nothing is written over it.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class WindowSink:
             raise SinkError(f"window {self._title} is closed and cannot show a frame")
         try:
             if not self._open:
-                # GUI_NORMAL: without Qt's tool bar and status bar, which would take room from the picture.
+                # GUI_NORMAL: without Qt's tool bar and status bar, which would take room from the frame.
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 self._open = True
             self._wait_until_due(frame)
@@ -105,7 +105,7 @@ class WindowSink:
 
     def _draw(self, frame: Frame) -> None:
         # A copy: the frame stays as it is.
-        bgr = np.asarray(cv2.cvtColor(self._picture(frame), cv2.COLOR_RGB2BGR), np.uint8)
+        bgr = np.asarray(cv2.cvtColor(self._image(frame), cv2.COLOR_RGB2BGR), np.uint8)
         if bgr.shape != self._shape:
             self._shape = bgr.shape
             height, width = bgr.shape[:2]
@@ -115,7 +115,7 @@ class WindowSink:
             self._overlay(frame).draw(bgr)
         cv2.imshow(self._title, bgr)
 
-    def _picture(self, frame: Frame) -> Rgb:
+    def _image(self, frame: Frame) -> Rgb:
         if self._controls is not None and self._controls.compare and frame.before is not None:
             return np.concatenate([frame.before, frame.rgb], axis=1)
         return frame.rgb
@@ -174,7 +174,7 @@ class WindowSink:
             self._help = not self._help
 
     def _take_snapshot(self, controls: Controls, frame: Frame) -> None:
-        """Write the translated picture, without what is written over it, to the current folder."""
+        """Write the translated frame, without what is written over it, to the current folder."""
         path = timestamped(Path(), ".png")
         try:
             write_image(frame.rgb, path)

@@ -36,7 +36,7 @@ class Kind:
     """The optional part of the installation that it needs."""
 
 
-def is_pictures(address: str) -> bool:
+def is_images(address: str) -> bool:
     """Return whether this names a folder, an image, or numbered images."""
     path = Path(address)
     try:
@@ -134,7 +134,7 @@ KINDS = (
     VIDEO_FILE,
     Kind("camera", ("0", "/dev/video0"), _open_camera, accepts=is_camera),
     Kind("animated image", ("moving.gif",), _open_animation, accepts=is_animation),
-    Kind("images", ("photo.jpg", "photos/", "img_%04d.png"), _open_images, accepts=is_pictures),
+    Kind("images", ("photo.jpg", "photos/", "img_%04d.png"), _open_images, accepts=is_images),
     Kind("pipe", ("/dev/stdin",), _open_pipe, accepts=is_pipe),
     Kind("live stream", ("rtsp://...", "http://...", "tcp://..."), _open_stream, STREAM_SCHEMES),
     Kind("screen", ("screen://",), _open_screen, ("screen",), extra="screen"),

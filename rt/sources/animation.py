@@ -31,7 +31,7 @@ class AnimationSource:
     dropped = 0
 
     def __init__(self, address: str, options: SourceOptions) -> None:
-        refuse_options(options, address, "an animated picture", ("loop", "start_s", "duration_s"))
+        refuse_options(options, address, "an animated image", ("loop", "start_s", "duration_s"))
         self._address = address
         self._loop = options.loop
         self._start_s = exact_s(options.start_s)
@@ -105,7 +105,7 @@ class AnimationSource:
             began_s += ends_s
 
     def _round(self) -> Iterator[tuple[Fraction, Fraction, StillImage]]:
-        """Yield when each frame begins, for how long it is shown (both in ms), and its picture."""
+        """Yield when each frame begins, for how long it is shown (both in ms), and its image."""
         at_ms = Fraction(0)
         image = open_image(self._content, whole=False)
         with quiet():

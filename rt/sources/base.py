@@ -25,7 +25,7 @@ class SourceOptions:
     """What the user asks of a source. What a source cannot do is refused by name, never ignored."""
 
     fps: Fraction | None = None
-    """Frames per second: asked of a camera or a drawn pattern, given to pictures without times."""
+    """Frames per second: asked of a camera or a drawn pattern, given to images without times."""
     height: int | None = None
     """Height in pixels asked of a camera, a pattern or a screen."""
     width: int | None = None

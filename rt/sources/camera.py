@@ -29,7 +29,7 @@ _SILENT = 0
 """The level of OpenCV's log that says nothing."""
 _NAMED_BY = ("v4l/by-id", "v4l/by-path")
 """Folders of links that still name a camera after it was plugged in again, the better one first."""
-# Seconds that OpenCV waits for a picture; it reads this once, when the first camera is read.
+# Seconds that OpenCV waits for a frame; it reads this once, when the first camera is read.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
 
 
@@ -59,7 +59,7 @@ def open_camera(address: str, options: SourceOptions) -> Source:
     """Open `0`, `/dev/video0` or `/dev/v4l/by-id/...`.
 
     Raises:
-        SourceError: there is no such camera, it may not be opened, or it gives no picture.
+        SourceError: there is no such camera, it may not be opened, or it gives no frame.
     """
     can = ("fps", "height", "width", "duration_s")
     refuse_options(options, address, "a camera", can)
@@ -78,14 +78,14 @@ class OpenCvGrabber:
         self._capture: cv2.VideoCapture | None = None
 
     def read(self) -> Rgb:
-        """Return the next picture as a new uint8[H, W, 3] RGB.
+        """Return the next frame as a new uint8[H, W, 3] RGB.
 
         Raises:
             SourceError: none came in two seconds.
         """
         good, bgr = (False, None) if self._capture is None else self._capture.read()
         if not good or bgr is None:
-            raise SourceError(f"cannot read {self.name}: it gives no picture (unplugged, or it hangs)")
+            raise SourceError(f"cannot read {self.name}: it gives no frame (unplugged, or it hangs)")
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def interrupt(self) -> None:
@@ -119,7 +119,7 @@ class CameraGrabber(OpenCvGrabber):
         self._path = devices / f"video{address}" if address.isdecimal() else Path(address)
 
     def open(self) -> Granted:
-        """Open the camera and ask for the mode: MJPG first, because raw pictures limit size and rate.
+        """Open the camera and ask for the mode: MJPG first, because raw frames limit size and rate.
 
         Raises:
             SourceError: it is not there, may not be opened, or is in use.
@@ -131,7 +131,7 @@ class CameraGrabber(OpenCvGrabber):
         if not capture.isOpened():
             raise SourceError(
                 f"cannot read {self.name}: it cannot be opened; it is in use by another program, or gives no "
-                "pictures; type: videobrush doctor"
+                "frames; type: videobrush doctor"
             )
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._mode.width)

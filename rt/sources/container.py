@@ -16,7 +16,7 @@ from rt.errors import SourceError, nearest_file
 from rt.media import STILL_CODECS, TOLERANT, Chapter, local_name, rational, reason
 
 _NOT_VIDEO = frozenset({"tty", "lavfi", "ffmetadata", "hls", "concat", "dash", "sdp", "rtsp"})
-"""What FFmpeg opens as a stream of pictures but is text or a list of addresses."""
+"""What FFmpeg opens as a stream of frames but is text or a list of addresses."""
 _TURNS = {
     270: (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30),
     180: (-1 << 16, 0, 0, 0, -1 << 16, 0, 0, 0, 1 << 30),
@@ -103,9 +103,9 @@ def _rank(stream: av.VideoStream) -> tuple[bool, bool, int]:
 
 
 def _what_instead(container: av.container.InputContainer) -> str:
-    sound = [codec_name(stream) for stream in container.streams.audio]
-    if sound:
-        return f"it holds only sound ({', '.join(sound)})"
+    audio = [codec_name(stream) for stream in container.streams.audio]
+    if audio:
+        return f"it holds only audio ({', '.join(audio)})"
     kinds = sorted({stream.type for stream in container.streams})
     if kinds:
         return f"it holds no video (only {', '.join(kinds)})"

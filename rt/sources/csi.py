@@ -18,14 +18,14 @@ def open_csi(address: str, options: SourceOptions) -> Source:
     """Open `csi://0`: the number is the sensor's.
 
     Raises:
-        SourceError: OpenCV has no GStreamer, or the sensor gives no picture.
+        SourceError: OpenCV has no GStreamer, or the sensor gives no frame.
     """
     refuse_options(options, address, "a camera", ("fps", "height", "width", "duration_s"))
     return LiveSource(CsiGrabber(address, Mode.of(options)), options.duration_s)
 
 
 def pipeline(sensor: int, mode: Mode) -> str:
-    """Return the GStreamer pipeline: the newest picture only, never waiting for a clock."""
+    """Return the GStreamer pipeline: the newest frame only, never waiting for a clock."""
     rate = f"{mode.fps.numerator}/{mode.fps.denominator}"
     size = f"width={mode.width},height={mode.height}"
     return " ! ".join(

@@ -214,8 +214,8 @@ class FileSource:
                 if decoded is None:
                     break
                 assert decoded.pts is not None
-                picture = self._picture(decoded)
-            yield Frame(picture, decoded.pts - shift, unit, index, captions=self._captions(decoded))
+                image = self._image(decoded)
+            yield Frame(image, decoded.pts - shift, unit, index, captions=self._captions(decoded))
             index += 1
         self._finish()
 
@@ -237,7 +237,7 @@ class FileSource:
         if damage := self._integrity.damage(self._trim.end_s if self._cut else None):
             raise DamagedSource(f"{self._path} {damage}")
 
-    def _picture(self, decoded: av.VideoFrame) -> Rgb | Stored:
+    def _image(self, decoded: av.VideoFrame) -> Rgb | Stored:
         """Return the image as it is stored where it can stay so, else upright and as RGB."""
         matrix, size = known_matrix(int(decoded.colorspace), decoded.height), self._coded_size
         as_first = self._orientation == Orientation() and (decoded.height, decoded.width) == size

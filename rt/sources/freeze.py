@@ -1,10 +1,10 @@
 """Detects a frozen camera, whose driver repeats one image.
 
-A lens and a sensor are noisy: two pictures are never equal byte by byte. So equal pictures mean a freeze,
+A lens and a sensor are noisy: two frames are never equal byte by byte. So equal frames mean a freeze,
 but only where noise was seen before: a camera that shows something drawn (a slide, a test card) repeats
-pictures because nothing moves. And a picture of one single level is never called frozen: a covered lens
+frames because nothing moves. And a frame of one single level is never called frozen: a covered lens
 compressed to JPEG gives just that. After the camera was opened again it has to show its noise anew, so a
-still slide that follows moving pictures costs one reopening, once.
+still slide that follows what moves costs one reopening, once.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from rt.errors import SourceError
 from rt.frame import Rgb
 
 _NOISY_AFTER = 10
-"""Pictures in a row, each unlike the one before, after which a camera counts as noisy."""
+"""Frames in a row, each unlike the one before, after which a camera counts as noisy."""
 _SAMPLE = 16
 """Every so many rows are compared first: noise shows in any of them."""
 
 
 class FreezeWatch:
-    """Tells new pictures of a camera from the last one repeated."""
+    """Tells new frames of a camera from the last one repeated."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
@@ -30,7 +30,7 @@ class FreezeWatch:
         self._since_s = 0.0
 
     def is_new(self, rgb: Rgb, now_s: float) -> bool:
-        """Return False for a picture that a noisy camera has given before.
+        """Return False for a frame that a noisy camera has given before.
 
         Raises:
             SourceError: it repeats it for longer than the limit.
@@ -44,7 +44,7 @@ class FreezeWatch:
             self._changes = 0
             return True
         if now_s - self._since_s > self._limit_s:
-            raise SourceError(f"it gives one and the same picture for {self._limit_s:g} s")
+            raise SourceError(f"it gives one and the same frame for {self._limit_s:g} s")
         return False
 
     def reset(self) -> None:

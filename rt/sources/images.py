@@ -1,4 +1,4 @@
-"""Pictures as frames: a folder, numbered pictures, or a single one."""
+"""Images as frames: a folder, numbered images, or a single one."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _CAMERA_NAME = re.compile(
 _LOOKED_AT = 16
 """So many headers are read, evenly spread, to tell photos from the frames of a video."""
 _NAMED = 3
-"""So many damaged or odd-sized pictures are named; the others are counted."""
+"""So many damaged or odd-sized images are named; the others are counted."""
 
 
 class ImageSource:
-    """Pictures in natural order (`img_2` before `img_10`), each a frame.
+    """Images in natural order (`img_2` before `img_10`), each a frame.
 
-    All frames have the size of the first picture: another one is fitted into it, whole, on black. A damaged
-    picture is left out, and its place in time stays empty. A single picture is one frame, or with `loop` a
+    All frames have the size of the first image: another one is fitted into it, whole, on black. A damaged
+    image is left out, and its place in time stays empty. A single image is one frame, or with `loop` a
     still camera.
 
     Raises:
-        SourceError: there is no picture, or none that can be read.
+        SourceError: there is no image, or none that can be read.
     """
 
     live = False
     dropped = 0
 
     def __init__(self, address: str, options: SourceOptions) -> None:
-        refuse_options(options, address, "pictures", ("fps", "loop", "start_s", "duration_s"))
+        refuse_options(options, address, "images", ("fps", "loop", "start_s", "duration_s"))
         self._address = address
         self._fps = options.fps or FPS
         self._loop = options.loop
@@ -75,10 +75,10 @@ class ImageSource:
         self.info = SourceInfo(address, height, width, self._fps, self._count, image_names=names)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield a frame for each picture; uint8[H, W, 3] RGB, all of the first one's size.
+        """Yield a frame for each image; uint8[H, W, 3] RGB, all of the first one's size.
 
         Raises:
-            DamagedSource: behind the last frame, where pictures could not be read.
+            DamagedSource: behind the last frame, where images could not be read.
             RuntimeError: the source was iterated before.
         """
         if self._started:
@@ -95,7 +95,7 @@ class ImageSource:
         while not self._closed and position != self._count:
             lap, number = divmod(position, len(self._paths))
             if number == 0 and lap and self._faults:
-                break  # a damaged row of pictures is not begun again
+                break  # a damaged row of images is not begun again
             still = self._first if number == self._first_at else self._read(self._paths[number])
             if still is not None:
                 yield Frame(self._fit(still, self._paths[number]), position, 1 / self._fps, index)
@@ -122,7 +122,7 @@ class ImageSource:
         if len(self._paths) == 1:
             raise SourceError(f"cannot read {self._faults[0]}")
         raise SourceError(
-            f"cannot read {self._address}: none of its pictures can be read: {_some(self._faults)}"
+            f"cannot read {self._address}: none of its images can be read: {_some(self._faults)}"
         )
 
     def _read(self, path: Path) -> StillImage | None:
@@ -183,7 +183,7 @@ def is_sequence(paths: list[Path]) -> bool:
 
 
 def _find(address: str) -> list[Path]:
-    """Return the pictures an address names, in natural order.
+    """Return the images an address names, in natural order.
 
     Raises:
         SourceError: there are none.
@@ -203,13 +203,13 @@ def _find(address: str) -> list[Path]:
 
 def _in_folder(folder: Path) -> list[Path]:
     entries = [entry for entry in folder.iterdir() if not is_litter(entry)]
-    pictures = [entry for entry in entries if entry.suffix.lower() in READ_SUFFIXES]
-    if not pictures:
+    images = [entry for entry in entries if entry.suffix.lower() in READ_SUFFIXES]
+    if not images:
         raise SourceError(
-            f"cannot read {folder}: it is a folder without pictures ({' '.join(READ_SUFFIXES)}); "
-            "the name of a video file or of a folder with pictures is needed"
+            f"cannot read {folder}: it is a folder without images ({' '.join(READ_SUFFIXES)}); "
+            "the name of a video file or of a folder with images is needed"
         )
-    return sorted(pictures, key=lambda path: _natural(path.name))
+    return sorted(images, key=lambda path: _natural(path.name))
 
 
 def _numbered(pattern: Path) -> list[Path]:
@@ -223,11 +223,11 @@ def _numbered(pattern: Path) -> list[Path]:
     matches = [(entry, expected.fullmatch(entry.name)) for entry in pattern.parent.iterdir()]
     numbers = sorted((int(match[1]), entry) for entry, match in matches if match)
     if not numbers:
-        raise SourceError(f"cannot read {pattern}: there is no such picture, whatever the number")
+        raise SourceError(f"cannot read {pattern}: there is no such image, whatever the number")
     missing = numbers[-1][0] - numbers[0][0] + 1 - len(numbers)
     if missing > 0:
         _log.warning(
-            "%s: %d numbers are missing; the pictures follow one another without them", pattern, missing
+            "%s: %d numbers are missing; the images follow one another without them", pattern, missing
         )
     return [entry for _, entry in numbers]
 
@@ -239,7 +239,7 @@ def _natural(name: str) -> tuple[tuple[str, int, str], ...]:
 
 
 def _counted(number: int) -> str:
-    return "1 picture" if number == 1 else f"{number} pictures"
+    return "1 image" if number == 1 else f"{number} images"
 
 
 def _some(names: list[str]) -> str:

@@ -1,12 +1,12 @@
 """Live sources: always drained, watched, opened again after a fault.
 
-A thread reads whatever the device gives and keeps the newest picture; who iterates gets each picture once,
+A thread reads whatever the device gives and keeps the newest frame; who iterates gets each frame once,
 at most as fast as it asks. How an outage looks from outside:
 
-    no new picture for 2 s        the last one comes again about once a second, marked stale
+    no new frame for 2 s        the last one comes again about once a second, marked stale
     read fails, stream ends       opened again, first after 0.2 s, at last every 4 s, for as long as it takes
-    a camera repeats one picture  the same, see `rt.sources.freeze`
-    a picture comes               frames go on; the size stays that of the first picture
+    a camera repeats one frame  the same, see `rt.sources.freeze`
+    a frame comes               frames go on; the size stays that of the first frame
 
 Each outage is said in one line, its end in another.
 """
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 TIME_BASE = Fraction(1, 90000)
 """The clock of live frames: seconds per unit of their pts."""
 FRESH_S = 2.0
-"""A picture is stale when no newer one came for so long."""
+"""A frame is stale when no newer one came for so long."""
 _STALE_EVERY_S = 1.0
 _SPOKEN_EVERY_S = 30.0
 """A line about failing attempts comes no more often than this."""
@@ -54,12 +54,12 @@ class StreamOver(Exception):
 
 
 class Grabber(Protocol):
-    """One device or connection that gives pictures. One thread at a time opens, reads and closes it."""
+    """One device or connection that gives frames. One thread at a time opens, reads and closes it."""
 
     name: str
     """What the user calls it: an address."""
     noisy: bool
-    """True for a lens: two of its pictures are never equal, unless it is frozen."""
+    """True for a lens: two of its frames are never equal, unless it is frozen."""
     ends_stalls: bool
     """True where a device that gives nothing is to be opened again; False where only waiting helps."""
 
@@ -72,7 +72,7 @@ class Grabber(Protocol):
         ...
 
     def read(self) -> Rgb:
-        """Wait for the next picture: uint8[H, W, 3] RGB in memory of its own.
+        """Wait for the next frame: uint8[H, W, 3] RGB in memory of its own.
 
         Gives up after a few seconds, or when interrupted.
 
@@ -93,7 +93,7 @@ class Grabber(Protocol):
 
 @dataclass(frozen=True)
 class _Shot:
-    """A picture and when it was there, by `time.perf_counter()`."""
+    """A frame and when it was there, by `time.perf_counter()`."""
 
     rgb: Rgb
     captured_s: float
@@ -102,16 +102,16 @@ class _Shot:
 class LiveSource:
     """Frames of a grabber, for as long as it is open.
 
-    The constructor opens it and waits for its first picture, so whatever makes it unusable is known before
+    The constructor opens it and waits for its first frame, so whatever makes it unusable is known before
     a model is loaded. From then on it is drained, whether anybody iterates or not.
 
     Args:
         grabber: not open yet; this object has it for itself from now on.
         duration_s: seconds from the first frame after which iteration ends; None for no end.
-        fresh_s: seconds without a new picture after which the last one counts as stale.
+        fresh_s: seconds without a new frame after which the last one counts as stale.
 
     Raises:
-        SourceError: it cannot be opened or gives no picture.
+        SourceError: it cannot be opened or gives no frame.
     """
 
     live = True
@@ -130,7 +130,7 @@ class LiveSource:
             first = grabber.read()
         except StreamOver:
             grabber.close()
-            raise SourceError(f"cannot read {grabber.name}: it ended before its first picture") from None
+            raise SourceError(f"cannot read {grabber.name}: it ended before its first frame") from None
         except BaseException:
             grabber.close()
             raise
@@ -147,11 +147,11 @@ class LiveSource:
 
     @property
     def dropped(self) -> int:
-        """Pictures replaced by newer ones since the iteration began."""
+        """Frames replaced by newer ones since the iteration began."""
         return self._shots.dropped - self._dropped_before if self._started else 0
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the newest frame each time; uint8[H, W, 3] RGB, all of the first picture's size.
+        """Yield the newest frame each time; uint8[H, W, 3] RGB, all of the first frame's size.
 
         Raises:
             RuntimeError: the source was iterated before.
@@ -191,10 +191,10 @@ class LiveSource:
                 now_s, stale = time.perf_counter(), True
                 due_s = now_s + _STALE_EVERY_S
                 again = self._grabber.ends_stalls
-                if self._outage.begin(f"no new picture for {self._fresh_s:g} s", again) and again:
+                if self._outage.begin(f"no new frame for {self._fresh_s:g} s", again) and again:
                     self._grabber.interrupt()
             if last is None:
-                continue  # the first picture is in the channel before the iteration begins
+                continue  # the first frame is in the channel before the iteration begins
             begun_s = now_s if begun_s is None else begun_s
             pts = round((now_s - begun_s) / TIME_BASE)
             last_pts = max(pts, last_pts + 1) if index else 0
@@ -219,7 +219,7 @@ class LiveSource:
             self._grabber.close()
 
     def _keep(self, rgb: Rgb) -> None:
-        """Take a picture for the next to ask, unless it is only the last one again."""
+        """Take a frame for the next to ask, unless it is only the last one again."""
         captured_s = time.perf_counter()
         if self._freeze is not None and not self._freeze.is_new(rgb, captured_s):
             return
@@ -234,12 +234,12 @@ class LiveSource:
         if not self._resized:
             self._resized = True
             _log.warning(
-                "%s: its pictures are now %dx%d; they are fitted into the first size, %dx%d",
+                "%s: its frames are now %dx%d; they are fitted into the first size, %dx%d",
                 *(self._grabber.name, rgb.shape[1], rgb.shape[0], self.info.width, self.info.height),
             )
 
     def _open_again(self, fault: SourceError) -> None:
-        """Close and open the device until it gives a picture, or the source is closed."""
+        """Close and open the device until it gives a frame, or the source is closed."""
         if self._closing.is_set():
             return
         self._outage.begin(str(fault), True)

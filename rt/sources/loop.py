@@ -31,7 +31,7 @@ def open_file(address: str, options: SourceOptions) -> Source:
 class LoopSource:
     """A file from `start_s` to its end, again and again; times and numbers go on.
 
-    Its sound and other streams are left out. A damaged file is not begun again.
+    Its audio and other streams are left out. A damaged file is not begun again.
 
     Args:
         path: the file.
@@ -60,7 +60,7 @@ class LoopSource:
         self._started = self._closed = False
         self._source = FileSource(path, start_s, options=options)
         if self._source.info.side.streams:
-            _log.warning("%s: its sound and other streams are left out of the loop", path)
+            _log.warning("%s: its audio and other streams are left out of the loop", path)
         info = self._source.info
         count = None
         if duration_s is not None and info.frame_rate is not None:

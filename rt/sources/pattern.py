@@ -1,6 +1,6 @@
 """A drawn moving image, for demos, tests and benchmarks.
 
-One large picture is drawn once; each frame is a window into it, copied to memory of its own.
+One large image is drawn once; each frame is a window into it, copied to memory of its own.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ from rt.sources.live import Granted, LiveSource, StreamOver
 from rt.sources.stream import Decoder
 
 OPEN_S = 10.0
-"""Seconds that a pipe may stay empty at the start, and then until its first picture."""
+"""Seconds that a pipe may stay empty at the start, and then until its first frame."""
 _CHUNK_BYTES = 1 << 18
 
 
 def open_pipe(address: str, options: SourceOptions) -> Source:
-    """Open a FIFO or another file that is read as it comes, and wait for its first picture.
+    """Open a FIFO or another file that is read as it comes, and wait for its first frame.
 
     Raises:
         SourceError: nobody writes into it, or what comes is not a video.
@@ -36,7 +36,7 @@ def open_pipe(address: str, options: SourceOptions) -> Source:
 
 
 class PipeGrabber:
-    """Pictures written into a pipe.
+    """Frames written into a pipe.
 
     A writer that pauses keeps its pipe: hanging up would kill it. When it ends, the next writer of a FIFO is
     waited for; a pipe without a name has no next writer, and is over.
@@ -83,7 +83,7 @@ class PipeGrabber:
         return self._decoder.granted()
 
     def read(self) -> Rgb:
-        """Return the next picture.
+        """Return the next frame.
 
         Raises:
             SourceError: the writer ended, or nothing can be decoded.
@@ -92,16 +92,16 @@ class PipeGrabber:
         if self._decoder is None or self._reader is None:
             raise SourceError(f"cannot read {self.name}: it is not open")
         try:
-            picture = self._decoder.next_frame(self._interrupted)
+            image = self._decoder.next_frame(self._interrupted)
         except av.error.FFmpegError as error:
             self._reader.raise_kept()
             damaged = isinstance(error, av.error.InvalidDataError)
             found = "what comes is damaged" if damaged else reason(error)
             raise SourceError(f"cannot read {self.name}: {found}") from None
         self._reader.raise_kept()
-        if picture is not None:
+        if image is not None:
             self._reader.patient = True
-            return self._decoder.rgb(picture)
+            return self._decoder.rgb(image)
         if self._reader.late:
             raise SourceError(f"cannot read {self.name}: {self._reader.fault}")
         if self._is_nameless:
@@ -177,7 +177,7 @@ class _PipeReader:
         """What is wrong where no video could be found, in words."""
         if self.empty:
             return "nothing was written"
-        return f"no picture came in {self._limit_s:g} s" if self.late else "what comes is not a video"
+        return f"no frame came in {self._limit_s:g} s" if self.late else "what comes is not a video"
 
     def _read(self, size: int) -> bytes:
         while not (self._interrupted.is_set() or self._kept):

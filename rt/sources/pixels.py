@@ -12,13 +12,13 @@ _SCALING = BILINEAR | ACCURATE_ROUNDING
 
 
 def letterboxed(rgb: Rgb, size: tuple[int, int]) -> Rgb:
-    """Return the whole picture, scaled into the middle of a black uint8[height, width, 3] of `size`."""
+    """Return the whole image, scaled into the middle of a black uint8[height, width, 3] of `size`."""
     height, width = size
     share = min(height / rgb.shape[0], width / rgb.shape[1])
     inner_height = min(height, max(1, round(rgb.shape[0] * share)))
     inner_width = min(width, max(1, round(rgb.shape[1] * share)))
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
-    scaled = picture.reformat(inner_width, inner_height, "rgb24", interpolation=_SCALING).to_ndarray()
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24")
+    scaled = image.reformat(inner_width, inner_height, "rgb24", interpolation=_SCALING).to_ndarray()
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
     canvas = np.zeros((height, width, 3), np.uint8)
     canvas[top : top + inner_height, left : left + inner_width] = scaled

@@ -70,7 +70,7 @@ class ScreenGrabber:
         return Granted(f"{float(self._fps):g} fps", self._fps)
 
     def read(self) -> Rgb:
-        """Take the picture when it is due.
+        """Take the frame when it is due.
 
         Raises:
             SourceError: interrupted, or the display is gone.
@@ -89,8 +89,8 @@ class ScreenGrabber:
         bgra = np.frombuffer(shot.raw, np.uint8).reshape(
             shot.height, shot.width, 4
         )  # [H * W * 4] → [H, W, 4]
-        picture = av.VideoFrame.from_ndarray(bgra, "bgra")
-        return as_rgb(picture, self._reformatter, self._size(shot.height, shot.width), MATRIX_709)
+        image = av.VideoFrame.from_ndarray(bgra, "bgra")
+        return as_rgb(image, self._reformatter, self._size(shot.height, shot.width), MATRIX_709)
 
     def interrupt(self) -> None:
         """End a wait."""

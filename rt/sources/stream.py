@@ -39,11 +39,11 @@ _UNIT = Fraction(1, 90000)
 OPEN_S = 3.0
 """Seconds until a server that does not answer is given up."""
 READ_S = 2.0
-"""Seconds without a byte until a stream is given up: as long as its last picture counts as fresh."""
+"""Seconds without a byte until a stream is given up: as long as its last frame counts as fresh."""
 # Not "nobuffer": it throws away what was read to find the video, its first keyframe too.
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
 _OF_SCHEME = {
-    "rtsp": {"rtsp_flags": "prefer_tcp"},  # over UDP, lost packets are smeared pictures
+    "rtsp": {"rtsp_flags": "prefer_tcp"},  # over UDP, lost packets are smeared frames
     "rtsps": {"rtsp_flags": "prefer_tcp"},
     "udp": {"overrun_nonfatal": "1", "fifo_size": "20000"},
 }
@@ -58,7 +58,7 @@ _EARLY_S = 60.0
 
 
 def open_stream(address: str, options: SourceOptions) -> Source:
-    """Open `rtsp://`, `rtmp://`, `http://`, `https://`, `tcp://` or `udp://` and wait for the first picture.
+    """Open `rtsp://`, `rtmp://`, `http://`, `https://`, `tcp://` or `udp://` and wait for the first frame.
 
     Raises:
         SourceError: nobody answers, or what comes is not a live video.
@@ -68,7 +68,7 @@ def open_stream(address: str, options: SourceOptions) -> Source:
 
 
 class StreamGrabber:
-    """Pictures of a stream, decoded one by one.
+    """Frames of a stream, decoded one by one.
 
     FFmpeg cannot be woken while it waits for the network, so every wait has its limit: `open_s` for an
     answer, `read_s` between two packets.
@@ -119,7 +119,7 @@ class StreamGrabber:
         return self._decoder.granted()
 
     def read(self) -> Rgb:
-        """Return the next picture.
+        """Return the next frame.
 
         Raises:
             SourceError: the stream ended, nothing came in time, or nothing can be decoded.
@@ -127,14 +127,14 @@ class StreamGrabber:
         if self._decoder is None:
             raise SourceError(f"cannot read {self.name}: it is not open")
         try:
-            picture = self._decoder.next_frame(self._interrupted)
+            image = self._decoder.next_frame(self._interrupted)
         except av.error.FFmpegError as error:
             raise SourceError(f"cannot read {self.name}: {self._why(error)}") from None
-        if picture is None:
+        if image is None:
             raise SourceError(f"cannot read {self.name}: the stream ended")
-        if self._pace is not None and picture.pts is not None:
-            self._interrupted.wait(self._pace.wait_s(picture.time))
-        return self._decoder.rgb(picture)
+        if self._pace is not None and image.pts is not None:
+            self._interrupted.wait(self._pace.wait_s(image.time))
+        return self._decoder.rgb(image)
 
     def interrupt(self) -> None:
         """End a wait of ours, or the next step behind one of FFmpeg's."""
@@ -185,7 +185,7 @@ class Decoder:
     Args:
         name: what the user calls it.
         container: from its beginning.
-        limit_s: seconds without a packet of the video until it is given up, where sound alone goes on.
+        limit_s: seconds without a packet of the video until it is given up, where audio alone goes on.
         options: what is done with interlaced frames.
     """
 
@@ -211,17 +211,17 @@ class Decoder:
         self._unsaid = {_KEPT if keep else _DEINTERLACED, _NO_CAPTIONS}
 
     def granted(self) -> Granted:
-        """Return what is known before the first picture."""
+        """Return what is known before the first frame."""
         codec = self._stream.codec_context.name
         rate = stated_rate(self._stream)
         words = f"{float(rate):.3g} fps, " if rate else ""
         return Granted(f"{words}{codec}", rate)
 
     def next_frame(self, interrupted: threading.Event) -> av.VideoFrame | None:
-        """Wait for the next whole picture; None where the stream ended.
+        """Wait for the next whole frame; None where the stream ended.
 
         Raises:
-            SourceError: interrupted, nothing can be decoded, or the video stopped while sound goes on.
+            SourceError: interrupted, nothing can be decoded, or the video stopped while audio goes on.
             av.error.FFmpegError: the network failed.
         """
         failures = 0
@@ -237,7 +237,7 @@ class Decoder:
             if packet.stream.index != self._stream.index:
                 if time.monotonic() > until_s:
                     raise SourceError(
-                        f"cannot read {self._name}: no picture for {self._limit_s:g} s, only sound"
+                        f"cannot read {self._name}: no frame for {self._limit_s:g} s, only audio"
                     )
                 continue
             try:
@@ -246,7 +246,7 @@ class Decoder:
                 _log.debug("%s: %s", self._name, error)
                 failures += 1
                 if failures == _MAX_FAILURES:
-                    raise SourceError(f"cannot read {self._name}: its pictures are damaged") from None
+                    raise SourceError(f"cannot read {self._name}: its frames are damaged") from None
                 continue
             for frame in decoded:
                 if not frame.is_corrupt:
@@ -267,17 +267,17 @@ class Decoder:
             self._unsaid.discard(text)
             _log.info("%s: %s", self._name, text)
 
-    def rgb(self, picture: av.VideoFrame) -> Rgb:
-        """Return a picture as uint8[H, W, 3] RGB.
+    def rgb(self, image: av.VideoFrame) -> Rgb:
+        """Return a frame as uint8[H, W, 3] RGB.
 
         Raises:
             SourceError: its pixel format is unknown.
         """
-        matrix = known_matrix(int(picture.colorspace), picture.height)
+        matrix = known_matrix(int(image.colorspace), image.height)
         try:
-            return as_rgb(picture, self._reformatter, (picture.height, picture.width), matrix)
+            return as_rgb(image, self._reformatter, (image.height, image.width), matrix)
         except (av.error.FFmpegError, ValueError) as error:
             raise SourceError(
-                f"cannot read {self._name}: its pixel format {picture.format.name} cannot be turned into RGB "
+                f"cannot read {self._name}: its pixel format {image.format.name} cannot be turned into RGB "
                 f"({reason(error)})"
             ) from None

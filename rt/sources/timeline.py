@@ -141,7 +141,7 @@ def _start_s(stream: av.stream.Stream) -> Fraction | None:
 def _origin_s(
     container: av.container.InputContainer, video: av.VideoStream, others: Sequence[av.stream.Stream]
 ) -> Fraction:
-    """Return where the first of picture and audio begins; 0 where a container that starts at 0 has a run-in.
+    """Return where the first of video and audio begins; 0 where a container that starts at 0 has a run-in.
 
     Subtitles and data may begin anywhere, and cover images have no time.
     """

@@ -25,7 +25,7 @@ _INDEXED = frozenset({"mov", "matroska"})
 Others are decoded from their beginning: slow, but exact.
 """
 _TAIL_S = 1
-"""Sound may stand so much later in a file than the picture it belongs to."""
+"""Audio may stand so much later in a file than the image it belongs to."""
 
 
 class Trim:
@@ -71,7 +71,7 @@ class Trim:
     def shift(self, unit: Fraction) -> int:
         """Return what is taken off a time of the file, in units of `unit` seconds.
 
-        It is whole in the unit of the video, which may be as long as a frame, so that sound is moved alike.
+        It is whole in the unit of the video, which may be as long as a frame, so that audio is moved alike.
         """
         return round(self._shift_s / unit)
 

@@ -1,4 +1,4 @@
-"""Pictures to bytes and back, and how large a picture is before it is decoded."""
+"""Images to bytes and back, and how large an image is before it is decoded."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """JPEG markers without a length."""
 
 
-def picture_size(content: bytes) -> tuple[int, int]:
+def image_size(content: bytes) -> tuple[int, int]:
     """Return (height, width) of a JPEG, PNG or WebP as its header states it, without decoding it.
 
     Every byte is read as the decoder reads it: where the two differ, a small size could stand in front of a
-    large picture.
+    large image.
 
     Raises:
         Refused: it is neither, or its header is damaged.
@@ -35,8 +35,8 @@ def picture_size(content: bytes) -> tuple[int, int]:
         if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
             return _webp_size(content)
     except (IndexError, struct.error):
-        raise Refused("a damaged picture: its header ends early") from None
-    raise Refused("no picture: needed is a JPEG, PNG or WebP")
+        raise Refused("a damaged image: its header ends early") from None
+    raise Refused("no image: needed is a JPEG, PNG or WebP")
 
 
 def _jpeg_size(content: bytes) -> tuple[int, int]:
@@ -80,24 +80,24 @@ def check_size(height: int, width: int) -> None:
         Refused: it is larger or smaller.
     """
     if height * width > PIXELS:
-        raise Refused(f"a picture of {width}x{height}: at most {PIXELS} pixels are taken")
+        raise Refused(f"an image of {width}x{height}: at most {PIXELS} pixels are taken")
     if max(height, width) > LONGEST_PX:
-        raise Refused(f"a picture of {width}x{height}: at most {LONGEST_PX} pixels a side are taken")
+        raise Refused(f"an image of {width}x{height}: at most {LONGEST_PX} pixels a side are taken")
     if min(height, width) < SIDE_PX:
-        raise Refused(f"a picture of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
+        raise Refused(f"an image of {width}x{height}: at least {SIDE_PX}x{SIDE_PX} is needed")
 
 
 def decode(content: bytes) -> Rgb:
     """Decode a JPEG, PNG or WebP to uint8[H, W, 3] RGB; how large it is is looked at before.
 
     Raises:
-        Refused: it is no picture, damaged, or larger or smaller than frames may be.
+        Refused: it is no image, damaged, or larger or smaller than frames may be.
     """
-    check_size(*picture_size(content))
+    check_size(*image_size(content))
     try:
         return decode_image(content, ("JPEG", "PNG", "WEBP")).rgb
     except SourceError as error:
-        raise Refused(f"a damaged picture: it cannot be decoded: {error}") from None
+        raise Refused(f"a damaged image: it cannot be decoded: {error}") from None
 
 
 def encode_jpeg(rgb: Rgb) -> bytes:

@@ -49,7 +49,7 @@ def file_sink(suffix: str, codec: str = "h264") -> Callable[[Path], Opened]:
     return opened
 
 
-def picture_folder(folder: Path) -> Opened:
+def image_folder(folder: Path) -> Opened:
     target = folder / "frames"
     return Opened(open_sink(f"{target}/", None, size=SIZE), folder, lambda: len(list(target.glob("*.png"))))
 
@@ -68,7 +68,7 @@ def recorder(folder: Path) -> Opened:
 
 def several(folder: Path) -> Opened:
     first = file_sink(".mp4")(folder)
-    second = picture_folder(folder)
+    second = image_folder(folder)
     return Opened(SeveralSinks([first.sink, second.sink]), folder, first.count, results=2)
 
 
@@ -82,7 +82,7 @@ def virtual_camera(folder: Path) -> Opened:
     pyvirtualcam.register_backend("drawn", DrawnCamera)
     sink = open_sink("virtual://drawn", None, size=SIZE)
     camera = DrawnCamera.opened[-1]
-    return Opened(sink, folder, lambda: len(camera.pictures), results=0)
+    return Opened(sink, folder, lambda: len(camera.images), results=0)
 
 
 def stream(folder: Path) -> Opened:
@@ -103,7 +103,7 @@ SINKS = {
     "mkv": file_sink(".mkv"),
     "hevc": file_sink(".mp4", "hevc"),
     "webm": file_sink(".webm", "av1"),
-    "pictures": picture_folder,
+    "images": image_folder,
     "null": null_sink,
     "virtual": virtual_camera,
     "stream": stream,
@@ -140,7 +140,7 @@ def test_what_was_written_is_a_whole_result_after_close(opened: Opened) -> None:
     assert len(list(opened.folder.iterdir())) == opened.results
 
 
-def test_a_picture_is_neither_kept_nor_changed(opened: Opened) -> None:
+def test_a_image_is_neither_kept_nor_changed(opened: Opened) -> None:
     given = frame(3)
     before = given.rgb.copy()
     opened.sink.write(given)

@@ -44,15 +44,15 @@ def looped_file(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(path), SourceOptions(loop=True, duration_s=1.0))
 
 
-def looped_pictures(folder: Path, opened: ExitStack) -> Source:
+def looped_images(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(_row(folder)), SourceOptions(loop=True, duration_s=0.5))
 
 
-def pictures(folder: Path, opened: ExitStack) -> Source:
+def images(folder: Path, opened: ExitStack) -> Source:
     return open_source(str(_row(folder)))
 
 
-def damaged_pictures(folder: Path, opened: ExitStack) -> Source:
+def damaged_images(folder: Path, opened: ExitStack) -> Source:
     row = _row(folder)
     (row / "2.png").write_bytes(b"torn")
     return open_source(str(row))
@@ -100,15 +100,15 @@ WHOLE = {
     "file": whole_file,
     "part of a file": part_of_a_file,
     "looped file": looped_file,
-    "pictures": pictures,
-    "looped pictures": looped_pictures,
+    "images": images,
+    "looped images": looped_images,
     "pattern": pattern,
     "unpaced pattern": unpaced_pattern,
     "camera": camera,
     "stream": stream,
     "pipe": pipe,
 }
-DAMAGED = {"file": damaged_file, "pictures": damaged_pictures}
+DAMAGED = {"file": damaged_file, "images": damaged_images}
 Opener = Callable[[Path, ExitStack], Source]
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_source_gives_its_frames_and_then_says_so_in_one_line(damaged:
         message = str(error)
     damaged.close()
     assert count > 1
-    assert re.search(rf"read {count} frames|{5 - count} of 5 pictures", message)
+    assert re.search(rf"read {count} frames|{5 - count} of 5 images", message)
     assert "\n" not in message
 
 

@@ -21,7 +21,7 @@ from tests.support.cli import environment, loaded, videobrush
 
 
 @pytest.mark.slow
-def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_path: Path) -> None:
+def test_the_demo_writes_the_clip_with_its_audio_and_a_sheet(style: Path, tmp_path: Path) -> None:
     said = videobrush("demo", "--style", "drawn", "--out-dir", tmp_path, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     video, sheet = tmp_path / "demo.mp4", tmp_path / "demo.png"
@@ -42,11 +42,11 @@ def test_the_demo_writes_the_clip_with_its_sound_and_a_sheet(style: Path, tmp_pa
     assert sorted(tmp_path.iterdir()) == [video, sheet]
 
     with av.open(str(sheet)) as container, av.open(str(CLIP)) as clip:
-        picture = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.int16)
+        image = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.int16)
         frames = list(clip.decode(video=0))
-    assert picture.shape == (2 * 360, len(SHOWN) * 640, 3)
+    assert image.shape == (2 * 360, len(SHOWN) * 640, 3)
     for column, index in enumerate(SHOWN):
-        before, after = np.split(picture[:, 640 * column : 640 * (column + 1)], 2)
+        before, after = np.split(image[:, 640 * column : 640 * (column + 1)], 2)
         original = frames[index].to_ndarray(format="rgb24").astype(np.int16)
         assert np.abs(before - original).mean() < 3
         assert np.abs(after - original).mean() > 10
@@ -130,7 +130,7 @@ def off(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999, 1.0, 1.5])
 def test_the_wipe_shows_the_translation_left_of_its_line(share: float) -> None:
     before = Frame(np.full((6, 11, 3), 10, np.uint8), 0, Fraction(1, 24), 0)
-    after = replace(before, picture=np.full((6, 11, 3), 90, np.uint8), origin=before)
+    after = replace(before, image=np.full((6, 11, 3), 90, np.uint8), origin=before)
     border = min(round(share * 11), 11)
     wanted = [90] * border + ([255] * 2 + [10] * 11 if share < 1 else [])
     assert wiped(before, after, share).rgb[3, :, 1].tolist() == wanted[:11]

@@ -25,7 +25,7 @@ UNPACED = "pattern://?unpaced"
 
 
 def failing_at(count: int, error: Exception) -> Callable[[IdentityBackend, npt.NDArray[np.uint8]], Computed]:
-    """Return a `start` that raises at its `count`-th picture."""
+    """Return a `start` that raises at its `count`-th image."""
     seen = 0
 
     def start(backend: IdentityBackend, rgb: npt.NDArray[np.uint8]) -> Computed:
@@ -47,7 +47,7 @@ def test_a_model_that_fails_at_some_frame_ends_the_run_at_once_with_its_error(
     job = Run(
         "pattern://" if live else UNPACED,
         "drawn",
-        (str(tmp_path / "out.mp4"), str(tmp_path / "pictures") + "/", "null://"),
+        (str(tmp_path / "out.mp4"), str(tmp_path / "images") + "/", "null://"),
         backend="identity",
         height=64,
         width=96,

@@ -1,4 +1,4 @@
-"""On a real GPU: engines built there give ONNX Runtime's pictures, in order, whatever the mode."""
+"""On a real GPU: engines built there give ONNX Runtime's images, in order, whatever the mode."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.cli import ROOT, environment
 from tests.support.cuda.build import build_twin
 from tests.support.cuda.twin import Twin
 from tests.support.networks import save_residual
-from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.onnx_styles import drawn_image, make_style
 from tests.support.rtx import load_rtx
 
 SIZE = (128, 192)
@@ -84,24 +84,24 @@ def mode(request: pytest.FixtureRequest) -> Mode:
     return found
 
 
-def pictures(count: int) -> npt.NDArray[np.uint8]:
-    return np.stack([drawn_picture(*SIZE, seed=seed) for seed in range(count)])
+def images(count: int) -> npt.NDArray[np.uint8]:
+    return np.stack([drawn_image(*SIZE, seed=seed) for seed in range(count)])
 
 
 def fly(backend: TensorRtBackend, rgb: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
-    """Translate one picture after the other, with as many in flight as there are slots."""
+    """Translate one image after the other, with as many in flight as there are slots."""
     flying: deque[Any] = deque()
-    for picture in rgb:
+    for image in rgb:
         if len(flying) == backend.info.slots:
             yield flying.popleft().result()[0]
-        flying.append(backend.start(picture[None]))
+        flying.append(backend.start(image[None]))
     for pending in flying:
         yield pending.result()[0]
 
 
-def test_an_engine_gives_the_pictures_of_onnxruntime(built: Built, mode: Mode) -> None:
+def test_an_engine_gives_the_images_of_onnxruntime(built: Built, mode: Mode) -> None:
     backend = load_engine(built.engine, mode)
-    rgb = pictures(6)
+    rgb = images(6)
     comparison = compare(map(built.network.translate, rgb), backend.translate(rgb))
     backend.close()
     assert comparison.psnr_db >= GATE_DB
@@ -109,20 +109,20 @@ def test_an_engine_gives_the_pictures_of_onnxruntime(built: Built, mode: Mode) -
     assert "no CUDA graph" not in backend.info.device
 
 
-def test_pictures_in_flight_are_not_mixed_up(built: Built, mode: Mode) -> None:
+def test_images_in_flight_are_not_mixed_up(built: Built, mode: Mode) -> None:
     backend = load_engine(built.engine, mode)
-    rgb = pictures(40)
-    alone = [backend.translate(picture[None])[0] for picture in rgb]
+    rgb = images(40)
+    alone = [backend.translate(image[None])[0] for image in rgb]
     assert np.array_equal(np.stack(list(fly(backend, rgb))), np.stack(alone))
     assert np.array_equal(np.stack(list(fly(backend, rgb[::-1]))), np.stack(alone[::-1]))
     assert len({one.tobytes() for one in alone}) == len(rgb)
     backend.close()
 
 
-def test_memory_shared_with_the_host_gives_the_same_pictures(
+def test_memory_shared_with_the_host_gives_the_same_images(
     built: Built, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rgb = pictures(6)
+    rgb = images(6)
     copied = load_engine(built.engine, mode)
     expected = copied.translate(rgb)
     copied.close()
@@ -136,9 +136,9 @@ def test_memory_shared_with_the_host_gives_the_same_pictures(
 def test_frames_are_fitted_as_on_the_cpu_within_a_level(built: Built, mode: Mode) -> None:
     frame_size = (1080, 1620)
     backend = load_engine(built.engine, mode, frame_size)
-    frames = np.stack([drawn_picture(*frame_size, seed=seed) for seed in range(6)])
+    frames = np.stack([drawn_image(*frame_size, seed=seed) for seed in range(6)])
     small = [shrink(frame, SIZE) for frame in frames]
-    changed = [backend.translate(picture[None])[0] for picture in small]
+    changed = [backend.translate(image[None])[0] for image in small]
     flying: deque[Any] = deque()
     found: list[npt.NDArray[np.uint8]] = []
     strengths = (1.0, 0.5, 0.0, 0.25, 1.0, 0.75)
@@ -150,7 +150,7 @@ def test_frames_are_fitted_as_on_the_cpu_within_a_level(built: Built, mode: Mode
     assert "no CUDA graph" not in backend.info.device
     backend.close()
     for frame, before, after, strength, fitted in zip(frames, small, changed, strengths, found, strict=True):
-        # A level more or less of the shrunk picture may be some more in the network's.
+        # A level more or less of the shrunk image may be some more in the network's.
         difference = np.abs(fitted.astype(int) - apply_residual(frame, before, after, strength, "keep"))
         assert difference.max() <= 3
         assert (difference > 1).mean() < 0.001
@@ -159,7 +159,7 @@ def test_frames_are_fitted_as_on_the_cpu_within_a_level(built: Built, mode: Mode
 @pytest.mark.usefixtures("gpu", "compiler")
 def test_the_kernels_give_the_bytes_of_those_compiled_for_the_cpu(mode: Mode, tmp_path: Path) -> None:
     twin = Twin(ctypes.CDLL(str(build_twin(tmp_path / "twin.so"))))
-    frame = drawn_picture(487, 731, seed=1)
+    frame = drawn_image(487, 731, seed=1)
     device = Device()
     with device.current():
         streams = Streams.one(device) if mode == "latency" else Streams.three(device)
@@ -207,7 +207,7 @@ def test_the_kernels_as_loaded_keep_everything_in_registers() -> None:
 
 
 def test_opening_and_closing_many_times_leaves_the_gpu_usable(built: Built, mode: Mode) -> None:
-    rgb = pictures(1)
+    rgb = images(1)
     found = set()
     for _ in range(10):
         backend = load_engine(built.engine, mode)

@@ -15,9 +15,9 @@ import rt.cli
 from rt.commands import Run, Studio
 from rt.styles import find_style
 from tests.e2e.conftest import draw_clip
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 from tests.support.readme import NAMES, ROOT, Command, commands
-from tests.support.studio import jpeg, picture, running
+from tests.support.studio import image, jpeg, running
 
 CLIS = {"videobrush": "rt.cli", "videobrush-train": "train.cli", "videobrush-engines": "engines.cli"}
 SHOWN = [command for name in NAMES for command in commands(name)]
@@ -86,10 +86,10 @@ def test_the_commands_that_need_files_alone_do_what_they_say(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     draw_clip(tmp_path / "holiday.mp4", frames=3)
-    (tmp_path / "photo.jpg").write_bytes(jpeg(drawn_picture(48, 64)))
+    (tmp_path / "photo.jpg").write_bytes(jpeg(drawn_image(48, 64)))
     (tmp_path / "photos").mkdir()
     for name in ("a", "b"):
-        (tmp_path / "photos" / f"{name}.jpg").write_bytes(jpeg(drawn_picture(48, 64)))
+        (tmp_path / "photos" / f"{name}.jpg").write_bytes(jpeg(drawn_image(48, 64)))
     for words in sorted({command.words[1:] for command in RUN}):
         more = () if words[0] == "styles" or "--overwrite" in words else ("--overwrite",)
         assert rt.cli.main([*words, *more]) == 0, (words, capsys.readouterr().err)
@@ -102,7 +102,7 @@ def test_the_requests_to_the_studio_are_answered(
     own_styles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("photo.jpg").write_bytes(jpeg(drawn_picture(48, 64)))
+    Path("photo.jpg").write_bytes(jpeg(drawn_image(48, 64)))
     with running(style="winter") as studio, httpx.Client(timeout=60) as client:
         for command in CURLED:
             curl = argparse.ArgumentParser(exit_on_error=False)
@@ -122,5 +122,5 @@ def test_the_requests_to_the_studio_are_answered(
             if typed.o:
                 png = typed.o.endswith(".png")
                 assert answer.headers["content-type"] == ("image/png" if png else "image/jpeg")
-                assert picture(answer.content).shape == (48, 64, 3)
+                assert image(answer.content).shape == (48, 64, 3)
     assert find_style("winter").name == "winter"

@@ -40,14 +40,14 @@ def video_times(path: Path) -> list[Fraction]:
         ]
 
 
-def sound_of(path: Path) -> Track:
+def audio_of(path: Path) -> Track:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
         times = [Fraction(packet.pts or 0) * Fraction(packet.time_base or 0) for packet in packets]
         return Track(times, [bytes(packet) for packet in packets])
 
 
-def picture_at(path: Path, index: int) -> npt.NDArray[np.int16]:
+def image_at(path: Path, index: int) -> npt.NDArray[np.int16]:
     with av.open(str(path)) as container:
         for number, frame in enumerate(container.decode(video=0)):
             if number == index:
@@ -56,7 +56,7 @@ def picture_at(path: Path, index: int) -> npt.NDArray[np.int16]:
 
 
 @pytest.mark.slow
-def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_path: Path) -> None:
+def test_every_frame_keeps_its_time_and_the_audio_its_bytes(style: Path, tmp_path: Path) -> None:
     said = videobrush("run", CLIP, "out.mp4", "--style", "drawn", cwd=tmp_path)
     assert said.returncode == 0
     assert re.fullmatch(r"144 frames, \d+\.\d fps, out\.mp4\n", said.stdout)
@@ -69,17 +69,17 @@ def test_every_frame_keeps_its_time_and_the_sound_its_bytes(style: Path, tmp_pat
     )
     out = tmp_path / "out.mp4"
     assert video_times(out) == video_times(CLIP)
-    assert sound_of(out) == sound_of(CLIP)
-    assert np.abs(picture_at(out, 45) - picture_at(CLIP, 45)).mean() > 10
+    assert audio_of(out) == audio_of(CLIP)
+    assert np.abs(image_at(out, 45) - image_at(CLIP, 45)).mean() > 10
     assert sorted(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.slow
-def test_identity_and_no_strength_leave_the_picture_alone(style: Path, tmp_path: Path) -> None:
+def test_identity_and_no_strength_leave_the_image_alone(style: Path, tmp_path: Path) -> None:
     for name, options in {"identity": ["--backend", "identity"], "weak": ["--strength", "0"]}.items():
         said = videobrush("run", CLIP, f"{name}.mkv", "--style", "drawn", *options, cwd=tmp_path)
         assert said.returncode == 0, said.stderr
-        difference = np.abs(picture_at(tmp_path / f"{name}.mkv", 45) - picture_at(CLIP, 45))
+        difference = np.abs(image_at(tmp_path / f"{name}.mkv", 45) - image_at(CLIP, 45))
         assert difference.mean() < 3
 
 
@@ -87,7 +87,7 @@ def test_identity_and_no_strength_leave_the_picture_alone(style: Path, tmp_path:
 def test_compare_writes_before_and_after_side_by_side(style: Path, tmp_path: Path) -> None:
     said = videobrush("run", CLIP, "both.mp4", "--style", "drawn", "--compare", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
-    both, before = picture_at(tmp_path / "both.mp4", 45), picture_at(CLIP, 45)
+    both, before = image_at(tmp_path / "both.mp4", 45), image_at(CLIP, 45)
     assert both.shape == (360, 1280, 3)
     assert np.abs(both[:, :640] - before).mean() < 3
     assert np.abs(both[:, 640:] - before).mean() > 10
@@ -121,7 +121,7 @@ def folder_as_input(folder: Path, style: Path) -> tuple[str, ...]:
 
 
 def audio_only(folder: Path, style: Path) -> tuple[str, ...]:
-    return "sound.wav", "out.mp4", "--style", "drawn"
+    return "audio.wav", "out.mp4", "--style", "drawn"
 
 
 def unknown_style(folder: Path, style: Path) -> tuple[str, ...]:
@@ -207,10 +207,10 @@ CASES: tuple[Callable[[Path, Path], tuple[str, ...]], ...] = (
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_mistake_is_one_line_found_before_a_model_is_loaded_and_leaves_nothing(
-    case: Callable[[Path, Path], tuple[str, ...]], style: Path, short_clip: Path, sound: Path, tmp_path: Path
+    case: Callable[[Path, Path], tuple[str, ...]], style: Path, short_clip: Path, audio: Path, tmp_path: Path
 ) -> None:
     shutil.copy(short_clip, tmp_path / "clip.mp4")
-    shutil.copy(sound, tmp_path / "sound.wav")
+    shutil.copy(audio, tmp_path / "audio.wav")
     arguments = case(tmp_path, style)
     before = contents(tmp_path)
     said, names = loaded("run", *arguments, cwd=tmp_path)

@@ -14,13 +14,13 @@ from tests.support.studio import (
     STYLES,
     Running,
     exactly,
+    image,
     jpeg,
-    picture,
     translated,
 )
 
 
-def test_the_interface_for_programs_translates_a_picture(studio: Running) -> None:
+def test_the_interface_for_programs_translates_a_image(studio: Running) -> None:
     content = jpeg(FRAME)
     with httpx.Client(base_url=studio.base, headers=studio.bearer, timeout=60) as client:
         answer = client.post(
@@ -30,12 +30,10 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
             headers={"Accept": "image/png"},
         )
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-        assert np.array_equal(
-            picture(answer.content), exactly("negative", picture(content), 48, strength=0.5)
-        )
+        assert np.array_equal(image(answer.content), exactly("negative", image(content), 48, strength=0.5))
         answer = client.post("/api/translate", content=content)
         assert answer.headers["content-type"] == "image/jpeg"
-        assert np.array_equal(picture(answer.content), translated("drawn", picture(content)))
+        assert np.array_equal(image(answer.content), translated("drawn", image(content)))
         listed = client.get("/api/styles").json()["styles"]
         assert [style["id"] for style in listed] == STYLES
         assert (listed[-1]["preview"], listed[-1]["precisions"]) == ("/previews/winter", ["fp32", "int8"])
@@ -56,7 +54,7 @@ def test_the_interface_for_programs_translates_a_picture(studio: Running) -> Non
         ({"strength": "nan"}, b"", 400, "strength is nan, not within 0..1"),
         ({"detail": "x"}, b"", 400, "detail is not keep or network"),
         ({"path": "/etc"}, b"", 400, "unknown parameter 'path'"),
-        ({}, b"", 400, "no picture: needed is a JPEG, PNG or WebP"),
+        ({}, b"", 400, "no image: needed is a JPEG, PNG or WebP"),
         ({}, bytes(MESSAGE_BYTES + 1), 413, f"body larger than {MESSAGE_BYTES} bytes"),
     ],
 )
@@ -94,7 +92,7 @@ def test_every_fault_of_the_interface_is_json(studio: Running) -> None:
         assert answer.json()["error"].startswith(f"{method} {path}: ")
 
 
-def test_a_program_that_never_sends_its_picture_is_given_up(
+def test_a_program_that_never_sends_its_image_is_given_up(
     studio: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rt.web.api.BODY_TIMEOUT_S", 0.05)

@@ -17,8 +17,8 @@ from tests.support.studio import (
     Page,
     Running,
     handshake,
+    image,
     jpeg,
-    picture,
     running,
 )
 
@@ -89,7 +89,7 @@ def test_previews_are_shown_to_who_signed_in(studio: Running) -> None:
     assert httpx.get(f"{studio.base}/previews/winter").status_code == 401
     found = httpx.get(f"{studio.base}/previews/winter", headers=studio.bearer)
     assert (found.status_code, found.headers["content-type"]) == (200, "image/jpeg")
-    assert min(picture(found.content).shape[:2]) > 64
+    assert min(image(found.content).shape[:2]) > 64
 
 
 def test_a_full_house_is_refused_politely_and_has_room_again(styles: Path) -> None:
@@ -116,7 +116,7 @@ def pour(page: Page) -> None:
         with suppress(TimeoutError):
             page.socket.recv(timeout=0)
     while True:
-        page.picture()
+        page.image()
 
 
 def test_a_flood_is_cut_off_and_others_are_served(studio: Running) -> None:
@@ -129,7 +129,7 @@ def test_a_flood_is_cut_off_and_others_are_served(studio: Running) -> None:
             f"more than {MESSAGES_PER_S} messages a second",
         )
         number = calm.send(jpeg(FRAME))
-        assert calm.picture()[0] == number
+        assert calm.image()[0] == number
 
 
 def test_a_message_against_the_rules_ends_the_connection(studio: Running) -> None:
@@ -148,6 +148,6 @@ def test_a_message_that_says_it_is_too_long_ends_the_connection_before_it_is_rea
         # No byte of the message itself: what a server has not read when it closes takes its last words along.
         page.socket.socket.sendall(b"\x82\xff" + struct.pack(">QI", MESSAGE_BYTES + 1, 0))
         with pytest.raises(ConnectionClosed) as refused:
-            page.picture()
+            page.image()
     assert refused.value.rcvd is not None
     assert refused.value.rcvd.code == 1009

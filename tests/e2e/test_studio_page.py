@@ -26,7 +26,7 @@ from tests.support.browser import (
     png,
     studio,
     visit,
-    wait_for_picture,
+    wait_for_image,
     wait_until,
     wait_until_shown,
     write_camera,
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 240, 320
 CLOSE = 6.0
-"""Mean levels that two JPEGs of quality 85 may take a picture away from itself."""
+"""Mean levels that two JPEGs of quality 85 may take an image away from itself."""
 CODED = 9.0
 """Mean levels that VP9 and its colours may take it away further."""
 FAR = 40.0
-"""Mean levels that pictures of different content are apart at least."""
+"""Mean levels that images of different content are apart at least."""
 
 
 def scene() -> Rgb:
-    """A picture that no turning and no mirroring leaves as it is; smooth, so that JPEG keeps it."""
+    """An image that no turning and no mirroring leaves as it is; smooth, so that JPEG keeps it."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     rgb = np.stack([230 * x / WIDTH, 30 + 90 * y / HEIGHT, 40 + 60 * (x + y) / (WIDTH + HEIGHT)], axis=-1)
     rgb[40:100, 30:110] = (240, 220, 60)
@@ -76,7 +76,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rgb]:
-    """The clip that the camera shows, and the picture in it."""
+    """The clip that the camera shows, and the image in it."""
     path = tmp_path_factory.mktemp("camera") / "camera.y4m"
     return path, write_camera(path, scene())
 
@@ -110,9 +110,9 @@ def fresh(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def page(fresh: Page, server: Studio) -> Page:
-    """The studio's page, with pictures, not mirrored."""
+    """The studio's page, with images, not mirrored."""
     visit(fresh, server)
-    wait_for_picture(fresh)
+    wait_for_image(fresh)
     fresh.keyboard.press("m")
     return fresh
 
@@ -136,7 +136,7 @@ def halves(before: Rgb, after: Rgb, at: float) -> Rgb:
     return np.concatenate([before[:, :edge], after[:, edge:]], axis=1)
 
 
-def test_the_picture_comes_back_translated(page: Page, styles: Path, seen: Rgb) -> None:
+def test_the_image_comes_back_translated(page: Page, styles: Path, seen: Rgb) -> None:
     negative = exactly(styles / "negative", seen)
     page.keyboard.press("Space")  # after alone
     assert apart(canvas(page), negative) < CLOSE
@@ -334,7 +334,7 @@ def test_bitmaps_and_addresses_are_given_back(fresh: Page, server: Studio) -> No
         ImageBitmap.prototype.close = function () { open.now -= 1; close.call(this); };"""
     )
     visit(fresh, server)
-    wait_for_picture(fresh)
+    wait_for_image(fresh)
     wait_until(fresh, "open_bitmaps.made > 100")
     assert fresh.evaluate("open_bitmaps.now") <= 5  # shown, on its way, being decoded
 
@@ -367,7 +367,7 @@ def test_a_camera_that_is_refused_is_said(
         assert page.inner_text("#pill") == "no camera"
         page.context.grant_permissions(["camera"])
         wait_until(page, "document.getElementById('notice').role !== 'alert'")  # it is told
-        wait_for_picture(page)
+        wait_for_image(page)
     browser.close()
 
 
@@ -411,25 +411,25 @@ def test_a_camera_that_is_unplugged_is_said_and_opened_again(fresh: Page, server
         media.getUserMedia = async (constraints) => (globalThis.stream = await open(constraints));"""
     )
     visit(fresh, server)
-    wait_for_picture(fresh)
+    wait_for_image(fresh)
     # What browsers tell a page then:
     fresh.evaluate("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
     assert fresh.inner_text("#notice-title") == "The camera is gone"
     fresh.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
-    wait_for_picture(fresh)
+    wait_for_image(fresh)
 
 
 def test_a_model_slower_than_the_camera_is_said(fresh: Page, server: Studio) -> None:
     def between(page_side: WebSocketRoute) -> None:
-        """Let every second picture go lost, and make the network say that it takes 90 ms."""
+        """Let every second image go lost, and make the network say that it takes 90 ms."""
         server_side = page_side.connect_to_server()
-        pictures = 0
+        images = 0
 
         def answer(message: str | bytes) -> None:
-            nonlocal pictures
+            nonlocal images
             if isinstance(message, bytes):
-                pictures += 1
-                if pictures % 2 == 0:
+                images += 1
+                if images % 2 == 0:
                     return
             elif (said := json.loads(message))["type"] == "status":
                 message = json.dumps({**said, "translate_ms": 90})
@@ -439,7 +439,7 @@ def test_a_model_slower_than_the_camera_is_said(fresh: Page, server: Studio) -> 
 
     fresh.route_web_socket("**/ws", between)
     visit(fresh, server)
-    wait_for_picture(fresh)
+    wait_for_image(fresh)
     wait_until(fresh, "document.getElementById('pill').textContent === 'slower than camera'")
     assert fresh.inner_text("#hint") == (
         "The network takes 90 ms a frame, longer than the camera's 33 ms. A smaller network size is faster."
@@ -452,7 +452,7 @@ def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
 ) -> None:
     with studio(tmp_path, styles, "--style", "negative", "--visitors", "1") as server:
         visit(fresh, server)
-        wait_for_picture(fresh)
+        wait_for_image(fresh)
         fresh.keyboard.press("m")
         fresh.keyboard.press("Space")
         for _ in range(5):
@@ -461,7 +461,7 @@ def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
         wait_until(fresh, "document.getElementById('notice-title').textContent === 'Server not reachable'")
         assert fresh.inner_text("#pill") == "disconnected"
         server.start()
-        wait_for_picture(fresh)  # the notice goes with the first picture
+        wait_for_image(fresh)  # the notice goes with the first image
         assert fresh.inner_text("#pill") in ("live", "slower than camera")
         # The knobs stand as before.
         wait_until_shown(fresh, exactly(styles / "negative", seen, strength=0.5), CLOSE)
@@ -475,19 +475,19 @@ def test_a_restarted_server_is_found_again_and_a_full_one_is_said(
             assert other.inner_text("#pill") == "full"
             fresh.goto("about:blank")
             other.click("#notice-button")
-            wait_for_picture(other)
+            wait_for_image(other)
 
 
 def test_the_servers_own_source_is_shown_before_and_after(fresh: Page, styles: Path, tmp_path: Path) -> None:
     with studio(tmp_path, styles, "--style", "negative", "--source", "pattern://") as server:
         visit(fresh, server)
-        wait_for_picture(fresh)
+        wait_for_image(fresh)
         assert not fresh.is_visible("#camera")
         assert fresh.get_attribute("#mirror", "aria-pressed") == "false"
         assert fresh.evaluate("document.getElementById('view').width") == 640
         before, after = (
             png(base64.b64decode(address.partition(",")[2]))
-            for address in fresh.evaluate(  # of one moment: no picture comes while a script runs
+            for address in fresh.evaluate(  # of one moment: no image comes while a script runs
                 """() => ["End", "Home"].map((key) => {
                     document.getElementById("split").dispatchEvent(new KeyboardEvent("keydown", { key }));
                     return document.getElementById("view").toDataURL();

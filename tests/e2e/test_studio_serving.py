@@ -73,7 +73,7 @@ def test_pages_are_told_that_the_server_ends(styles: Path) -> None:
     with running(style="drawn") as studio:
         page = Page(studio)
         page.send(jpeg(FRAME))
-        page.picture()
+        page.image()
     with pytest.raises(ConnectionClosed) as ended:
         page.text("nothing more")
     assert ended.value.rcvd is not None
@@ -181,7 +181,7 @@ def test_ten_visitors_and_abrupt_ends_leave_nothing_behind(studio: Running) -> N
         page = Page(studio)
         for _ in range(frames):
             page.send(content)
-            page.picture()
+            page.image()
         if rudely:
             page.send(content)
             linger = struct.pack("ii", 1, 0)  # a reset instead of a farewell

@@ -14,8 +14,8 @@ import torch
 
 from rt.card import read_card
 from rt.frame import Rgb
+from tests.support.drawings import make_domains
 from tests.support.media import Clip, drawn, write_clip
-from tests.support.pictures import make_domains
 from tests.support.reference_weights import draw, resnet_shapes
 from train.checkpoint import read_facts
 
@@ -34,7 +34,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_pictures_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
+def test_images_become_a_style_that_can_be_listed(tmp_path: Path) -> None:
     data = make_domains(tmp_path / "data")
     trained = run("cyclegan", "--data", data, "--run", tmp_path / "run", *SMALL, "--steps", 2)
     assert trained.returncode == 0, trained.stderr
@@ -55,7 +55,7 @@ def test_a_video_becomes_a_data_folder_that_can_be_checked(tmp_path: Path) -> No
     def image(index: int, height: int, width: int) -> Rgb:
         return np.roll(drawn(0, height, width), 11 * index, axis=1)
 
-    clip = write_clip(tmp_path / "clip.mp4", Clip(frames=6, picture=image))
+    clip = write_clip(tmp_path / "clip.mp4", Clip(frames=6, image=image))
     data = tmp_path / "data"
     taken = run("frames", clip, "--out", data / "trainA", "--every", 2)
     assert taken.returncode == 0, taken.stderr

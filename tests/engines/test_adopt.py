@@ -1,4 +1,4 @@
-"""Foreign networks become styles that show the same picture, or are refused with what is in the way."""
+"""Foreign networks become styles that show the same image, or are refused with what is in the way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rt.errors import StyleError
 from rt.fit import style_size
 from rt.styles import find_style
 from tests.support.networks import foreign
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 SCALES = {"0..1": (255.0, 0.0), "-1..1": (127.5, 1.0), "0..255": (1.0, 0.0)}
 
@@ -32,10 +32,10 @@ def by_hand(file: Path, rgb: npt.NDArray[np.uint8], layout: Layout, range_: Rang
     session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     dtype = {"tensor(float)": np.float32, "tensor(float16)": np.float16}[session.get_inputs()[0].type]
     divisor, shift = SCALES[range_]
-    picture = (rgb[..., ::-1] if channels == "bgr" else rgb).astype(np.float32) / divisor - shift
+    image = (rgb[..., ::-1] if channels == "bgr" else rgb).astype(np.float32) / divisor - shift
     if layout == "nchw":
-        picture = picture.transpose(2, 0, 1)
-    found = session.run(None, {"image": picture[None].astype(dtype)})[0][0].astype(np.float32)
+        image = image.transpose(2, 0, 1)
+    found = session.run(None, {"image": image[None].astype(dtype)})[0][0].astype(np.float32)
     if layout == "nchw":
         found = found.transpose(1, 2, 0)
     pixels = np.clip(np.round((found + shift) * divisor), 0, 255).astype(np.uint8)
@@ -63,7 +63,7 @@ def test_the_style_shows_what_the_network_shows_to_those_who_know_it(
 ) -> None:
     file = foreign(tmp_path / "blur.onnx", layout, end)
     style, _ = taken(tmp_path, file, layout=layout, range=range_, channels=channels)
-    rgb = drawn_picture(32, 48)
+    rgb = drawn_image(32, 48)
     wanted = by_hand(file, rgb, layout, range_, channels)
     assert np.ptp(wanted) > 40
     for backend in ("onnxruntime", "openvino"):
@@ -75,7 +75,7 @@ def test_the_style_shows_what_the_network_shows_to_those_who_know_it(
 def test_a_network_of_fp16_is_fed_fp16(tmp_path: Path) -> None:
     file = foreign(tmp_path / "half.onnx", dtype=TensorProto.FLOAT16)
     style, _ = taken(tmp_path, file)
-    rgb = drawn_picture(32, 48)
+    rgb = drawn_image(32, 48)
     opened = open_backend("onnxruntime", style, (32, 48)).backend
     wanted = by_hand(file, rgb, "nchw", "-1..1", "rgb")
     assert np.abs(opened.translate(rgb[None])[0].astype(int) - wanted).max() <= 1
@@ -136,7 +136,7 @@ def test_operators_that_have_no_older_form_stay_and_that_is_said(tmp_path: Path)
     assert line.startswith("opset: 24 stays, which TensorRT 10.3 may refuse: the network is of opset 24 and ")
 
 
-def test_a_fixed_size_is_kept_and_every_picture_is_seen_at_it(tmp_path: Path) -> None:
+def test_a_fixed_size_is_kept_and_every_image_is_seen_at_it(tmp_path: Path) -> None:
     style, said = taken(tmp_path, foreign(tmp_path / "blur.onnx", shape=(1, 3, 64, 96)))
     assert said[-1] == "sizes: 64x96 (height x width) alone, as the file says"
     assert find_style(style.folder).card.fixed_size == (64, 96)
@@ -147,16 +147,16 @@ def test_a_fixed_size_is_kept_and_every_picture_is_seen_at_it(tmp_path: Path) ->
         "style blur cannot work at --size 128: its network takes 64x96 alone; leave --size away"
     )
     opened = open_backend("onnxruntime", style, (64, 96)).backend
-    assert opened.translate(drawn_picture(64, 96)[None]).shape == (1, 64, 96, 3)
+    assert opened.translate(drawn_image(64, 96)[None]).shape == (1, 64, 96, 3)
 
 
 @pytest.mark.parametrize(
     ("written", "told", "said"),
     [
         (
-            {"more_in": ("style_picture", "strength")},
+            {"more_in": ("style_image", "strength")},
             {},
-            "has 3 inputs (image, style_picture, strength), a style",
+            "has 3 inputs (image, style_image, strength), a style",
         ),
         ({"more_out": ("mask",)}, {}, "has 2 outputs (result, mask), a style has one: one image"),
         (

@@ -16,7 +16,7 @@ from engines.adopt import Adoption, adopt
 from engines.errors import AdoptError
 from rt.backends import open_backend
 from rt.styles import find_style
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 PIXELS = {"0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0), "0..255": (1.0, 0.0)}
 """value = pixel * first + second."""
@@ -108,7 +108,7 @@ def test_a_network_of_any_kind_shows_what_it_shows_by_hand(
         out=tmp_path / "net",
     )
     style = find_style(adopt(adoption, lambda text: None))
-    rgb = drawn_picture(34, 46)
+    rgb = drawn_image(34, 46)
     opened = open_backend("onnxruntime", style, (34, 46)).backend
     found = opened.translate(rgb[None])[0]
     opened.close()

@@ -29,7 +29,7 @@ from rt.engine_file import build_command, facts_path, read_engine
 from rt.errors import EngineError, StyleError
 from rt.styles import GALLERY, Style, find_style
 from tests.support.networks import save_residual
-from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.onnx_styles import drawn_image, make_style
 from tests.support.rtx import load_rtx
 from train.graph import write_onnx
 from train.nets import make_generator
@@ -66,7 +66,7 @@ def style(tmp_path: Path) -> Style:
 
 def quantized(model: Any) -> Any:
     layers = quantizable_layers(model)
-    ranges = activation_ranges(model, [layer.tensor_in for layer in layers], [drawn_picture(256, 256)], 99.99)
+    ranges = activation_ranges(model, [layer.tensor_in for layer in layers], [drawn_image(256, 256)], 99.99)
     return quantize(model, layers, ranges)
 
 
@@ -181,7 +181,7 @@ def test_a_node_the_parser_refuses_is_named(rtx: Any) -> None:
     translated = helper.make_tensor_value_info("translated", TensorProto.UINT8, [1, 8, 8, 3])
     # TensorRT takes uint8 at the borders of a network alone: the Cast must come first.
     nodes = [
-        helper.make_node("Transpose", ["frame"], ["planes"], perm=[0, 3, 1, 2], name="turn_the_picture"),
+        helper.make_node("Transpose", ["frame"], ["planes"], perm=[0, 3, 1, 2], name="turn_the_image"),
         helper.make_node("Cast", ["planes"], ["x"], to=TensorProto.FLOAT, name="to_float"),
         helper.make_node("Transpose", ["x"], ["lines"], perm=[0, 2, 3, 1], name="turn_back"),
         helper.make_node("Cast", ["lines"], ["translated"], to=TensorProto.UINT8, name="to_uint8"),
@@ -193,7 +193,7 @@ def test_a_node_the_parser_refuses_is_named(rtx: Any) -> None:
     with pytest.raises(EngineError) as error:
         build_plan(rtx, model.SerializeToString(), target, b"", lambda phase, done, total: None)
     assert str(error.value).startswith(f"TensorRT for RTX {rtx.__version__} cannot build the network: node ")
-    assert "turn_the_picture (Transpose): " in str(error.value)
+    assert "turn_the_image (Transpose): " in str(error.value)
     assert "\n" not in str(error.value)
 
 

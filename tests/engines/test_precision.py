@@ -1,4 +1,4 @@
-"""The casts to FP16 and INT8 keep the rules all runtimes agree on, and the picture."""
+"""The casts to FP16 and INT8 keep the rules all runtimes agree on, and the image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from engines.precision import (
 )
 from engines.quality import Network, compare
 from tests.support.networks import foreign, save_residual
-from tests.support.onnx_styles import drawn_picture, save_generator, save_negative
+from tests.support.onnx_styles import drawn_image, save_generator, save_negative
 from train.graph import write_onnx
 from train.nets import make_generator
 
@@ -50,7 +50,7 @@ def makers(model: Any) -> dict[str, Any]:
     return {tensor: node for node in model.graph.node for tensor in node.output}
 
 
-def test_inner_convolutions_are_quantizable_and_those_at_the_picture_are_not(model: Any) -> None:
+def test_inner_convolutions_are_quantizable_and_those_at_the_image_are_not(model: Any) -> None:
     assert [layer.name for layer in quantizable_layers(model)] == ["make_conv0", "make_conv1", "make_conv2"]
 
 
@@ -71,15 +71,15 @@ def test_every_quantised_convolution_reads_symmetric_int8_with_one_scale_per_out
         if not node.name.startswith("make_conv"):
             assert node.input[1] in values
             continue
-        picture, kernel = (made[node.input[position]] for position in (0, 1))
-        assert picture.op_type == kernel.op_type == "DequantizeLinear"
-        assert made[picture.input[0]].op_type == "QuantizeLinear"
-        assert values[picture.input[1]].shape == ()
-        assert values[picture.input[1]] == pytest.approx(4 / 127, rel=1e-3)
+        image, kernel = (made[node.input[position]] for position in (0, 1))
+        assert image.op_type == kernel.op_type == "DequantizeLinear"
+        assert made[image.input[0]].op_type == "QuantizeLinear"
+        assert values[image.input[1]].shape == ()
+        assert values[image.input[1]] == pytest.approx(4 / 127, rel=1e-3)
         stored, scale, zero = (values[name] for name in kernel.input)
-        assert stored.dtype == zero.dtype == values[picture.input[2]].dtype == np.int8
+        assert stored.dtype == zero.dtype == values[image.input[2]].dtype == np.int8
         assert not zero.any()
-        assert not values[picture.input[2]].any()
+        assert not values[image.input[2]].any()
         assert scale.shape == (8,)
         assert next(entry.i for entry in kernel.attribute if entry.name == "axis") == 0
         assert np.abs(stored).max(axis=(1, 2, 3)).tolist() == [127] * 8
@@ -122,15 +122,15 @@ def test_a_network_of_an_old_opset_is_converted_before_it_is_quantised(tmp_path:
     assert opset(quantize(model, layers, ranges_of(layers))) == 19
 
 
-def test_a_network_of_a_newer_opset_is_converted_to_the_highest_and_gives_the_same_picture(
+def test_a_network_of_a_newer_opset_is_converted_to_the_highest_and_gives_the_same_image(
     tmp_path: Path,
 ) -> None:
     newer = read_onnx(save_residual(tmp_path / "newer.onnx", opset=22))
     older = lowered(newer)
     assert (opset(newer), opset(older)) == (22, 20)
     assert lowered(older) is older
-    picture = drawn_picture(48, 64)
-    assert np.array_equal(Network(older).translate(picture), Network(newer).translate(picture))
+    image = drawn_image(48, 64)
+    assert np.array_equal(Network(older).translate(image), Network(newer).translate(image))
 
 
 def test_a_node_without_an_older_form_is_named(tmp_path: Path) -> None:
@@ -148,16 +148,16 @@ def test_the_model_given_is_not_changed(model: Any) -> None:
     assert model.SerializeToString() == before
 
 
-def test_a_quantised_network_gives_nearly_the_same_picture_and_half_of_it_the_same_again(
+def test_a_quantised_network_gives_nearly_the_same_image_and_half_of_it_the_same_again(
     model: Any,
 ) -> None:
-    picture, layers = drawn_picture(32, 48), quantizable_layers(model)
+    image, layers = drawn_image(32, 48), quantizable_layers(model)
     network = Network(model, [layer.tensor_in for layer in layers])
-    ranges = {name: float(np.abs(values).max()) for name, values in network.look_inside(picture).items()}
+    ranges = {name: float(np.abs(values).max()) for name, values in network.look_inside(image).items()}
     quantized = quantize(model, layers, ranges)
-    pictures = [Network(entry).translate(picture) for entry in (model, quantized, to_half(quantized))]
-    assert 35 < compare(pictures[:1], pictures[1:2]).psnr_db < 60
-    assert compare(pictures[1:2], pictures[2:]).psnr_db > 50
+    images = [Network(entry).translate(image) for entry in (model, quantized, to_half(quantized))]
+    assert 35 < compare(images[:1], images[1:2]).psnr_db < 60
+    assert compare(images[1:2], images[2:]).psnr_db > 50
 
 
 def test_half_precision_keeps_pixels_and_scaling_and_casts_all_between(model: Any) -> None:
@@ -175,9 +175,9 @@ def test_half_precision_keeps_pixels_and_scaling_and_casts_all_between(model: An
     assert "w0" not in values
 
 
-def test_half_precision_gives_the_same_picture_within_a_level(model: Any) -> None:
-    picture = drawn_picture(32, 48)
-    found = compare([Network(model).translate(picture)], [Network(to_half(model)).translate(picture)])
+def test_half_precision_gives_the_same_image_within_a_level(model: Any) -> None:
+    image = drawn_image(32, 48)
+    found = compare([Network(model).translate(image)], [Network(to_half(model)).translate(image)])
     assert found.psnr_db > 50
     assert found.largest <= 1
 
@@ -249,8 +249,8 @@ def test_constants_in_every_spelling_compute_in_half_too(tmp_path: Path) -> None
     onnx.save(model, tmp_path / "spelt.onnx")
     half = to_half(read_onnx(tmp_path / "spelt.onnx"))
     assert not nodes(half, "Constant")
-    picture = drawn_picture(32, 48)
-    found, wanted = (Network(graph).translate(picture) for graph in (half, to_half(plain)))
+    image = drawn_image(32, 48)
+    found, wanted = (Network(graph).translate(image) for graph in (half, to_half(plain)))
     assert np.array_equal(found, wanted)
 
 

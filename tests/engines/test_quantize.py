@@ -26,7 +26,7 @@ from rt.frame import Rgb
 from rt.styles import Style, find_style
 from tests.support.media import Clip, write_clip
 from tests.support.networks import save_residual
-from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.onnx_styles import drawn_image, make_style
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +68,17 @@ def test_int8_is_written_beside_fp32_and_onto_the_card_with_what_was_measured(
     ]  # fmt: skip
 
 
-def test_every_backend_gives_the_int8_pictures_that_were_measured(
+def test_every_backend_gives_the_int8_images_that_were_measured(
     tmp_path: Path, clips: tuple[str, str]
 ) -> None:
     style = style_of(tmp_path)
     make_int8(style, Frames(clips, per_clip=6), 99.99, None)
     int8 = make_style(tmp_path / "int8", model=style.folder / "model.int8.onnx")
-    picture = drawn_picture(32, 48)
-    wanted = Network(read_onnx(style.folder / "model.int8.onnx")).translate(picture)
+    image = drawn_image(32, 48)
+    wanted = Network(read_onnx(style.folder / "model.int8.onnx")).translate(image)
     for backend in ("onnxruntime", "openvino"):
         opened = open_backend(backend, find_style(int8), (32, 48)).backend
-        found_db = compare([wanted], [opened.translate(picture[None])[0]]).psnr_db
+        found_db = compare([wanted], [opened.translate(image[None])[0]]).psnr_db
         # OpenVINO's sums saturate on CPUs without VNNI, which random weights show more than learnt ones.
         assert found_db > (40 if torch.cpu._is_vnni_supported() or backend == "onnxruntime" else 34)
         opened.close()
@@ -198,21 +198,21 @@ def test_verify_says_which_engines_this_machine_cannot_run_and_fails_on_damaged_
 
 
 def test_the_share_of_a_convolution_counts_where_its_kernel_is_applied(tmp_path: Path) -> None:
-    macs = convolution_macs(read_onnx(save_residual(tmp_path / "m.onnx")), drawn_picture(32, 48))
+    macs = convolution_macs(read_onnx(save_residual(tmp_path / "m.onnx")), drawn_image(32, 48))
     assert macs["make_first"] == 8 * 3 * 9 * 16 * 24
     assert macs["make_conv1"] == 8 * 8 * 9 * 16 * 24
     assert macs["make_up"] == 8 * 8 * 4 * 16 * 24
     assert macs["make_last"] == 3 * 8 * 9 * 32 * 48
 
 
-def test_a_range_is_the_percentile_of_the_picture_that_needs_most(tmp_path: Path) -> None:
+def test_a_range_is_the_percentile_of_the_image_that_needs_most(tmp_path: Path) -> None:
     model = read_onnx(save_residual(tmp_path / "m.onnx"))
     tensor = quantizable_layers(model)[0].tensor_in
-    pictures = [drawn_picture(32, 48, seed) for seed in range(3)]
+    images = [drawn_image(32, 48, seed) for seed in range(3)]
     network = Network(model, [tensor])
     for percentile in (90.0, 100.0):
-        wanted = max(np.percentile(np.abs(network.look_inside(rgb)[tensor]), percentile) for rgb in pictures)
-        found = activation_ranges(model, [tensor], pictures, percentile)
+        wanted = max(np.percentile(np.abs(network.look_inside(rgb)[tensor]), percentile) for rgb in images)
+        found = activation_ranges(model, [tensor], images, percentile)
         assert found == {tensor: pytest.approx(wanted)}
 
 
@@ -251,7 +251,7 @@ def test_a_live_source_is_refused(tmp_path: Path) -> None:
         read_images(["pattern://?seed=7"], style_of(tmp_path).card, 3)
 
 
-def pictures(count: int, first: int) -> list[Rgb]:
+def images(count: int, first: int) -> list[Rgb]:
     return [np.full((2, 2, 3), first + number, np.uint8) for number in range(count)]
 
 
@@ -259,15 +259,15 @@ def firsts(found: list[Rgb]) -> list[int]:
     return [int(rgb[0, 0, 0]) for rgb in found]
 
 
-def test_the_last_third_of_each_clip_is_held_out_and_every_third_single_picture() -> None:
-    use, held = hold_out([pictures(6, 0), pictures(3, 10), *([p] for p in pictures(3, 20))])
+def test_the_last_third_of_each_clip_is_held_out_and_every_third_single_image() -> None:
+    use, held = hold_out([images(6, 0), images(3, 10), *([p] for p in images(3, 20))])
     assert firsts(use) == [0, 1, 2, 3, 10, 11, 20, 21]
     assert firsts(held) == [4, 5, 12, 22]
 
 
 def test_too_few_frames_to_hold_any_back_are_refused() -> None:
     with pytest.raises(CalibrationError, match=r"^2 frame\(s\) are too few to calibrate"):
-        hold_out([pictures(2, 0)])
+        hold_out([images(2, 0)])
 
 
 def test_comparisons_are_exact_figures() -> None:

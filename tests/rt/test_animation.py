@@ -67,7 +67,7 @@ def test_a_part_of_it_and_a_loop_can_be_asked(kind: str, tmp_path: Path) -> None
     assert [frame.index for frame in loop] == list(range(8))
     with pytest.raises(SourceError, match=r"it ends before 9 s; type a smaller --start"):
         read(path, SourceOptions(start_s=9))
-    with pytest.raises(SourceError, match="cannot use --fps with .*: it is an animated picture"):
+    with pytest.raises(SourceError, match="cannot use --fps with .*: it is an animated image"):
         read(path, SourceOptions(fps=Fraction(10)))
 
 

@@ -77,7 +77,7 @@ def test_a_gif_of_a_fast_video_keeps_its_speed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", KINDS)
-def test_one_picture_becomes_a_still_one(suffix: str, tmp_path: Path) -> None:
+def test_one_image_becomes_a_still_one(suffix: str, tmp_path: Path) -> None:
     one = SourceInfo("photo.jpg", 36, 48, Fraction(25), 1)
     sink = opened(tmp_path / f"out{suffix}", one)
     sink.write(Frame(scene(3), 0, Fraction(1, 25), 0))

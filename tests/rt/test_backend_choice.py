@@ -106,7 +106,7 @@ def test_frames_of_a_style_that_looks_at_their_gray_are_fitted_on_the_cpu_alone(
         open_backend("tensorrt", style, SIZE, view="gray", frame_size=(64, 96))
     assert str(error.value) == (
         "style drawn cannot have its frames fitted on the GPU: its network looks at the gray and its detail "
-        "is keep, picture and keep are needed; type --fit cpu"
+        "is keep, image and keep are needed; type --fit cpu"
     )
 
 
@@ -232,7 +232,7 @@ def test_the_status_says_for_every_backend_whether_it_works(monkeypatch: pytest.
     assert f"type: {install_hint('tensorrt')}" in found["tensorrt"].detail
 
 
-def test_the_probe_is_the_negative_of_a_picture() -> None:
+def test_the_probe_is_the_negative_of_a_image() -> None:
     import onnx
 
     model = onnx.load(PROBE_MODEL)

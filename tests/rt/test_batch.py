@@ -34,7 +34,7 @@ from rt.styles import Style, find_style
 from tests.support.batches import note_and_die
 from tests.support.cli import environment, videobrush, wait_until_it_writes
 from tests.support.media import Clip, write_clip
-from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.onnx_styles import drawn_image, make_style
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def inputs(tmp_path: Path) -> Path:
     (folder / "below").mkdir(parents=True)
     write_clip(folder / "a.mp4", Clip(frames=6))
     write_clip(folder / "below" / "b.mkv", Clip(frames=4, size=(50, 62)))
-    write_image(drawn_picture(31, 45), folder / "photo.jpg")
-    write_image(drawn_picture(64, 50, seed=1), folder / "below" / "photo.png")
+    write_image(drawn_image(31, 45), folder / "photo.jpg")
+    write_image(drawn_image(64, 50, seed=1), folder / "below" / "photo.png")
     (folder / "notes.txt").write_text("nothing to see")
     (folder / "._a.mp4").write_bytes(b"litter")
     (folder / "empty.mov").touch()
@@ -412,7 +412,7 @@ def test_the_command_line_translates_a_folder_and_says_so(asked: Batch, inputs: 
 
 
 def test_a_moving_image_is_a_video_and_a_still_one_an_image(tmp_path: Path, style: str) -> None:
-    frames = [Image.fromarray(drawn_picture(32, 40, seed=number)) for number in range(3)]
+    frames = [Image.fromarray(drawn_image(32, 40, seed=number)) for number in range(3)]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], duration=40)
     frames[0].save(tmp_path / "still.webp")
     plan = make_plan(
@@ -514,7 +514,7 @@ def test_an_image_with_a_percent_sign_is_no_pattern_of_many(asked: Batch, tmp_pa
     folder = tmp_path / "percent"
     folder.mkdir()
     for name in ("img%03d.png", "100%.png"):
-        write_image(drawn_picture(31, 45), folder / name)
+        write_image(drawn_image(31, 45), folder / name)
     asked.out.mkdir()
     for name in ("img000.png", "img001.png"):
         (asked.out / name).write_text("precious")

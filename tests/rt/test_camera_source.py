@@ -59,7 +59,7 @@ def test_mjpg_is_asked_for_before_the_size(devices: Path) -> None:
     assert FakeCapture.opened == [(0, cv2.CAP_V4L2)]
 
 
-def test_pictures_are_rgb_and_of_the_granted_size(devices: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_are_rgb_and_of_the_granted_size(devices: Path, caplog: pytest.LogCaptureFixture) -> None:
     FakeCapture.grants = {cv2.CAP_PROP_FRAME_WIDTH: 40, cv2.CAP_PROP_FRAME_HEIGHT: 30, cv2.CAP_PROP_FPS: 25}
     with caplog.at_level(logging.INFO, "rt"):
         source = LiveSource(CameraGrabber("0", HD, insist=True, devices=devices))
@@ -109,9 +109,7 @@ def test_an_unplugged_camera_is_found_again_under_another_number(
     source.close()
     assert FakeCapture.opened == [(0, cv2.CAP_V4L2), (2, cv2.CAP_V4L2)]
     said = [record.getMessage() for record in caplog.records]
-    assert said[0] == (
-        f"{devices / 'video0'}: it gives no picture (unplugged, or it hangs); opening it again"
-    )
+    assert said[0] == (f"{devices / 'video0'}: it gives no frame (unplugged, or it hangs); opening it again")
     assert said[1].startswith(f"{devices / 'video0'}: it is back after ")
     assert len(said) == 2
 
@@ -171,7 +169,7 @@ def test_what_a_camera_cannot_do_is_refused_by_name(address: str) -> None:
     assert str(caught.value) == f"cannot use --loop with {address}: it is a camera; leave --loop out"
 
 
-def test_the_pipeline_of_a_jetson_keeps_the_newest_picture_only() -> None:
+def test_the_pipeline_of_a_jetson_keeps_the_newest_image_only() -> None:
     assert pipeline(1, Mode(1080, 1920, Fraction(30000, 1001))) == (
         "nvarguscamerasrc sensor-id=1 ! "
         "video/x-raw(memory:NVMM),width=1920,height=1080,framerate=30000/1001 ! "
@@ -207,7 +205,7 @@ def test_a_jetson_camera_is_opened_with_limits(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.camera
 @on_linux
-def test_a_real_camera_gives_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_camera_gives_images(monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/video0").exists():
         pytest.skip("there is no /dev/video0")
     monkeypatch.undo()

@@ -64,7 +64,9 @@ def test_a_card_of_0_1_is_read_under_todays_names(folder: Path) -> None:
             "called_target": figure,
             "pictures": {"translated": 6},
             "teacher_itself": {"called_target": figure},
+            "int8": {"held_back": ["a.mp4"]},
         },
+        "view": "picture",
     }
     write_card(card(folder), folder)
     path = folder / "card.json"
@@ -75,7 +77,9 @@ def test_a_card_of_0_1_is_read_under_todays_names(folder: Path) -> None:
         "classified_as_target": figure,
         "images": {"translated": 6},
         "teacher_itself": {"classified_as_target": figure},
+        "int8": {"held_out": ["a.mp4"]},
     }
+    assert read.view == "image"
 
 
 def test_a_card_that_does_not_say_what_it_expects_is_for_photos(folder: Path) -> None:

@@ -164,7 +164,7 @@ def test_frames_can_be_fitted_on_the_gpu(run: FakeRun) -> None:
         ("--detail network", "--fit gpu applies the residual to the frame: --detail network needs --fit cpu"),
     ],
 )
-def test_what_needs_the_network_s_pictures_is_not_fitted_on_the_gpu(
+def test_what_needs_the_network_s_images_is_not_fitted_on_the_gpu(
     option: str, fault: str, run: FakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(f"run in.mp4 --style winter --fit gpu {option}".split()) == 2
@@ -303,6 +303,12 @@ def test_a_run_that_is_to_outlive_its_terminal_does(
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("typed", [["--view", "picture"], ["--view=picture"], ["--view", "image"]])
+def test_a_view_of_0_1_is_read_under_todays_name(run: FakeRun, typed: list[str]) -> None:
+    assert main(["run", "in.mp4", "out.mp4", "--style", "winter", *typed]) == 0
+    assert [job.view for job in run.jobs] == ["image"]
+
+
 def test_a_viewer_who_closes_the_window_is_no_fault(run: FakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     run.stats = Stats(12, 1.0, stopped=True)
     assert main(["run", "in.mp4", "--style", "winter"]) == 0
@@ -313,7 +319,7 @@ def test_a_warning_is_one_line(
     run: FakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def warn(job: Run, stop: Stop) -> Stats:
-        warnings.warn("the clip\n  has no sound", UserWarning, stacklevel=1)
+        warnings.warn("the clip\n  has no audio", UserWarning, stacklevel=1)
         return run.stats
 
     monkeypatch.setattr(rt.job, "run_job", warn)
@@ -321,7 +327,7 @@ def test_a_warning_is_one_line(
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert main(["run", "in.mp4", "out.mp4", "--style", "winter"]) == 0
-    assert capsys.readouterr().err == "warning: the clip has no sound\n"
+    assert capsys.readouterr().err == "warning: the clip has no audio\n"
 
 
 def test_styles_lists_every_style_and_names_the_damaged_ones(

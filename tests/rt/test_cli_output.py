@@ -10,7 +10,7 @@ import pytest
 from rt.demo import CLIP
 from rt.image import write_image
 from tests.support.cli import environment
-from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.onnx_styles import drawn_image, make_style
 
 
 def shell(command: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +58,7 @@ def other_command(typed: tuple[str, ...], tmp_path: Path, stdout: int) -> subpro
     """Run one of the other two commands in a folder with images to check."""
     (tmp_path / "images").mkdir()
     for number in range(3):
-        write_image(drawn_picture(64, 64, number), tmp_path / "images" / f"{number}.png")
+        write_image(drawn_image(64, 64, number), tmp_path / "images" / f"{number}.png")
     return subprocess.run(
         [sys.executable, "-m", f"{typed[0]}.cli" if typed[0] == "train" else typed[0], *typed[1:]],
         cwd=tmp_path,

@@ -10,8 +10,8 @@ from rt.errors import DamagedSource
 from rt.frame import Frame
 from rt.sources.file import FileSource
 from tests.support.media import (
+    Audio,
     Clip,
-    Sound,
     cut_short,
     write_clip,
 )
@@ -37,7 +37,7 @@ def read_damaged(path: Path) -> tuple[list[Frame], str]:
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4", "cut.avi"])
 def test_a_file_cut_short_is_reported_with_how_much_was_read(tmp_path: Path, name: str) -> None:
     options = {"movflags": "faststart"} if name.endswith("mp4") else {}
-    clip = Clip(frames=100, sounds=[Sound(seconds=4.0)], container_options=options)
+    clip = Clip(frames=100, audio=[Audio(seconds=4.0)], container_options=options)
     whole = write_clip(tmp_path / name, clip)
     length = whole.stat().st_size
     frames, message = read_damaged(cut_short(whole, 0.5))

@@ -62,7 +62,7 @@ def woven(top_first: bool) -> Any:
 def interlaced(folder: Path, name: str, suffix: str) -> Path:
     codec, options, top_first = INTERLACED[name]
     order = f"setfield={'tff' if top_first else 'bff'}"
-    clip = Clip(SIZE, FRAMES, codec=codec, options=options, picture=woven(top_first), through=order)
+    clip = Clip(SIZE, FRAMES, codec=codec, options=options, image=woven(top_first), through=order)
     return write_clip(folder / f"in{suffix}", clip)
 
 

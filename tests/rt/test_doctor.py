@@ -90,14 +90,14 @@ def test_an_encoder_that_cannot_encode_is_named_with_its_reason(monkeypatch: pyt
     ("findings", "expected"),
     [
         (WORKS, True),
-        (without("openvino"), False),  # identity copies pictures: nothing is translated
+        (without("openvino"), False),  # identity copies images: nothing is translated
         (without("opencv"), False),
         (without("identity"), True),
         ([], False),
     ],
     ids=["all", "no backend", "no OpenCV", "no identity", "nothing"],
 )
-def test_something_can_run_where_pictures_can_be_resized_and_computed(
+def test_something_can_run_where_images_can_be_resized_and_computed(
     findings: list[Finding], expected: bool
 ) -> None:
     assert can_run(findings) is expected

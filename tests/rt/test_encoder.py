@@ -19,7 +19,7 @@ from rt.sinks import SinkOptions, encoder
 from rt.sinks.encoder import KINDS, SOFTWARE, choose_encoder, encoder_names
 from rt.sinks.file import FileSink
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, drawn, side_streams, video, write_clip
+from tests.support.media import Audio, Clip, drawn, side_streams, video, write_clip
 
 RATE = Fraction(25)
 SIZE = (48, 64)
@@ -97,7 +97,7 @@ def test_every_codec_keeps_times_size_and_colours(
 @pytest.mark.usefixtures("without_nvenc")
 def test_webm_takes_av1_with_opus(tmp_path: Path) -> None:
     source = FileSource(
-        write_clip(tmp_path / "in.mkv", Clip(frames=30, sounds=[Sound("libopus", 1.2, rate=48000)]))
+        write_clip(tmp_path / "in.mkv", Clip(frames=30, audio=[Audio("libopus", 1.2, rate=48000)]))
     )
     sink = FileSink(tmp_path / "out.webm", source.info, SinkOptions(codec="av1"))
     for read in source:
@@ -225,12 +225,10 @@ def test_an_odd_size_is_refused_where_the_encoder_cannot_code_it() -> None:
 
 
 @pytest.mark.usefixtures("without_nvenc")
-def test_pictures_too_small_for_a_codec_are_refused_before_the_run() -> None:
-    with pytest.raises(
-        SinkError, match=r"x265 cannot code pictures of 8x8 as HEVC \(.*\); type --codec h264$"
-    ):
+def test_images_too_small_for_a_codec_are_refused_before_the_run() -> None:
+    with pytest.raises(SinkError, match=r"x265 cannot code frames of 8x8 as HEVC \(.*\); type --codec h264$"):
         choose_encoder(SinkOptions(codec="hevc"), (8, 8), RATE)
-    with pytest.raises(SinkError, match="--encoder x265 does not work here for pictures of 8x8: .*doctor$"):
+    with pytest.raises(SinkError, match="--encoder x265 does not work here for frames of 8x8: .*doctor$"):
         choose_encoder(SinkOptions(codec="hevc", encoder="x265"), (8, 8), RATE)
 
 

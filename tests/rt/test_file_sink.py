@@ -21,7 +21,7 @@ from rt.sinks.file import FileSink
 from rt.sources.base import SourceOptions
 from rt.sources.file import FileSource
 from tests.support.copying import copy, frame, refusal
-from tests.support.media import TURNS, Clip, Found, Sound, side_streams, video, write_clip
+from tests.support.media import TURNS, Audio, Clip, Found, side_streams, video, write_clip
 
 
 def payloads(found: list[Found]) -> list[tuple[str, str, str]]:
@@ -54,22 +54,22 @@ def test_every_frame_keeps_its_exact_time(tmp_path: Path, suffix: str, clip: Cli
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 7, 32])
-@pytest.mark.parametrize("sounds", [[], [Sound(seconds=60.0)]], ids=["silent", "sound"])
-def test_times_are_exact_wherever_a_fragment_ends(tmp_path: Path, seed: int, sounds: list[Sound]) -> None:
+@pytest.mark.parametrize("audio", [[], [Audio(seconds=60.0)]], ids=["silent", "audio"])
+def test_times_are_exact_wherever_a_fragment_ends(tmp_path: Path, seed: int, audio: list[Audio]) -> None:
     dice = random.Random(seed)
     pts = [0, *itertools.accumulate(dice.choice([1, 20, 40, 300, 900, 2000]) for _ in range(59))]
     copy(
-        write_clip(tmp_path / "in.mp4", Clip(unit=Fraction(1, 600), pts=pts, sounds=sounds)),
+        write_clip(tmp_path / "in.mp4", Clip(unit=Fraction(1, 600), pts=pts, audio=audio)),
         tmp_path / "out.mp4",
     )
     assert video(tmp_path / "out.mp4").times == [Fraction(each, 600) for each in pts]
 
 
-def test_the_offset_of_the_sound_is_exact_to_the_sample(tmp_path: Path) -> None:
+def test_the_offset_of_the_audio_is_exact_to_the_sample(tmp_path: Path) -> None:
     clip = Clip(
         unit=Fraction(1, 600),
         frames=20,
-        sounds=[Sound(start_s=8297 / 44100)],
+        audio=[Audio(start_s=8297 / 44100)],
         container_options={"movie_timescale": "88200"},
     )
     source = write_clip(tmp_path / "in.mp4", clip)
@@ -80,8 +80,8 @@ def test_the_offset_of_the_sound_is_exact_to_the_sample(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_sound_of_a_transport_stream_is_described_anew_and_plays(tmp_path: Path, suffix: str) -> None:
-    source = write_clip(tmp_path / "in.ts", Clip(frames=50, sounds=[Sound(seconds=2.0)]))
+def test_audio_of_a_transport_stream_is_described_anew_and_plays(tmp_path: Path, suffix: str) -> None:
+    source = write_clip(tmp_path / "in.ts", Clip(frames=50, audio=[Audio(seconds=2.0)]))
     copy(source, tmp_path / f"out{suffix}")
     written = video(tmp_path / f"out{suffix}").times
     tolerance_s = 0.0006 if suffix == ".mkv" else 0
@@ -131,7 +131,7 @@ def test_times_before_zero_are_shifted_together(tmp_path: Path, suffix: str) -> 
         pixels="yuvj420p",
         unit=Fraction(1, 1000),
         pts=[-80, -40, 0, 40, 80],
-        sounds=[Sound("mp2", 0.2)],
+        audio=[Audio("mp2", 0.2)],
         chapters=[(0.0, 0.08, "one"), (0.08, 0.2, "two")],
         container_options={"avoid_negative_ts": "disabled"},
     )
@@ -141,14 +141,14 @@ def test_times_before_zero_are_shifted_together(tmp_path: Path, suffix: str) -> 
     read, written = video(source), video(tmp_path / f"out{suffix}")
     assert written.times == [time + shift_s for time in read.times]
     assert written.chapters[1][0] == pytest.approx(0.08 + float(shift_s))
-    sound = [side_streams(path)[0].times for path in (source, tmp_path / f"out{suffix}")]
-    assert sound[1][0] - sound[0][0] == pytest.approx(shift_s, abs=0.0006)
+    audio = [side_streams(path)[0].times for path in (source, tmp_path / f"out{suffix}")]
+    assert audio[1][0] - audio[0][0] == pytest.approx(shift_s, abs=0.0006)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-def test_sound_is_copied_byte_for_byte_at_its_time(tmp_path: Path, suffix: str) -> None:
-    sounds = [Sound(seconds=2.0, language="eng"), Sound("ac3", 2.0, start_s=0.25, rate=48000, language="deu")]
-    source = write_clip(tmp_path / "in.mp4", Clip(frames=50, sounds=sounds))
+def test_audio_is_copied_byte_for_byte_at_its_time(tmp_path: Path, suffix: str) -> None:
+    audio = [Audio(seconds=2.0, language="eng"), Audio("ac3", 2.0, start_s=0.25, rate=48000, language="deu")]
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=50, audio=audio))
     copy(source, tmp_path / f"out{suffix}")
     read, written = side_streams(source), side_streams(tmp_path / f"out{suffix}")
     assert payloads(written) == payloads(read)
@@ -163,7 +163,7 @@ def test_sound_is_copied_byte_for_byte_at_its_time(tmp_path: Path, suffix: str) 
 def test_subtitles_fonts_chapters_and_metadata_are_copied(tmp_path: Path) -> None:
     clip = Clip(
         frames=50,
-        sounds=[Sound("flac", 2.0)],
+        audio=[Audio("flac", 2.0)],
         subtitles=[(0.2, "hello"), (1.5, "world")],
         font=b"not really a font" * 9,
         chapters=[(0.0, 1.0, "one"), (1.0, 2.0, "two")],
@@ -190,13 +190,13 @@ def test_chapters_and_metadata_survive_in_mp4(tmp_path: Path, suffix: str) -> No
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le"])
-def test_uncompressed_sound_that_mp4_would_refuse_at_the_end_is_encoded(
+def test_uncompressed_audio_that_mp4_would_refuse_at_the_end_is_encoded(
     tmp_path: Path, codec: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = write_clip(tmp_path / "in.mkv", Clip(sounds=[Sound(codec, layout="stereo")]))
+    source = write_clip(tmp_path / "in.mkv", Clip(audio=[Audio(codec, layout="stereo")]))
     with caplog.at_level(logging.INFO):
         copy(source, tmp_path / "out.mp4")
-    assert f".mp4 cannot hold the source's {codec} sound (stream 1); it is encoded as AAC" in caplog.text
+    assert f".mp4 cannot hold the source's {codec} audio (stream 1); it is encoded as AAC" in caplog.text
     assert [stream.codec for stream in side_streams(tmp_path / "out.mp4")] == ["aac"]
     assert decoded_samples(tmp_path / "out.mp4") == pytest.approx(decoded_samples(source), abs=1024)
     copy(source, tmp_path / "out.mkv")
@@ -204,8 +204,8 @@ def test_uncompressed_sound_that_mp4_would_refuse_at_the_end_is_encoded(
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [(".mp4", "video"), (".mkv", "video")])
-def test_a_cover_picture_is_copied(tmp_path: Path, suffix: str, kind: str) -> None:
-    source = write_clip(tmp_path / "in.mp4", Clip(cover=True, sounds=[Sound()]))
+def test_a_cover_image_is_copied(tmp_path: Path, suffix: str, kind: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(cover=True, audio=[Audio()]))
     copy(source, tmp_path / f"out{suffix}")
     assert payloads(side_streams(tmp_path / f"out{suffix}")) == payloads(side_streams(source))
 
@@ -214,7 +214,7 @@ def test_what_cannot_be_copied_anywhere_is_named(tmp_path: Path, caplog: pytest.
     source = write_clip(tmp_path / "in.mp4", Clip(cover=True))
     with caplog.at_level(logging.WARNING):
         copy(source, tmp_path / "out.mov")
-    assert "mjpeg second video or cover picture (stream 1) cannot be copied and is left out" in caplog.text
+    assert "mjpeg second video or cover image (stream 1) cannot be copied and is left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_any_size_is_kept_exactly(tmp_path: Path, size: tuple[int, int], suffix:
     assert written.pixels == ("yuv420p" if even else "yuv444p")
 
 
-def test_the_picture_is_neither_kept_nor_changed(tmp_path: Path) -> None:
+def test_the_image_is_neither_kept_nor_changed(tmp_path: Path) -> None:
     sink = FileSink(tmp_path / "out.mp4", size=(48, 64))
     given = frame(0)
     before = given.rgb.copy()
@@ -326,18 +326,18 @@ def test_the_picture_is_neither_kept_nor_changed(tmp_path: Path) -> None:
     assert np.abs(first.astype(int) - before).mean() < 8
 
 
-def test_a_file_closed_early_is_whole_with_its_sound_so_far(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mp4", Clip(frames=100, sounds=[Sound(seconds=4.0)]))
+def test_a_file_closed_early_is_whole_with_its_audio_so_far(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=100, audio=[Audio(seconds=4.0)]))
     copy(source, tmp_path / "out.mp4", stop_after=40)
     written = video(tmp_path / "out.mp4")
     assert written.times == video(source).times[:40]
-    sound = side_streams(tmp_path / "out.mp4")[0].times
-    assert 1.4 < sound[-1] < 1.6
+    audio = side_streams(tmp_path / "out.mp4")[0].times
+    assert 1.4 < audio[-1] < 1.6
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_whole_sound_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "in.mkv", Clip(frames=100, sounds=[Sound(seconds=4.0)]))
+def test_the_whole_audio_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "in.mkv", Clip(frames=100, audio=[Audio(seconds=4.0)]))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     source = FileSource(path)
     sink = FileSink(tmp_path / "out.mp4", source.info)
@@ -352,7 +352,7 @@ def test_the_whole_sound_of_a_damaged_source_is_kept(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_killed_run_leaves_a_playable_part(tmp_path: Path, suffix: str) -> None:
-    source = write_clip(tmp_path / "in.mp4", Clip(frames=150, sounds=[Sound(seconds=6.0)]))
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=150, audio=[Audio(seconds=6.0)]))
     program = (
         "import os, sys\n"
         "from rt.sources import open_source\n"

@@ -22,12 +22,12 @@ from rt.sources.file import FileSource
 from tests.support.exif import with_exif
 from tests.support.media import (
     TURNS,
+    Audio,
     Clip,
-    Sound,
+    audio_only,
     cut_short,
     drawn,
     header_only,
-    sound_only,
     video,
     write_changing_size,
     write_clip,
@@ -95,7 +95,7 @@ def test_the_facts_are_known_before_the_first_frame(tmp_path: Path) -> None:
     ],
 )
 def test_any_pixel_format_becomes_the_drawn_rgb(tmp_path: Path, name: str, clip: Clip) -> None:
-    smooth = Clip(**{**vars(clip), "picture": smooth_ramp, "frames": 3})
+    smooth = Clip(**{**vars(clip), "image": smooth_ramp, "frames": 3})
     frames = read(write_clip(tmp_path / name, smooth))
     assert len(frames) == 3
     for frame in frames:
@@ -119,7 +119,7 @@ def test_gray_frames_are_gray(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 90), (91, 2)])
-def test_the_smallest_pictures_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_the_smallest_images_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
     frames = read(write_clip(tmp_path / "tiny.mkv", Clip(codec="ffv1", pixels="bgr0", size=size, frames=2)))
     assert [frame.rgb.shape for frame in frames] == [(*size, 3)] * 2
 
@@ -151,13 +151,13 @@ def test_a_stream_of_jpegs_stands_upright_as_their_exif_tags_say(
 
 
 @pytest.mark.slow
-def test_a_picture_of_8k_is_read(tmp_path: Path) -> None:
+def test_a_image_of_8k_is_read(tmp_path: Path) -> None:
     def halves(index: int, height: int, width: int) -> Rgb:
-        picture = np.full((height, width, 3), 40, np.uint8)
-        picture[:, width // 2 :] = 200
-        return picture
+        image = np.full((height, width, 3), 40, np.uint8)
+        image[:, width // 2 :] = 200
+        return image
 
-    clip = Clip(size=(4320, 7680), frames=1, codec="mjpeg", pixels="yuvj420p", picture=halves)
+    clip = Clip(size=(4320, 7680), frames=1, codec="mjpeg", pixels="yuvj420p", image=halves)
     (frame,) = read(write_clip(tmp_path / "huge.mkv", clip))
     assert frame.rgb.shape == (4320, 7680, 3)
     assert frame.rgb[2000, 100].tolist() == pytest.approx([40] * 3, abs=2)
@@ -179,7 +179,7 @@ def test_the_matrix_is_the_tag_else_the_convention(
         pixels="yuv444p",
         tagged=tag is not None,
         colour=tag or (matrix, 1, 2, 2),
-        picture=lambda index, h, w: np.full((h, w, 3), colour, np.uint8),
+        image=lambda index, h, w: np.full((h, w, 3), colour, np.uint8),
     )
     path = write_clip(tmp_path / "flat.mkv", painted)
     source = FileSource(path)
@@ -200,7 +200,7 @@ def test_a_size_change_in_mid_stream_is_scaled_to_the_first_size(tmp_path: Path)
 def test_the_parts_of_a_joined_recording_follow_one_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    part = write_clip(tmp_path / "part.ts", Clip(frames=50, sounds=[Sound("mp2", seconds=2.0)]))
+    part = write_clip(tmp_path / "part.ts", Clip(frames=50, audio=[Audio("mp2", seconds=2.0)]))
     joined = tmp_path / "joined.ts"
     joined.write_bytes(2 * part.read_bytes())
     source = FileSource(joined)
@@ -213,8 +213,8 @@ def test_the_parts_of_a_joined_recording_follow_one_another(
     assert len(times) == 100
     assert min(steps) > Fraction(1, 50)
     assert max(steps) < Fraction(1, 8)
-    sound = [packet_time(packet) or 0 for packet in packets]
-    assert sound == sorted(sound)
+    audio = [packet_time(packet) or 0 for packet in packets]
+    assert audio == sorted(audio)
     assert "starts again 1 time(s)" in caplog.text
     source.close()
 
@@ -296,8 +296,8 @@ def test_what_is_not_a_video_is_refused(tmp_path: Path, name: str, content: byte
     assert found in refusal(path)
 
 
-def test_sound_alone_is_refused_with_its_codec(tmp_path: Path) -> None:
-    assert "it holds only sound (aac)" in refusal(sound_only(tmp_path / "song.m4a"))
+def test_audio_alone_is_refused_with_its_codec(tmp_path: Path) -> None:
+    assert "it holds only audio (aac)" in refusal(audio_only(tmp_path / "song.m4a"))
 
 
 def test_a_header_without_frames_is_refused(tmp_path: Path) -> None:
@@ -309,12 +309,12 @@ def test_a_refused_file_is_let_go(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         refusal(header_only(tmp_path / "bare.mp4"))
-        refusal(sound_only(tmp_path / "song.m4a"))
+        refusal(audio_only(tmp_path / "song.m4a"))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_closing_within_a_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = FileSource(write_clip(tmp_path / "whole.mp4", Clip(frames=100, sounds=[Sound(seconds=4.0)])))
+    source = FileSource(write_clip(tmp_path / "whole.mp4", Clip(frames=100, audio=[Audio(seconds=4.0)])))
     frames = iter(source)
     next(frames)
     decode, packets = source._decode, itertools.count()
@@ -323,7 +323,7 @@ def test_closing_within_a_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.
         if next(packets) == 20:
             source._closed = True  # what `close` says before it waits for this read
         decode(packet)
-        return []  # the read goes on: no picture comes in between
+        return []  # the read goes on: no frame comes in between
 
     monkeypatch.setattr(source, "_decode", interrupted)
     assert list(frames) == []
@@ -341,15 +341,15 @@ def test_an_mp4_without_its_index_is_told_from_other_files(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "clip"),
     [
-        ("long_sound.mkv", Clip(frames=10, sounds=[Sound(seconds=5.0)])),
-        ("long_sound.mp4", Clip(frames=10, sounds=[Sound(seconds=5.0)])),
-        ("long_picture.mkv", Clip(frames=50, sounds=[Sound(seconds=0.2)])),
+        ("long_audio.mkv", Clip(frames=10, audio=[Audio(seconds=5.0)])),
+        ("long_audio.mp4", Clip(frames=10, audio=[Audio(seconds=5.0)])),
+        ("long_frame.mkv", Clip(frames=50, audio=[Audio(seconds=0.2)])),
         ("slow.mkv", Clip(frames=4, rate=Fraction(1, 2), unit=Fraction(1, 1000))),
         ("pause.mp4", Clip(rate=Fraction(25), unit=Fraction(1, 1000), pts=[0, 40, 80, 5000])),
         ("late.mkv", Clip(unit=Fraction(1, 1000), pts=[9000, 9040, 9080])),
         ("one.mp4", Clip(frames=1)),
-        ("stream.ts", Clip(sounds=[Sound("mp2", seconds=2.0)])),
-        ("old.avi", Clip(codec="mpeg4", sounds=[Sound("mp2", seconds=2.0)])),
+        ("stream.ts", Clip(audio=[Audio("mp2", seconds=2.0)])),
+        ("old.avi", Clip(codec="mpeg4", audio=[Audio("mp2", seconds=2.0)])),
         ("b_frames.mp4", Clip(frames=60, options={"bf": "3", "preset": "veryfast"})),
         ("live.mkv", Clip(container_options={"live": "1"})),
         ("interlaced.ts", Clip(codec="mpeg2video", options={"flags": "+ildct+ilme"})),
@@ -361,7 +361,7 @@ def test_a_whole_file_of_odd_length_is_not_called_damaged(tmp_path: Path, name: 
     assert len(read(path)) == len(video(path).pts)
 
 
-def test_a_cover_picture_is_not_taken_for_the_video(tmp_path: Path) -> None:
+def test_a_cover_image_is_not_taken_for_the_video(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "covered.mp4", Clip(size=(48, 64), cover=True))
     assert {frame.rgb.shape for frame in read(path)} == {(48, 64, 3)}
 

@@ -18,7 +18,7 @@ from rt.sinks.file import FileSink
 from rt.sources.file import FileSource
 from tests.support.copying import UNIT, copy, frame, refusal
 from tests.support.disk import files_limited_to
-from tests.support.media import Clip, Sound, video, write_clip
+from tests.support.media import Audio, Clip, video, write_clip
 
 
 def test_an_existing_file_is_refused(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_where_another_run_is_quicker_only_its_part_is_left(
         (
             "out",
             "it has no suffix; a file name ending in one of .mp4, .m4v, .mov, .mkv, .webm is needed; "
-            "for pictures type {}/out/",
+            "for images type {}/out/",
         ),
         ("out.webm", "WebM cannot hold H.264 video; type"),
         ("folder.mp4", "it is a folder"),
@@ -239,7 +239,7 @@ def test_a_name_with_colon_percent_and_spaces_is_a_plain_name(
 
 
 def test_nothing_stays_open(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mp4", Clip(frames=4, sounds=[Sound()]))
+    source = write_clip(tmp_path / "in.mp4", Clip(frames=4, audio=[Audio()]))
     copy(source, tmp_path / "first.mp4")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for index in range(3):

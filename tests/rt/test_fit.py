@@ -7,7 +7,7 @@ import pytest
 from rt.card import DETAILS, Detail
 from rt.fit import apply_residual, network_size, shrink, side_by_side
 from rt.frame import Rgb
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 
 def noise(height: int, width: int, seed: int = 0) -> Rgb:
@@ -19,7 +19,7 @@ def flat(height: int, width: int, level: int) -> Rgb:
 
 
 @pytest.mark.parametrize(
-    ("picture", "short_px", "multiple", "expected"),
+    ("image", "short_px", "multiple", "expected"),
     [
         ((1080, 1920), 256, 8, (256, 456)),
         ((1080, 1920), 256, 4, (256, 456)),
@@ -35,13 +35,13 @@ def flat(height: int, width: int, level: int) -> Rgb:
     ],
 )
 def test_the_short_side_becomes_the_size_asked_and_the_aspect_stays(
-    picture: tuple[int, int], short_px: int, multiple: int, expected: tuple[int, int]
+    image: tuple[int, int], short_px: int, multiple: int, expected: tuple[int, int]
 ) -> None:
-    assert network_size(*picture, short_px, multiple, minimum_px=64) == expected
+    assert network_size(*image, short_px, multiple, minimum_px=64) == expected
 
 
 @pytest.mark.parametrize(
-    ("picture", "minimum_px", "expected"),
+    ("image", "minimum_px", "expected"),
     [
         ((1, 1), 64, (64, 64)),
         ((1, 1), 63, (64, 64)),
@@ -51,12 +51,12 @@ def test_the_short_side_becomes_the_size_asked_and_the_aspect_stays(
     ],
 )
 def test_a_side_below_the_networks_minimum_grows_to_it(
-    picture: tuple[int, int], minimum_px: int, expected: tuple[int, int]
+    image: tuple[int, int], minimum_px: int, expected: tuple[int, int]
 ) -> None:
-    assert network_size(*picture, 256, 8, minimum_px) == expected
+    assert network_size(*image, 256, 8, minimum_px) == expected
 
 
-def test_every_size_is_a_multiple_and_never_larger_than_the_picture_or_the_minimum() -> None:
+def test_every_size_is_a_multiple_and_never_larger_than_the_image_or_the_minimum() -> None:
     for height in range(1, 400, 7):
         for width in (1, 15, 16, 17, 255, 256, 300, 1000):
             size = network_size(height, width, 128, 8, 20)
@@ -66,14 +66,14 @@ def test_every_size_is_a_multiple_and_never_larger_than_the_picture_or_the_minim
 
 
 def test_shrinking_averages_areas() -> None:
-    picture = noise(64, 96)
-    expected = picture.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
-    assert np.abs(shrink(picture, (16, 24)) - expected).max() <= 0.5
+    image = noise(64, 96)
+    expected = image.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
+    assert np.abs(shrink(image, (16, 24)) - expected).max() <= 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("picture", "size"),
+    ("image", "size"),
     [
         ((1080, 1920), (160, 288)),
         ((1080, 1920), (256, 456)),
@@ -88,21 +88,21 @@ def test_shrinking_averages_areas() -> None:
         ((360, 6000), (360, 300)),  # only the width shrinks
     ],
 )
-def test_pictures_of_every_size_are_shrunk_to_the_average_of_their_areas(
-    picture: tuple[int, int], size: tuple[int, int]
+def test_images_of_every_size_are_shrunk_to_the_average_of_their_areas(
+    image: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    rgb = noise(*picture)
-    rgb[: picture[0] // 3] = 255  # sums at their largest
+    rgb = noise(*image)
+    rgb[: image[0] // 3] = 255  # sums at their largest
     exact = cv2.resize(rgb.astype(np.float64), size[::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(shrink(rgb, size) - exact).max() < 0.505  # rounded to the nearest level
 
 
-def test_a_picture_of_the_right_size_is_not_touched() -> None:
-    picture = noise(16, 24)
-    assert shrink(picture, (16, 24)) is picture
+def test_a_image_of_the_right_size_is_not_touched() -> None:
+    image = noise(16, 24)
+    assert shrink(image, (16, 24)) is image
 
 
-def test_a_picture_below_the_minimum_grows_smoothly() -> None:
+def test_a_image_below_the_minimum_grows_smoothly() -> None:
     ramp = np.repeat(np.array([0, 240], np.uint8), 3).reshape(1, 2, 3)
     row = shrink(ramp, (8, 8))[3, :, 0].astype(int)
     assert (row[0], row[-1]) == (0, 240)
@@ -113,39 +113,39 @@ def test_a_picture_below_the_minimum_grows_smoothly() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1), (3, 3), (7, 5), (270, 480)])
 @pytest.mark.parametrize("detail", DETAILS)
 def test_a_result_has_the_frames_size_and_is_a_new_array(size: tuple[int, int], detail: Detail) -> None:
-    picture = noise(*size)
-    before = picture.copy()
-    small = shrink(picture, (16, 24))
+    image = noise(*size)
+    before = image.copy()
+    small = shrink(image, (16, 24))
     for strength in (0.0, 0.5, 1.0):
-        result = apply_residual(picture, small, 255 - small, strength, detail)
-        assert (result.shape, result.dtype) == (picture.shape, np.dtype(np.uint8))
+        result = apply_residual(image, small, 255 - small, strength, detail)
+        assert (result.shape, result.dtype) == (image.shape, np.dtype(np.uint8))
         assert result.flags.c_contiguous
-        assert not np.shares_memory(result, picture)
-        assert np.array_equal(picture, before)
+        assert not np.shares_memory(result, image)
+        assert np.array_equal(image, before)
 
 
 @pytest.mark.parametrize("detail", DETAILS)
 def test_strength_zero_is_the_frame_itself(detail: Detail) -> None:
-    picture = noise(90, 160)
-    small = shrink(picture, (32, 56))
-    result = apply_residual(picture, small, 255 - small, 0, detail)
-    assert np.array_equal(result, picture)
-    assert not np.shares_memory(result, picture)
+    image = noise(90, 160)
+    small = shrink(image, (32, 56))
+    result = apply_residual(image, small, 255 - small, 0, detail)
+    assert np.array_equal(result, image)
+    assert not np.shares_memory(result, image)
 
 
-def test_at_the_networks_own_size_keep_and_network_are_both_the_networks_picture() -> None:
-    picture, out = noise(32, 48), noise(32, 48, seed=1)
+def test_at_the_networks_own_size_keep_and_network_are_both_the_networks_image() -> None:
+    image, out = noise(32, 48), noise(32, 48, seed=1)
     for detail in DETAILS:
-        result = apply_residual(picture, shrink(picture, (32, 48)), out, 1, detail)
+        result = apply_residual(image, shrink(image, (32, 48)), out, 1, detail)
         assert np.array_equal(result, out)
         assert not np.shares_memory(result, out)
 
 
 def test_no_change_keeps_every_pixel_of_the_frame() -> None:
-    picture = noise(90, 160)
-    small = shrink(picture, (32, 56))
+    image = noise(90, 160)
+    small = shrink(image, (32, 56))
     for strength in (0.3, 1.0):
-        assert np.array_equal(apply_residual(picture, small, small.copy(), strength, "keep"), picture)
+        assert np.array_equal(apply_residual(image, small, small.copy(), strength, "keep"), image)
 
 
 @pytest.mark.parametrize(
@@ -160,42 +160,42 @@ def test_keep_adds_the_change_by_its_strength_and_saturates(
 
 
 @pytest.mark.parametrize(("strength", "expected"), [(0.25, 85), (0.5, 120), (1.0, 190)])
-def test_network_blends_the_networks_picture_by_its_strength(strength: float, expected: int) -> None:
+def test_network_blends_the_networks_image_by_its_strength(strength: float, expected: int) -> None:
     result = apply_residual(flat(60, 80, 50), flat(8, 8, 0), flat(8, 8, 190), strength, "network")
     assert np.array_equal(result, flat(60, 80, expected))
 
 
 def test_the_extremes_never_wrap() -> None:
-    picture = np.where(noise(64, 96) > 127, 255, 0).astype(np.uint8)
-    small = shrink(picture, (16, 24))
-    brighter = apply_residual(picture, small, flat(16, 24, 255), 1, "keep")
-    darker = apply_residual(picture, small, flat(16, 24, 0), 1, "keep")
-    assert np.all(brighter >= picture)
-    assert np.all(darker <= picture)
+    image = np.where(noise(64, 96) > 127, 255, 0).astype(np.uint8)
+    small = shrink(image, (16, 24))
+    brighter = apply_residual(image, small, flat(16, 24, 255), 1, "keep")
+    darker = apply_residual(image, small, flat(16, 24, 0), 1, "keep")
+    assert np.all(brighter >= image)
+    assert np.all(darker <= image)
 
 
 def test_keep_preserves_fine_detail_that_the_network_never_saw() -> None:
-    picture = drawn_picture(128, 192) // 2 + 40
-    small = shrink(picture, (32, 48))
-    result = apply_residual(picture, small, small + 20, 1, "keep")
-    assert np.array_equal(result, picture + 20)
-    blurred = apply_residual(picture, small, small + 20, 1, "network")
-    assert np.abs(blurred.astype(int) - (picture + 20)).mean() > 2
+    image = drawn_image(128, 192) // 2 + 40
+    small = shrink(image, (32, 48))
+    result = apply_residual(image, small, small + 20, 1, "keep")
+    assert np.array_equal(result, image + 20)
+    blurred = apply_residual(image, small, small + 20, 1, "network")
+    assert np.abs(blurred.astype(int) - (image + 20)).mean() > 2
 
 
 def test_the_change_lands_where_the_network_made_it() -> None:
-    picture = flat(80, 120, 100)
-    small_in = shrink(picture, (16, 24))
+    image = flat(80, 120, 100)
+    small_in = shrink(image, (16, 24))
     small_out = small_in.copy()
     small_out[4:8, 6:12] = 180
-    change = apply_residual(picture, small_in, small_out, 1, "keep")[..., 0].astype(int) - 100
-    y, x = np.nonzero(change > 40)
+    residual = apply_residual(image, small_in, small_out, 1, "keep")[..., 0].astype(int) - 100
+    y, x = np.nonzero(residual > 40)
     assert (y.min(), y.max(), x.min(), x.max()) == (20, 39, 30, 59)
-    assert change[25, 40] == 80
+    assert residual[25, 40] == 80
 
 
 @pytest.mark.parametrize("detail", DETAILS)
-def test_a_picture_that_is_a_view_gives_the_same_as_its_copy(detail: Detail) -> None:
+def test_a_image_that_is_a_view_gives_the_same_as_its_copy(detail: Detail) -> None:
     view = noise(60, 90)[4:-6, 3:-7][:, ::-1]
     plain = np.ascontiguousarray(view)
     small = shrink(plain, (16, 24))
@@ -204,7 +204,7 @@ def test_a_picture_that_is_a_view_gives_the_same_as_its_copy(detail: Detail) -> 
     assert np.array_equal(apply_residual(view, small, 255 - small, 0.7, detail), expected)
 
 
-def test_side_by_side_puts_the_left_picture_left() -> None:
+def test_side_by_side_puts_the_left_image_left() -> None:
     left, right = noise(5, 7), noise(5, 4, seed=1)
     pair = side_by_side(left, right)
     assert pair.shape == (5, 11, 3)

@@ -215,7 +215,7 @@ def test_what_is_written_is_read_again(suffix: str, tmp_path: Path) -> None:
 
 
 def test_an_image_of_another_suffix_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(SinkError, match=re.escape("a picture's name ends in one of .jpg, .jpeg")):
+    with pytest.raises(SinkError, match=re.escape("an image's name ends in one of .jpg, .jpeg")):
         write_image(scene(), tmp_path / "one.heic")
     assert list(tmp_path.iterdir()) == []
 
@@ -293,10 +293,10 @@ def test_what_systems_leave_in_folders_is_litter(name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"not an image", "^it is damaged or not a picture"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "^it is not a picture$"),
+        (b"not an image", "^it is damaged or not an image"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "^it is not an image$"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "^it is (HEIC, which is read with one more package|damaged)"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0", "^it is damaged or not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "^it is damaged or not an image"),
     ],
 )
 def test_what_is_no_image_is_told(content: bytes, found: str) -> None:
@@ -353,7 +353,7 @@ def test_heic_is_named_with_what_to_install_where_its_package_is_missing(
     with pytest.raises(SourceError, match=r"it is HEIC, .* one more package: pip install .*\[heic\]"):
         open_source(str(tmp_path / "IMG_1.HEIC"))
     (tmp_path / "IMG_2.jpg").write_bytes(written(Image.fromarray(scene()), "JPEG"))
-    with pytest.raises(DamagedSource, match="1 of 2 pictures cannot be read: .*IMG_1.HEIC: it is HEIC"):
+    with pytest.raises(DamagedSource, match="1 of 2 images cannot be read: .*IMG_1.HEIC: it is HEIC"):
         list(open_source(str(tmp_path)))
 
 

@@ -1,4 +1,4 @@
-"""Frames as numbered pictures."""
+"""Frames as numbered images."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_folder_gets_every_frame_pixel_for_pixel(tmp_path: Path, address: str)
         assert np.array_equal(read(folder / f"00000{index}.png"), drawn(index, 20, 31))
 
 
-def test_the_pattern_names_the_pictures_and_its_suffix_says_jpeg(tmp_path: Path) -> None:
+def test_the_pattern_names_the_images_and_its_suffix_says_jpeg(tmp_path: Path) -> None:
     rgb: Rgb = np.zeros((40, 60, 3), np.uint8)
     rgb[:20, :30], rgb[20:, 30:] = (250, 20, 40), (30, 200, 90)
     sink = opened(tmp_path / "img_%02d.jpg")
@@ -64,18 +64,18 @@ def test_the_pattern_names_the_pictures_and_its_suffix_says_jpeg(tmp_path: Path)
     assert difference.mean() < 2
 
 
-def test_existing_pictures_are_refused_and_left(tmp_path: Path) -> None:
+def test_existing_images_are_refused_and_left(tmp_path: Path) -> None:
     (tmp_path / "img_0007.png").write_bytes(b"precious")
     with pytest.raises(SinkError) as caught:
         opened(tmp_path / "img_%04d.png")
     assert str(caught.value) == (
         f"cannot write {tmp_path}/img_%04d.png: {tmp_path}/img_0007.png exists; "
-        "add --overwrite to replace such pictures"
+        "add --overwrite to replace such images"
     )
     assert (tmp_path / "img_0007.png").read_bytes() == b"precious"
 
 
-def test_pictures_of_other_names_do_not_matter(tmp_path: Path) -> None:
+def test_images_of_other_names_do_not_matter(tmp_path: Path) -> None:
     names = ["img_7.png", "img_0007.jpg", "cat.png", "img_00007.png.bak"]
     for name in names:
         (tmp_path / name).write_bytes(b"precious")
@@ -87,11 +87,11 @@ def test_a_number_padded_with_spaces_is_refused_with_what_to_type(tmp_path: Path
     with pytest.raises(SinkError) as caught:
         opened(tmp_path / "img_%4d.png")
     assert str(caught.value).endswith(
-        f"the name of pictures needs one number such as %04d; type {tmp_path}/img_4d_%04d.png"
+        f"the name of images needs one number such as %04d; type {tmp_path}/img_4d_%04d.png"
     )
 
 
-def test_the_one_picture_of_a_source_may_have_a_plain_name(tmp_path: Path) -> None:
+def test_the_one_image_of_a_source_may_have_a_plain_name(tmp_path: Path) -> None:
     write_image(rgb := drawn(0, 48, 64), tmp_path / "photo.png")
     source = open_source(str(tmp_path / "photo.png"))
     sink = open_sink(str(tmp_path / "painted.png"), source.info)
@@ -101,7 +101,7 @@ def test_the_one_picture_of_a_source_may_have_a_plain_name(tmp_path: Path) -> No
     assert np.array_equal(read(tmp_path / "painted.png"), rgb)
     with pytest.raises(SinkError, match=r"painted.png exists; add --overwrite"):
         open_sink(str(tmp_path / "painted.png"), source.info)
-    with pytest.raises(SinkError, match="its pictures are the input"):
+    with pytest.raises(SinkError, match="its images are the input"):
         open_sink(str(tmp_path / "photo.png"), source.info, SinkOptions(overwrite=True))
     again = open_sink(str(tmp_path / "painted.png"), source.info, SinkOptions(overwrite=True))
     again.write(frame(1, (48, 64)))
@@ -114,7 +114,7 @@ def test_the_one_picture_of_a_source_may_have_a_plain_name(tmp_path: Path) -> No
     more.abort()
 
 
-def test_overwriting_leaves_the_new_pictures_alone(tmp_path: Path) -> None:
+def test_overwriting_leaves_the_new_images_alone(tmp_path: Path) -> None:
     written(tmp_path / "img_%04d.png", 5)
     (tmp_path / "note.txt").write_text("mine")
     written(tmp_path / "img_%04d.png", 2, overwrite=True)
@@ -143,7 +143,7 @@ def test_the_input_is_never_replaced(tmp_path: Path, source: str, target: str, l
     if link:
         (tmp_path / "link").symlink_to("frames")
         target = target.replace("frames", "link")
-    with pytest.raises(SinkError, match="its pictures are the input; type another folder for the output$"):
+    with pytest.raises(SinkError, match="its images are the input; type another folder for the output$"):
         opened(f"{tmp_path}/{target}", overwrite=True, source=f"{tmp_path}/{source}")
 
 
@@ -151,7 +151,7 @@ def test_the_input_is_never_replaced(tmp_path: Path, source: str, target: str, l
     ("address", "found"),
     [
         ("nowhere/frames/", "there is no folder {}/nowhere; create it first"),
-        ("img.png", "the name of pictures needs one number such as %04d; type {}/img_%04d.png"),
+        ("img.png", "the name of images needs one number such as %04d; type {}/img_%04d.png"),
         ("img_%04d_%02d.png", "needs one number such as %04d; type {}/img_04d_02d_%04d.png"),
         ("img_%s.jpg", "needs one number such as %04d; type {}/img_s_%04d.jpg"),
         ("file/", "not a directory"),
@@ -205,7 +205,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_an_interrupted_picture_leaves_nothing(
+def test_an_interrupted_image_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: bool
 ) -> None:
     replace = Path.replace
@@ -224,7 +224,7 @@ def test_an_interrupted_picture_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_that_could_not_be_replaced_is_kept(tmp_path: Path) -> None:
+def test_a_image_that_could_not_be_replaced_is_kept(tmp_path: Path) -> None:
     written(f"{tmp_path}/frames/", 1)
     sink = opened(f"{tmp_path}/frames/", overwrite=True)
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8)

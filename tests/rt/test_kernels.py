@@ -54,7 +54,7 @@ def noise(size: tuple[int, int], seed: int) -> Rgb:
 
 
 def photo(size: tuple[int, int]) -> Rgb:
-    """Return a smooth picture with hard edges: uint8[*size, 3]."""
+    """Return a smooth image with hard edges: uint8[*size, 3]."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]] / max(size)
     planes = [255 * x, 128 + 127 * np.sin(12 * y), 255.0 * ((x * 7).astype(int) % 2)]
     return np.asarray(np.clip(np.stack(planes, axis=-1), 0, 255), np.uint8)
@@ -83,18 +83,18 @@ def test_a_frame_shrinks_as_on_the_cpu(
 @pytest.mark.slow
 @pytest.mark.parametrize("strength", [0, 0.3, 1])
 @pytest.mark.parametrize(("size", "small_size"), SIZES)
-def test_a_change_is_laid_back_as_on_the_cpu(
+def test_a_residual_is_applied_as_on_the_cpu(
     twin: Twin, size: tuple[int, int], small_size: tuple[int, int], strength: float
 ) -> None:
     small_in, small_out = noise(small_size, 2), noise(small_size, 3)
     for frame in (noise(size, 4), photo(size)):
-        laid = twin.apply_residual(frame, small_in, small_out, strength)
-        difference = apart(laid, apply_residual(frame, small_in, small_out, strength, "keep"))
+        applied = twin.apply_residual(frame, small_in, small_out, strength)
+        difference = apart(applied, apply_residual(frame, small_in, small_out, strength, "keep"))
         assert difference.max() <= 1
         if strength == 0:
-            assert np.array_equal(laid, frame)
-        elif laid.size > 1000:
-            assert apart(laid, frame).mean() > 10
+            assert np.array_equal(applied, frame)
+        elif applied.size > 1000:
+            assert apart(applied, frame).mean() > 10
             assert (difference > 0).mean() < 0.08
 
 

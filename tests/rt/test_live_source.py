@@ -17,7 +17,7 @@ from rt.sources.live import LiveSource
 from tests.support.grabbers import LIMIT_S, FakeGrabber, noise
 
 SOON_S = 0.2
-"""Seconds until a picture is stale here: the rules are the same as at two seconds."""
+"""Seconds until a frame is stale here: the rules are the same as at two seconds."""
 
 
 def captures() -> list[threading.Thread]:
@@ -37,15 +37,15 @@ def test_a_device_that_cannot_be_opened_fails_at_once_and_leaves_nothing() -> No
     assert captures() == []
 
 
-def test_a_device_that_opens_but_gives_no_picture_fails_at_once() -> None:
-    grabber = FakeGrabber(SourceError("no picture came"))
-    with pytest.raises(SourceError, match="no picture came"):
+def test_a_device_that_opens_but_gives_no_image_fails_at_once() -> None:
+    grabber = FakeGrabber(SourceError("no frame came"))
+    with pytest.raises(SourceError, match="no frame came"):
         LiveSource(grabber)
     assert grabber.closed == 1
     assert captures() == []
 
 
-def test_the_facts_are_those_of_the_first_picture() -> None:
+def test_the_facts_are_those_of_the_first_image() -> None:
     source = LiveSource(FakeGrabber(noise(0, 30, 50), rate=15))
     assert (source.info.height, source.info.width) == (30, 50)
     assert source.info.frame_rate == Fraction(15)
@@ -54,14 +54,14 @@ def test_the_facts_are_those_of_the_first_picture() -> None:
     source.close()
 
 
-def test_only_the_newest_picture_is_kept_and_the_others_are_counted() -> None:
+def test_only_the_newest_image_is_kept_and_the_others_are_counted() -> None:
     grabber = FakeGrabber(noise(0))
     source = LiveSource(grabber)
     frames = iter(source)
     first = next(frames)
     for seed in range(1, 6):
         grabber.give(noise(seed))
-    grabber.give(SourceError("unplugged"))  # after it, the five pictures were taken
+    grabber.give(SourceError("unplugged"))  # after it, the five frames were taken
     assert grabber.reopened.wait(LIMIT_S)
     second = next(frames)
     source.close()
@@ -71,7 +71,7 @@ def test_only_the_newest_picture_is_kept_and_the_others_are_counted() -> None:
     assert source.dropped == 4
 
 
-def test_pictures_lost_before_the_iteration_are_not_counted() -> None:
+def test_images_lost_before_the_iteration_are_not_counted() -> None:
     grabber = FakeGrabber(*[noise(seed) for seed in range(5)], SourceError("unplugged"))
     source = LiveSource(grabber)
     assert grabber.reopened.wait(LIMIT_S)
@@ -100,7 +100,7 @@ def test_times_start_at_zero_and_increase_with_the_clock() -> None:
     assert seen[3].time_s == pytest.approx(captured[3] - captured[0], abs=1e-4)
 
 
-def test_without_a_new_picture_the_last_one_comes_again_marked_stale(
+def test_without_a_new_image_the_last_one_comes_again_marked_stale(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     grabber = FakeGrabber(noise(0))
@@ -120,7 +120,7 @@ def test_without_a_new_picture_the_last_one_comes_again_marked_stale(
     assert first.pts < second.pts < third.pts < back.pts
     said = [record.getMessage() for record in caplog.records]
     assert said[0] == "camera fake: 32x24, given by the test"
-    assert said[1] == "camera fake: no new picture for 0.2 s; opening it again"
+    assert said[1] == "camera fake: no new frame for 0.2 s; opening it again"
     assert said[2].startswith("camera fake: it is back after ")
     assert len(said) == 3
 
@@ -181,8 +181,8 @@ def test_another_size_in_mid_stream_is_fitted_into_the_first(caplog: pytest.LogC
     assert (tall[:, 8:24] == 200).all()
     assert (tall[:, :8] == 0).all()
     assert (tall[:, 24:] == 0).all()
-    said = [record.getMessage() for record in caplog.records if "pictures are now" in record.getMessage()]
-    assert said == ["camera fake: its pictures are now 32x48; they are fitted into the first size, 32x24"]
+    said = [record.getMessage() for record in caplog.records if "frames are now" in record.getMessage()]
+    assert said == ["camera fake: its frames are now 32x48; they are fitted into the first size, 32x24"]
 
 
 def test_close_wakes_whoever_waits_and_leaves_no_thread() -> None:
@@ -235,9 +235,9 @@ def test_a_live_source_is_read_once() -> None:
     source.close()
 
 
-def test_a_camera_that_repeats_one_noisy_picture_is_frozen_and_opened_again() -> None:
+def test_a_camera_that_repeats_one_noisy_image_is_frozen_and_opened_again() -> None:
     class Frozen(FakeGrabber):
-        """Repeats its last picture for ever, until it is opened again."""
+        """Repeats its last frame for ever, until it is opened again."""
 
         last: Rgb | None = None
 
@@ -261,12 +261,12 @@ def test_a_camera_that_repeats_one_noisy_picture_is_frozen_and_opened_again() ->
     source.close()
 
 
-def watched(pictures: list[Rgb], limit_s: float = 2.0) -> list[bool]:
+def watched(images: list[Rgb], limit_s: float = 2.0) -> list[bool]:
     watch = FreezeWatch(limit_s)
-    return [watch.is_new(picture, number / 10) for number, picture in enumerate(pictures)]
+    return [watch.is_new(image, number / 10) for number, image in enumerate(images)]
 
 
-def test_a_single_repeat_of_a_noisy_camera_is_not_a_new_picture_and_no_freeze() -> None:
+def test_a_single_repeat_of_a_noisy_camera_is_not_a_new_image_and_no_freeze() -> None:
     moving = [noise(seed) for seed in range(12)]
     assert watched([*moving, moving[-1], noise(50), noise(50).copy()]) == [*[True] * 12, False, True, False]
 
@@ -274,12 +274,12 @@ def test_a_single_repeat_of_a_noisy_camera_is_not_a_new_picture_and_no_freeze() 
 def test_a_freeze_is_told_after_the_limit_and_not_before() -> None:
     moving = [noise(seed) for seed in range(12)]
     assert watched([*moving, *[moving[-1]] * 20]) == [True] * 12 + [False] * 20
-    with pytest.raises(SourceError, match="one and the same picture for 2 s"):
+    with pytest.raises(SourceError, match="one and the same frame for 2 s"):
         watched([*moving, *[moving[-1]] * 21])
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [
         [noise(0)] * 60,
         [noise(seed // 3) for seed in range(90)],
@@ -287,8 +287,8 @@ def test_a_freeze_is_told_after_the_limit_and_not_before() -> None:
     ],
     ids=["still from the start", "drawn, changing now and then", "covered lens"],
 )
-def test_still_pictures_without_noise_are_no_freeze(pictures: list[Rgb]) -> None:
-    assert watched(pictures) == [True] * len(pictures)
+def test_still_images_without_noise_are_no_freeze(images: list[Rgb]) -> None:
+    assert watched(images) == [True] * len(images)
 
 
 def test_after_reopening_noise_has_to_be_seen_again() -> None:

@@ -17,7 +17,7 @@ from rt.errors import SinkError
 from rt.sinks import SinkOptions, open_outputs
 from rt.sinks.null import NullSink
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, drawn, side_streams, video, write_clip
+from tests.support.media import Audio, Clip, drawn, side_streams, video, write_clip
 from tests.support.sinks import SIZE, frame, write
 
 
@@ -37,13 +37,13 @@ def test_one_file_and_several_are_written_whole_from_a_file(tmp_path: Path) -> N
     assert len(list((tmp_path / "frames").iterdir())) == 40
 
 
-def test_every_file_gets_the_whole_sound(tmp_path: Path) -> None:
+def test_every_file_gets_the_whole_audio(tmp_path: Path) -> None:
     clip = Clip(
         codec="mjpeg",
         pixels="yuvj420p",
         unit=Fraction(1, 1000),
         pts=range(-80, 2000, 40),  # from before zero: each writer shifts the times of its packets
-        sounds=[Sound(seconds=2.0), Sound("libopus", 2.0, rate=48000)],
+        audio=[Audio(seconds=2.0), Audio("libopus", 2.0, rate=48000)],
         subtitles=[(0.2, "hello")],
         container_options={"avoid_negative_ts": "disabled"},
     )
@@ -74,19 +74,19 @@ def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
 
 def test_compared_outputs_are_twice_as_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = 255 - drawn(0, *SIZE)
-    both = replace(frame(0), origin=replace(frame(0), picture=before))
+    both = replace(frame(0), origin=replace(frame(0), image=before))
     for live in (False, True):
         names = [f"{tmp_path}/{name}" for name in ("out.mp4", "frames/")]
         several = open_outputs(names, None, SinkOptions(overwrite=True), live=live, size=SIZE, compare=True)
         several.write(both)
         several.close()
         assert video(tmp_path / "out.mp4").size == (SIZE[0], 2 * SIZE[1])
-        picture = cv2.imread(str(tmp_path / "frames" / "000000.png"))
-        assert picture is not None
-        assert np.array_equal(picture[..., ::-1], np.concatenate([before, both.rgb], axis=1))
+        image = cv2.imread(str(tmp_path / "frames" / "000000.png"))
+        assert image is not None
+        assert np.array_equal(image[..., ::-1], np.concatenate([before, both.rgb], axis=1))
 
 
-def test_a_recording_of_a_compared_view_holds_both_pictures(tmp_path: Path) -> None:
+def test_a_recording_of_a_compared_view_holds_both_images(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     several = open_outputs(
         [],

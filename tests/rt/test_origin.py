@@ -13,7 +13,7 @@ from rt.frame import Frame
 from rt.sources.base import SourceOptions
 from rt.sources.file import FileSource
 from tests.support.copying import copy
-from tests.support.media import Clip, Sound, write_clip
+from tests.support.media import Audio, Clip, write_clip
 
 STARTS_S = [0, 0.48, 1.4, 3600.04, 50001.4, 95442.5]
 """The last one is where the clock of a transport stream, 33 bits at 90 kHz, starts again."""
@@ -37,7 +37,7 @@ UNITS = {".vob": Fraction(1, 25), ".flv": Fraction(1, 1000)}
 
 def clip_at(path: Path, start_s: float, gap_s: float) -> Path:
     """Write six frames and 0.3 s of audio, on a clock that begins at `start_s`."""
-    codec, pixels, sound = CONTAINERS[path.suffix]
+    codec, pixels, audio = CONTAINERS[path.suffix]
     unit = UNITS.get(path.suffix, Fraction(1, 90000))
     late_s = Fraction(str(max(0.0, -gap_s)))
     clip = Clip(
@@ -45,7 +45,7 @@ def clip_at(path: Path, start_s: float, gap_s: float) -> Path:
         pixels=pixels,
         unit=unit,
         pts=[round((late_s + Fraction(index, 25)) / unit) for index in range(6)],
-        sounds=[Sound(sound, 0.3, max(0.0, gap_s), rate=48000)],
+        audio=[Audio(audio, 0.3, max(0.0, gap_s), rate=48000)],
         container_options={"output_ts_offset": str(start_s), "avoid_negative_ts": "disabled"},
     )
     return write_clip(path, clip)

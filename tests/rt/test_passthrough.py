@@ -1,4 +1,4 @@
-"""What a file keeps of its source's sound, other videos, covers and timecode, whatever holds them."""
+"""What a file keeps of its source's audio, other videos, covers and timecode, whatever holds them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rt.sinks import DEFAULTS, SinkOptions
 from rt.sinks.file import FileSink
 from rt.sinks.trial import holds, holds_timecode
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, drawn, side_streams, video, write_clip
+from tests.support.media import Audio, Clip, drawn, side_streams, video, write_clip
 
 ONSET_S = 0.3
 
@@ -36,22 +36,22 @@ def copy(source: Path, target: Path, options: SinkOptions = DEFAULTS) -> None:
 
 
 def write_beep(path: Path, codec: str, rate: int, layout: str = "mono", video: str = "mpeg4") -> Path:
-    """Write a second of video with sound that is silent for `ONSET_S`, then a tone."""
+    """Write a second of video with audio that is silent for `ONSET_S`, then a tone."""
     with av.open(str(path), "w") as out:
-        pictures: Any = out.add_stream(video, rate=25)
-        pictures.height, pictures.width, pictures.pix_fmt = 48, 64, "yuv420p"
-        sound: Any = out.add_stream(codec, rate=rate)
-        sound.layout = layout
-        sound.bit_rate = 32000 if rate == 8000 else 128_000
+        images: Any = out.add_stream(video, rate=25)
+        images.height, images.width, images.pix_fmt = 48, 64, "yuv420p"
+        audio: Any = out.add_stream(codec, rate=rate)
+        audio.layout = layout
+        audio.bit_rate = 32000 if rate == 8000 else 128_000
         packets = []
         for index in range(25):
             image = av.VideoFrame.from_ndarray(drawn(index, 48, 64), "rgb24").reformat(format="yuv420p")
             image.pts, image.time_base = index, Fraction(1, 25)
-            packets += pictures.encode(image)
-        packets += pictures.encode(None)
+            packets += images.encode(image)
+        packets += images.encode(None)
         at = np.arange(rate)
         tone = (12000 * np.sin(at * 2 * np.pi * 440 / rate) * (at >= ONSET_S * rate)).astype(np.int16)
-        channels = sound.layout.nb_channels
+        channels = audio.layout.nb_channels
         for start in range(0, rate, 1000):
             block = av.AudioFrame.from_ndarray(
                 np.repeat(tone[np.newaxis, start : start + 1000], channels, axis=0).T.reshape(1, -1),
@@ -59,8 +59,8 @@ def write_beep(path: Path, codec: str, rate: int, layout: str = "mono", video: s
                 layout,
             )
             block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
-            packets += sound.encode(block)
-        packets += sound.encode(None)
+            packets += audio.encode(block)
+        packets += audio.encode(None)
         for packet in sorted(packets, key=lambda p: float(p.dts * p.time_base)):
             out.mux(packet)
     return path
@@ -91,7 +91,7 @@ def heard(path: Path) -> tuple[str, float, float]:
         return str(stream.codec_context.name), float(np.sqrt((loud**2).mean())), onset_s - first_s
 
 
-SOUNDS = {
+AUDIO = {
     "wmav1": ("in.wmv", 44100),
     "wmav2": ("in.wmv", 44100),
     "adpcm_ima_wav": ("in.avi", 44100),
@@ -125,13 +125,13 @@ VIDEOS = {".vob": "mpeg2video", ".mpg": "mpeg2video", ".m2ts": "mpeg2video", ".f
 
 
 class Beeps:
-    """A file of each of `SOUNDS`, written when it is asked for first."""
+    """A file of each of `AUDIO`, written when it is asked for first."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __getitem__(self, codec: str) -> Path:
-        name, rate = SOUNDS[codec]
+        name, rate = AUDIO[codec]
         path = self._folder / codec / name
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
@@ -151,8 +151,8 @@ def beeps(tmp_path_factory: pytest.TempPathFactory) -> Beeps:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-@pytest.mark.parametrize("codec", SOUNDS)
-def test_no_sound_is_lost(
+@pytest.mark.parametrize("codec", AUDIO)
+def test_no_audio_is_lost(
     beeps: Beeps, codec: str, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     target = tmp_path / f"out{suffix}"
@@ -172,7 +172,7 @@ def test_no_sound_is_lost(
     ("codec", "suffix"),
     [("wmav2", ".mkv"), ("adpcm_ima_wav", ".mkv"), ("adpcm_ms", ".mkv"), ("g726", ".mkv"), ("flac", ".mp4")],
 )
-def test_sound_is_copied_where_ffmpeg_can(beeps: Beeps, codec: str, suffix: str, tmp_path: Path) -> None:
+def test_audio_is_copied_where_ffmpeg_can(beeps: Beeps, codec: str, suffix: str, tmp_path: Path) -> None:
     copy(beeps[codec], tmp_path / f"out{suffix}")
     assert side_streams(tmp_path / f"out{suffix}")[0].sha256 == side_streams(beeps[codec])[0].sha256
 
@@ -186,7 +186,7 @@ def test_webm_gets_opus(beeps: Beeps, tmp_path: Path, caplog: pytest.LogCaptureF
     assert after[1:] == pytest.approx(before[1:], rel=0.1, abs=0.012)
 
 
-def test_sound_is_encoded_or_left_out_as_asked(
+def test_audio_is_encoded_or_left_out_as_asked(
     beeps: Beeps, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -199,8 +199,8 @@ def test_sound_is_encoded_or_left_out_as_asked(
         copy(beeps["ac3"], tmp_path / "out.webm", SinkOptions(audio="aac", codec="av1"))
 
 
-def test_sound_of_many_channels_and_of_changing_form_is_encoded(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mkv", Clip(frames=25, sounds=[Sound("flac", 1.0, layout="5.1")]))
+def test_audio_of_many_channels_and_of_changing_form_is_encoded(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mkv", Clip(frames=25, audio=[Audio("flac", 1.0, layout="5.1")]))
     copy(source, tmp_path / "out.mov")
     with av.open(str(tmp_path / "out.mov")) as written:
         assert (written.streams.audio[0].codec_context.name, written.streams.audio[0].layout.name) == (
@@ -209,33 +209,33 @@ def test_sound_of_many_channels_and_of_changing_form_is_encoded(tmp_path: Path) 
         )
 
 
-def test_sound_that_nothing_decodes_is_refused_before_the_run(
+def test_audio_that_nothing_decodes_is_refused_before_the_run(
     beeps: Beeps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rt.sinks.trial.Samples.decoder", lambda *_: None)
     with pytest.raises(SinkError) as caught:
         copy(beeps["pcm_dvd"], tmp_path / "out.mp4")
     assert str(caught.value) == (
-        f"cannot write {tmp_path}/out.mp4: the source's pcm_dvd sound (stream 1) can be neither copied nor "
+        f"cannot write {tmp_path}/out.mp4: the source's pcm_dvd audio (stream 1) can be neither copied nor "
         "decoded; to leave it out type --audio none"
     )
     copy(beeps["pcm_dvd"], tmp_path / "out.mp4", SinkOptions(audio="none"))
 
 
 def write_videos(path: Path, covers: str, cover_first: bool, marked: str) -> Path:
-    """Write a video of 20 frames, a tone, and beside it another video or a lone picture."""
+    """Write a video of 20 frames, a tone, and beside it another video or a lone image."""
     with av.open(str(path), "w") as out:
 
-        def picture_stream() -> Any:
+        def image_stream() -> Any:
             stream: Any = out.add_stream("mjpeg" if covers else "mpeg4", rate=25)
             stream.height, stream.width = (96, 128)
             stream.pix_fmt = "yuvj420p" if covers else "yuv420p"
             return stream
 
-        other = picture_stream() if cover_first else None
+        other = image_stream() if cover_first else None
         main: Any = out.add_stream("mpeg4", rate=25)
         main.height, main.width, main.pix_fmt = 48, 64, "yuv420p"
-        other = other or picture_stream()
+        other = other or image_stream()
         main.disposition = Disposition.default
         if marked == "default":
             other.disposition = Disposition.default
@@ -336,14 +336,14 @@ def test_a_timecode_track_is_written_anew(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def test_a_trial_writes_a_packet_and_a_trailer(tmp_path: Path) -> None:
-    source = write_clip(tmp_path / "in.mkv", Clip(sounds=[Sound("pcm_s16le", layout="stereo")]))
+    source = write_clip(tmp_path / "in.mkv", Clip(audio=[Audio("pcm_s16le", layout="stereo")]))
     with av.open(str(source)) as read:
-        sound = read.streams.audio[0]
-        packet: Any = next(packet for packet in read.demux(sound) if packet.size)
-        assert not holds("mp4", sound, packet)
-        assert holds("mov", sound, packet)
+        audio = read.streams.audio[0]
+        packet: Any = next(packet for packet in read.demux(audio) if packet.size)
+        assert not holds("mp4", audio, packet)
+        assert holds("mov", audio, packet)
         trial = av.open(io.BytesIO(), "w", format="mp4")
-        packet.stream = trial.add_stream_from_template(sound, opaque=True)
+        packet.stream = trial.add_stream_from_template(audio, opaque=True)
         trial.start_encoding()  # nothing is said here, nor when the packet is written
         trial.mux_one(packet)
         with pytest.raises(av.error.FFmpegError):

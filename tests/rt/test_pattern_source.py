@@ -30,7 +30,7 @@ def test_it_moves_from_frame_to_frame_and_turns_around_without_a_jump() -> None:
     assert max(steps) < 25
 
 
-def test_the_seed_chooses_the_picture() -> None:
+def test_the_seed_chooses_the_image() -> None:
     def first(address: str) -> bytes:
         return next(iter(open_source(address, SourceOptions(height=32, width=48)))).rgb.tobytes()
 

@@ -77,7 +77,7 @@ def test_a_damaged_photo_is_named_and_the_others_are_written(
         put(tmp_path / "photos", name, (40, 56))
     torn = tmp_path / "photos" / "b.jpg"
     torn.write_bytes(torn.read_bytes()[:-200])
-    with caplog.at_level(logging.WARNING), pytest.raises(SourceError, match="1 of 3 pictures cannot be read"):
+    with caplog.at_level(logging.WARNING), pytest.raises(SourceError, match="1 of 3 images cannot be read"):
         run(tmp_path / "photos", f"{tmp_path}/out/")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg", "c.jpg"]
 
@@ -93,9 +93,9 @@ def test_photos_that_exist_are_refused_and_others_are_left_alone(tmp_path: Path)
     run(tmp_path / "photos", tmp_path / "out", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg", "b.png", "z.jpg"]
     assert (tmp_path / "out" / "z.jpg").read_bytes() == b"precious"
-    with pytest.raises(SinkError, match="its pictures are the input"):
+    with pytest.raises(SinkError, match="its images are the input"):
         run(tmp_path / "photos", tmp_path / "photos", overwrite=True)
-    with pytest.raises(SinkError, match="its pictures are the input"):
+    with pytest.raises(SinkError, match="its images are the input"):
         run(tmp_path / "photos" / "a.jpg", tmp_path / "photos", overwrite=True)
 
 

@@ -19,7 +19,7 @@ from rt.sources import SourceOptions, open_source
 from rt.sources.live import LiveSource
 from rt.sources.pipe import PipeGrabber
 from tests.support.cli import environment
-from tests.support.media import Clip, Sound, write_clip
+from tests.support.media import Audio, Clip, write_clip
 from tests.support.servers import PipeWriter, y4m_frame, y4m_header
 
 SOON_S = 0.3
@@ -57,7 +57,7 @@ def test_a_writer_that_pauses_keeps_its_pipe(writer: PipeWriter, caplog: pytest.
     source.close()
     assert writer.writers == 1
     said = [record.getMessage() for record in caplog.records]
-    assert said[-2] == f"{writer.path}: no new picture for 0.3 s; waiting for it"
+    assert said[-2] == f"{writer.path}: no new frame for 0.3 s; waiting for it"
     assert said[-1].startswith(f"{writer.path}: it is back after ")
 
 
@@ -89,13 +89,13 @@ def test_a_writer_that_stops_within_the_header_is_given_up(tmp_path: Path) -> No
     os.mkfifo(path)
     held = os.open(path, os.O_RDWR)
     os.write(held, y4m_header())
-    with pytest.raises(SourceError, match=r"/pipe: no picture came in 0.3 s"):
+    with pytest.raises(SourceError, match=r"/pipe: no frame came in 0.3 s"):
         LiveSource(PipeGrabber(str(path), open_s=0.3))
     os.close(held)
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_wait_for_a_pipes_first_picture(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_wait_for_a_pipes_first_image(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     held = os.open(path, os.O_RDWR)
@@ -183,8 +183,8 @@ def read_through_stdin(content: bytes) -> str:
 
 
 def test_what_is_read_to_find_the_video_is_not_lost_and_its_end_is_the_end(tmp_path: Path) -> None:
-    # The first frame is the only keyframe, and sound ends in a packet of its own.
-    clip = Clip(frames=20, codec="libvpx", sounds=[Sound("libopus", 0.8, rate=48000)])
+    # The first frame is the only keyframe, and audio ends in a packet of its own.
+    clip = Clip(frames=20, codec="libvpx", audio=[Audio("libopus", 0.8, rate=48000)])
     said = read_through_stdin(write_clip(tmp_path / "clip.webm", clip).read_bytes())
     assert said == "/dev/stdin: 64x48, 25 fps, vp8\n48 64 True\n"
 

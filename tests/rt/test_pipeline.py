@@ -153,9 +153,7 @@ def test_a_source_that_fails_before_its_first_frame_leaves_nothing() -> None:
 
 def test_a_source_without_frames_is_an_error_and_leaves_nothing() -> None:
     sink = FakeSink()
-    with pytest.raises(
-        SourceError, match="^clip.mp4 holds no picture; give a video with at least one frame$"
-    ):
+    with pytest.raises(SourceError, match="^clip.mp4 holds no frame; give a video with at least one frame$"):
         run_pipeline(FakeSource(0), same, sink)
     assert sink.ends == ["abort"]
 
@@ -249,7 +247,7 @@ def test_a_stop_writes_what_was_read_and_closes_the_sink() -> None:
     assert 10 <= stats.frames <= 10 + 2 * CAPACITY + 2
 
 
-def test_a_stop_wakes_a_source_that_waits_for_a_picture() -> None:
+def test_a_stop_wakes_a_source_that_waits_for_a_image() -> None:
     stop, source, sink = Stop(), FakeSource(5, blocks=True), FakeSink()
 
     def stop_when_waiting() -> None:
@@ -310,7 +308,7 @@ def test_a_thousand_runs_leave_no_thread() -> None:
 
 
 class LiveSource(FakeSource):
-    """A camera: five pictures at once, then one each time the one before was written."""
+    """A camera: five frames at once, then one each time the one before was written."""
 
     live = True
     dropped = 3

@@ -18,7 +18,7 @@ from rt.sinks import SinkOptions, open_sink
 from rt.sources import open_source
 from rt.translator import Translator
 from tests.support.media import Clip, write_clip
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 SIZE = (48, 64)
 SMALL = (16, 32)
@@ -26,7 +26,7 @@ MATRICES = (MATRIX_709, MATRIX_FCC, MATRIX_601, MATRIX_240M, MATRIX_2020)
 
 
 def stored(rgb: Rgb, matrix: int = MATRIX_601, pixels: str = "yuv420p", range_: int = 1) -> av.VideoFrame:
-    """Return a picture as a decoder would give it."""
+    """Return an image as a decoder would give it."""
     frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
     frame.colorspace = matrix
     made = frame.reformat(format=pixels, dst_color_range=range_)
@@ -39,7 +39,7 @@ def planes(rgb: Rgb, matrix: int = MATRIX_601) -> Planes:
 
 
 def soft(seed: int = 0) -> Rgb:
-    """Return a picture without hard edges, far from black and white: 4:2:0 keeps it."""
+    """Return an image without hard edges, far from black and white: 4:2:0 keeps it."""
     y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
     waves = [np.sin((x * (1 + c) + y * (3 - c) + 9 * seed) / 20) for c in range(3)]
     return np.asarray(128 + 50 * np.stack(waves, axis=-1), np.uint8)
@@ -49,58 +49,58 @@ def levels(found: Rgb, wanted: Rgb) -> npt.NDArray[np.int16]:
     return np.abs(np.subtract(found, wanted, dtype=np.int16))
 
 
-def test_a_shrunk_picture_is_that_of_its_rgb_within_a_few_levels() -> None:
-    picture = planes(soft())
-    found = picture.shrink(SMALL)
+def test_a_shrunk_image_is_that_of_its_rgb_within_a_few_levels() -> None:
+    image = planes(soft())
+    found = image.shrink(SMALL)
     assert found.dtype == np.uint8
     assert found.shape == (*SMALL, 3)
-    difference = levels(found, shrink(picture.rgb, SMALL))
+    difference = levels(found, shrink(image.rgb, SMALL))
     assert (difference.max() <= 4, difference.mean() < 0.5) == (True, True)
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_a_change_laid_over_the_planes_is_the_one_laid_over_the_rgb(matrix: int) -> None:
-    picture = planes(soft(), matrix)
-    small = picture.shrink(SMALL)
+def test_a_residual_applied_to_the_planes_is_the_one_applied_to_the_rgb(matrix: int) -> None:
+    image = planes(soft(), matrix)
+    small = image.shrink(SMALL)
     changed = small + np.array([40, -30, 20]).astype(np.uint8)
     for strength in (0.3, 1.0):
-        found = picture.changed(small, changed, strength)
-        difference = levels(found.rgb, apply_residual(picture.rgb, small, changed, strength, "keep"))
+        found = image.with_residual(small, changed, strength)
+        difference = levels(found.rgb, apply_residual(image.rgb, small, changed, strength, "keep"))
         assert (difference.max() <= 3, difference.mean() < 1) == (True, True)
         assert found.matrix == matrix
 
 
-def test_a_change_neither_writes_to_its_picture_nor_to_an_earlier_result() -> None:
-    picture = planes(soft())
-    before, small = picture.rgb.copy(), picture.shrink(SMALL)
-    first = picture.changed(small, small + np.uint8(20), 1.0)
+def test_a_change_neither_writes_to_its_image_nor_to_an_earlier_result() -> None:
+    image = planes(soft())
+    before, small = image.rgb.copy(), image.shrink(SMALL)
+    first = image.with_residual(small, small + np.uint8(20), 1.0)
     kept = first.encodable().to_ndarray().copy()
-    second = picture.changed(small, small - np.uint8(20), 1.0)
+    second = image.with_residual(small, small - np.uint8(20), 1.0)
     assert np.array_equal(first.encodable().to_ndarray(), kept)
     assert not np.array_equal(second.encodable().to_ndarray(), kept)
-    assert np.array_equal(Planes(picture._frame, MATRIX_601, Converter()).rgb, before)
+    assert np.array_equal(Planes(image._frame, MATRIX_601, Converter()).rgb, before)
 
 
-def test_without_strength_the_picture_stays_itself() -> None:
-    picture = planes(soft())
-    assert picture.changed(soft()[:16, :32], soft(1)[:16, :32], 0.0) is picture
+def test_without_strength_the_image_stays_itself() -> None:
+    image = planes(soft())
+    assert image.with_residual(soft()[:16, :32], soft(1)[:16, :32], 0.0) is image
 
 
 def test_sums_saturate_instead_of_turning_over() -> None:
     white, black = (planes(np.full((*SIZE, 3), level, np.uint8)) for level in (250, 5))
     small = np.full((*SMALL, 3), 128, np.uint8)
-    assert white.changed(small, small + np.uint8(100), 1.0).rgb.min() >= 250
-    assert black.changed(small, small - np.uint8(100), 1.0).rgb.max() <= 5
+    assert white.with_residual(small, small + np.uint8(100), 1.0).rgb.min() >= 250
+    assert black.with_residual(small, small - np.uint8(100), 1.0).rgb.max() <= 5
 
 
 def test_every_encoder_gets_a_frame_of_its_own() -> None:
     decoded = planes(soft())
-    for picture in (decoded, decoded.changed(soft()[:16, :32], soft(1)[:16, :32], 1.0)):
-        one, other = picture.encodable(), picture.encodable()
+    for image in (decoded, decoded.with_residual(soft()[:16, :32], soft(1)[:16, :32], 1.0)):
+        one, other = image.encodable(), image.encodable()
         one.pts, other.pts = 1, 2
         assert (one.pts, other.pts) == (1, 2)
         assert np.array_equal(one.to_ndarray(), other.to_ndarray())
-        assert np.array_equal(one.to_ndarray(), picture._frame.to_ndarray())
+        assert np.array_equal(one.to_ndarray(), image._frame.to_ndarray())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_every_encoder_gets_a_frame_of_its_own() -> None:
 def test_only_even_limited_range_8_bit_420_is_held(
     height: int, width: int, pixels: str, range_: int, held: bool
 ) -> None:
-    assert Planes.can_hold(stored(drawn_picture(height, width), pixels=pixels, range_=range_)) == held
+    assert Planes.can_hold(stored(drawn_image(height, width), pixels=pixels, range_=range_)) == held
 
 
 def quarter_turned(folder: Path) -> Path:
@@ -129,8 +129,8 @@ def quarter_turned(folder: Path) -> Path:
 def test_a_file_gives_planes_where_it_can_and_rgb_where_it_must(tmp_path: Path) -> None:
     plain = list(open_source(str(write_clip(tmp_path / "plain.mp4", Clip()))))
     turned = list(open_source(str(quarter_turned(tmp_path))))
-    assert all(isinstance(frame.picture, Planes) for frame in plain)
-    assert all(isinstance(frame.picture, np.ndarray) for frame in turned)
+    assert all(isinstance(frame.image, Planes) for frame in plain)
+    assert all(isinstance(frame.image, np.ndarray) for frame in turned)
     assert plain[0].size == plain[0].rgb.shape[:2]
     assert turned[0].size == turned[0].rgb.shape[:2] == plain[0].size[::-1]
 
@@ -148,8 +148,8 @@ def test_what_is_not_changed_is_encoded_byte_for_byte(tmp_path: Path) -> None:
 
 def decoded(path: Path) -> Iterator[bytes]:
     with av.open(str(path)) as container:
-        for picture in container.decode(video=0):
-            yield picture.to_ndarray().tobytes()
+        for image in container.decode(video=0):
+            yield image.to_ndarray().tobytes()
 
 
 def test_a_frame_of_planes_knows_its_origin_and_converts_when_asked() -> None:

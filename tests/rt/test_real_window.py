@@ -68,7 +68,7 @@ def red_pixels(screen: Screen) -> int:
 
 
 def red_pixels_shown(screen: Screen) -> int:
-    """Show a red picture in a window of another process; return how many pixels of the screen are red."""
+    """Show a red image in a window of another process; return how many pixels of the screen are red."""
     shower = subprocess.Popen(
         [sys.executable, "-c", SHOW],
         env=environment(DISPLAY=screen.display),
@@ -88,7 +88,7 @@ def red_pixels_shown(screen: Screen) -> int:
 
 
 @pytest.mark.slow
-def test_a_real_window_shows_the_picture_and_ends_when_it_is_closed(screen: Screen) -> None:
+def test_a_real_window_shows_the_image_and_ends_when_it_is_closed(screen: Screen) -> None:
     # Without a window manager one window in four is never painted, plain OpenCV's too: not ours to mend.
     tries = (red_pixels_shown(screen) for _ in range(8))
     assert next((red for red in tries if red), 0) == 200 * 300

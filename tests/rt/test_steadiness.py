@@ -9,14 +9,14 @@ import pytest
 from rt.fit import shrink
 from rt.frame import Rgb
 from rt.steadiness import Motion, Unmeasurable, compare, compare_amounts
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 SIZE = (60, 80)
 FRAME = (120, 160)
 
 
 def scene() -> Rgb:
-    """Return a picture twice as wide as a frame, with contrast everywhere."""
+    """Return a frame twice as wide as a frame, with contrast everywhere."""
     noise = np.random.default_rng(3).normal(0, 1, (FRAME[0], 2 * FRAME[1], 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 3)
     return np.asarray(np.clip(120 + 35 * smooth / smooth.std(), 20, 220), np.uint8)
@@ -33,13 +33,13 @@ def standing(count: int) -> Iterator[Rgb]:
 
 
 def alternating(levels: int) -> Callable[[Rgb], Rgb]:
-    """Return a network that makes every second picture brighter by so many levels."""
+    """Return a network that makes every second frame brighter by so many levels."""
     calls = iter(range(1000))
     return lambda rgb: np.asarray(rgb + np.uint8(levels * (next(calls) % 2)), np.uint8)
 
 
 def noisy(deviation: float) -> Callable[[Rgb], Rgb]:
-    """Return a network that adds other noise to every picture."""
+    """Return a network that adds other noise to every frame."""
     rng = np.random.default_rng(0)
     return lambda rgb: np.asarray(np.clip(rgb + rng.normal(0, deviation, rgb.shape), 0, 255), np.uint8)
 
@@ -126,7 +126,7 @@ def test_sharpness_is_the_variance_of_the_laplacian() -> None:
 
 
 def test_what_comes_into_view_is_not_trusted() -> None:
-    before = np.asarray(drawn_picture(96, 128)[..., 1], np.uint8)
+    before = np.asarray(drawn_image(96, 128)[..., 1], np.uint8)
     before = np.asarray(cv2.GaussianBlur(before, (0, 0), 1.5), np.uint8)
     now = before.copy()
     before[30:62, 40:72], now[30:62, 52:84] = 250, 250
@@ -145,5 +145,5 @@ def test_a_clip_without_motion_to_judge_is_refused() -> None:
     with pytest.raises(Unmeasurable, match="a clip of 0 frame"):
         compare([], noisy(6), SIZE)
     tiny = np.zeros((11, 40, 3), np.uint8)
-    with pytest.raises(Unmeasurable, match="pictures of 11x40 are too small to find motion in them"):
+    with pytest.raises(Unmeasurable, match="frames of 11x40 are too small to find motion in them"):
         compare([tiny, tiny], noisy(6), (11, 40))

@@ -18,7 +18,7 @@ from rt.frame import Frame
 from rt.sources import SourceOptions, open_source
 from rt.sources.live import LiveSource
 from rt.sources.stream import StreamGrabber
-from tests.support.media import Clip, Sound, sound_only, write_clip
+from tests.support.media import Audio, Clip, audio_only, write_clip
 from tests.support.servers import HttpPeer, Peer, RecordingPeer, RtspPeer
 
 SOON_S = 0.6
@@ -52,7 +52,7 @@ def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
         yield peer
 
 
-def test_the_newest_pictures_come_with_times_that_increase(peer: Peer) -> None:
+def test_the_newest_images_come_with_times_that_increase(peer: Peer) -> None:
     source = watch(peer)
     frames = iter(source)
     assert np.abs(next(frames).rgb.astype(int) - 100).max() <= 2
@@ -63,12 +63,12 @@ def test_the_newest_pictures_come_with_times_that_increase(peer: Peer) -> None:
     source.close()
 
 
-class SoundGoesOn(Peer):
-    """A server whose video ends after fifty pictures, while its sound goes on."""
+class AudioGoesOn(Peer):
+    """A server whose video ends after fifty frames, while its audio goes on."""
 
     def __init__(self, path: Path) -> None:
         content = write_clip(
-            path, Clip(frames=50, options={"bf": "0", "g": "5"}, sounds=[Sound("mp2", 40.0)])
+            path, Clip(frames=50, options={"bf": "0", "g": "5"}, audio=[Audio("mp2", 40.0)])
         ).read_bytes()
         self._parts = [content[at : at + 188 * 4] for at in range(0, len(content), 188 * 4)]
         self._at = 0
@@ -78,14 +78,14 @@ class SoundGoesOn(Peer):
         self._at = -1
         return b""
 
-    def picture(self) -> bytes:
-        self._at += 1 if self._at + 1 < len(self._parts) else -200  # sound again, for as long as it takes
+    def image(self) -> bytes:
+        self._at += 1 if self._at + 1 < len(self._parts) else -200  # audio again, for as long as it takes
         return self._parts[self._at]
 
 
 @pytest.mark.slow
-def test_a_video_that_stops_while_its_sound_goes_on_is_connected_to_again(tmp_path: Path) -> None:
-    with SoundGoesOn(tmp_path / "clip.ts") as peer:
+def test_a_video_that_stops_while_its_audio_goes_on_is_connected_to_again(tmp_path: Path) -> None:
+    with AudioGoesOn(tmp_path / "clip.ts") as peer:
         source = watch(peer)
         frames = iter(source)
         next_stale(frames)
@@ -215,7 +215,7 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
 
     with Talker() as peer:
         assert refusal(peer.address) == f"cannot read {peer.address}: what comes is not a video"
-    Talker.content = sound_only(tmp_path / "song.aac").read_bytes()
+    Talker.content = audio_only(tmp_path / "song.aac").read_bytes()
     with Talker() as peer:
         assert refusal(peer.address) == f"cannot read {peer.address}: there is no video in it"
 

@@ -18,7 +18,7 @@ from rt.frame import Frame
 from rt.steady import Steady
 from rt.styles import find_style
 from rt.translator import Translator
-from tests.support.onnx_styles import drawn_picture, make_style, save_negative
+from tests.support.onnx_styles import drawn_image, make_style, save_negative
 
 SIZE = (32, 56)
 
@@ -48,7 +48,7 @@ class Brighter:
 
 
 class Taken:
-    """A picture in flight that counts itself down."""
+    """An image in flight that counts itself down."""
 
     def __init__(self, backend: Brighter, rgb: npt.NDArray[np.uint8]) -> None:
         self.backend, self.rgb = backend, rgb
@@ -59,7 +59,7 @@ class Taken:
 
 
 def frame(height: int = 90, width: int = 160, index: int = 4) -> Frame:
-    return Frame(drawn_picture(height, width), pts=-1001, time_base=Fraction(1, 30000), index=index)
+    return Frame(drawn_image(height, width), pts=-1001, time_base=Fraction(1, 30000), index=index)
 
 
 @pytest.mark.parametrize("size", [(90, 160), (32, 56), (7, 9), (1, 1)])
@@ -77,7 +77,7 @@ def test_time_and_number_of_a_frame_stay() -> None:
     assert (found.pts, found.time_base, found.index) == (-1001, Fraction(1, 30000), 4)
 
 
-def test_the_network_sees_one_picture_of_its_own_size() -> None:
+def test_the_network_sees_one_image_of_its_own_size() -> None:
     backend = Brighter()
     translator = Translator(backend)
     translator.translate(frame(90, 160))
@@ -124,7 +124,7 @@ def test_as_many_frames_are_in_flight_as_the_backend_holds_and_they_stay_in_orde
     assert (backend.most_flying, backend.flying) == (min(slots, count), 0)
 
 
-def test_one_picture_in_flight_does_not_wait_for_the_next_frame() -> None:
+def test_one_image_in_flight_does_not_wait_for_the_next_frame() -> None:
     translator, given = Translator(Brighter(slots=1)), iter([frame(), frame()])
     found = translator.translate_all(given)
     next(found)
@@ -172,7 +172,7 @@ def test_a_switch_that_was_never_taken_is_closed_too() -> None:
 
 @pytest.mark.parametrize("detail", DETAILS)
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
-def test_a_frame_of_the_networks_size_becomes_the_networks_picture(
+def test_a_frame_of_the_networks_size_becomes_the_networks_image(
     tmp_path: Path, name: str, detail: Detail
 ) -> None:
     pytest.importorskip(name)
@@ -187,8 +187,8 @@ def test_what_is_held_steady_is_what_is_shown(detail: Detail) -> None:
     translator, steady = Translator(Brighter(), Controls(steady=1), detail), Steady(1)
     for number in range(6):
         noise = np.random.default_rng(number).integers(0, 12, (*SIZE, 3), dtype=np.uint8)
-        seen = drawn_picture(*SIZE) // 2 + noise
-        made = translator.translate(replace(frame(), picture=seen)).rgb
+        seen = drawn_image(*SIZE) // 2 + noise
+        made = translator.translate(replace(frame(), image=seen)).rgb
         assert np.array_equal(made, steady.steady(seen, seen + np.uint8(30), detail))
 
 

@@ -15,7 +15,7 @@ from rt.frame import Frame
 from rt.sinks.file import FileSink
 from rt.sources import SourceOptions, open_source
 from rt.sources.file import FileSource
-from tests.support.media import Clip, Sound, cut_short, side_streams, video, write_clip
+from tests.support.media import Audio, Clip, cut_short, side_streams, video, write_clip
 
 GOP = {"g": "10", "bf": "2"}
 """A keyframe every ten frames, and frames that are stored out of order."""
@@ -83,9 +83,9 @@ def test_the_facts_are_those_of_the_part(tmp_path: Path) -> None:
     source.close()
 
 
-def test_sound_chapters_and_pictures_of_a_part_start_together(tmp_path: Path) -> None:
+def test_audio_chapters_and_images_of_a_part_start_together(tmp_path: Path) -> None:
     chapters = [(0.0, 0.9, "one"), (0.9, 2.0, "two"), (2.0, 4.0, "three")]
-    clip = Clip(frames=100, options=GOP, sounds=[Sound(seconds=4.0)], chapters=chapters)
+    clip = Clip(frames=100, options=GOP, audio=[Audio(seconds=4.0)], chapters=chapters)
     path = write_clip(tmp_path / "clip.mkv", clip)
     source = FileSource(path, 1.0, 0.8)
     sink = FileSink(tmp_path / "part.mkv", source.info)
@@ -97,18 +97,18 @@ def test_sound_chapters_and_pictures_of_a_part_start_together(tmp_path: Path) ->
     assert frames == 20
     part = video(tmp_path / "part.mkv")
     assert [float(time_s) for time_s in part.times] == pytest.approx([index / 25 for index in range(20)])
-    (sound,) = side_streams(tmp_path / "part.mkv")
+    (audio,) = side_streams(tmp_path / "part.mkv")
     (whole,) = side_streams(path)
     expected = [time_s - 1 for time_s in whole.times if 1 <= time_s < Fraction(9, 5)]
-    assert [float(time_s) for time_s in sound.times] == pytest.approx([float(t) for t in expected], abs=0.002)
+    assert [float(time_s) for time_s in audio.times] == pytest.approx([float(t) for t in expected], abs=0.002)
     (chapter,) = part.chapters
     assert chapter[1] == pytest.approx(0.8, abs=0.002)
     assert (chapter[0], chapter[2]) == (0.0, "two")
 
 
-def test_sound_stays_with_pictures_whose_clock_is_too_coarse_for_the_start(tmp_path: Path) -> None:
+def test_audio_stays_with_images_whose_clock_is_too_coarse_for_the_start(tmp_path: Path) -> None:
     clip = Clip(
-        frames=30, rate=Fraction(15), codec="mjpeg", pixels="yuvj420p", sounds=[Sound("pcm_s16le", 2.0)]
+        frames=30, rate=Fraction(15), codec="mjpeg", pixels="yuvj420p", audio=[Audio("pcm_s16le", 2.0)]
     )
     path = write_clip(tmp_path / "clip.avi", clip)
     frames = read(path, 0.5)
@@ -147,7 +147,7 @@ def test_a_fragmented_file_without_an_index_is_cut_exactly_too(tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_looped_file_begins_again_and_its_times_go_on(suffix: str, tmp_path: Path) -> None:
-    path = write_clip(tmp_path / f"clip{suffix}", Clip(frames=10, sounds=[Sound()]))
+    path = write_clip(tmp_path / f"clip{suffix}", Clip(frames=10, audio=[Audio()]))
     whole = read(path)
     source = open_source(str(path), SourceOptions(loop=True, duration_s=1.0))
     frames = list(source)
@@ -168,10 +168,10 @@ def test_every_round_of_a_loop_starts_at_the_start(tmp_path: Path) -> None:
         assert np.array_equal(frame.rgb, whole[6 + index % 4].rgb)
 
 
-def test_a_looped_file_is_written_without_its_sound_and_that_is_said(
+def test_a_looped_file_is_written_without_its_audio_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = write_clip(tmp_path / "clip.mp4", Clip(frames=10, sounds=[Sound()]))
+    path = write_clip(tmp_path / "clip.mp4", Clip(frames=10, audio=[Audio()]))
     source = open_source(str(path), SourceOptions(loop=True, duration_s=1.0))
     sink = FileSink(tmp_path / "loop.mp4", source.info)
     for frame in source:
@@ -179,7 +179,7 @@ def test_a_looped_file_is_written_without_its_sound_and_that_is_said(
     sink.close()
     assert len(video(tmp_path / "loop.mp4").times) == 25
     assert side_streams(tmp_path / "loop.mp4") == []
-    assert f"{path}: its sound and other streams are left out of the loop" in caplog.text
+    assert f"{path}: its audio and other streams are left out of the loop" in caplog.text
 
 
 def test_what_is_odd_about_a_looped_file_is_said_in_its_first_round_alone(

@@ -41,7 +41,7 @@ def frame(index: int, size: tuple[int, int] = SIZE) -> Frame:
 
 @pytest.mark.usefixtures("drawn_camera")
 @pytest.mark.parametrize("address", ["virtual://", "virtual://drawn"])
-def test_every_picture_is_sent_as_it_is(address: str) -> None:
+def test_every_image_is_sent_as_it_is(address: str) -> None:
     sink = open_sink(address, None, size=SIZE, frame_rate=Fraction(25))
     for index in range(3):
         sink.write(frame(index))
@@ -50,23 +50,21 @@ def test_every_picture_is_sent_as_it_is(address: str) -> None:
     sink.abort()
     (camera,) = DrawnCamera.opened
     assert (camera.size, camera.fps) == (SIZE, 25.0)
-    assert [np.array_equal(picture, drawn(i, *SIZE)) for i, picture in enumerate(camera.pictures)] == [
-        True
-    ] * 3
+    assert [np.array_equal(image, drawn(i, *SIZE)) for i, image in enumerate(camera.images)] == [True] * 3
     with pytest.raises(SinkError, match="^cannot write virtual://.*: it is closed$"):
         sink.write(frame(3))
 
 
 @pytest.mark.usefixtures("drawn_camera")
-def test_a_picture_of_another_shape_is_shown_whole_between_black_bars() -> None:
+def test_a_image_of_another_shape_is_shown_whole_between_black_bars() -> None:
     sink = open_sink("virtual://", None, size=SIZE)
     white = Frame(np.full((48, 128, 3), 255, np.uint8), 0, Fraction(1), 0)
     sink.write(white)
     sink.abort()
-    (picture,) = DrawnCamera.opened[0].pictures
-    assert (picture[12:36] == 255).all()
-    assert not picture[:12].any()
-    assert not picture[36:].any()
+    (image,) = DrawnCamera.opened[0].images
+    assert (image[12:36] == 255).all()
+    assert not image[:12].any()
+    assert not image[36:].any()
 
 
 def test_without_the_package_the_command_to_type_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

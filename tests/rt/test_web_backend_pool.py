@@ -44,11 +44,11 @@ def test_one_network_is_loaded_once_for_all_who_want_it() -> None:
     first, second = pool.acquire(A), pool.acquire(A)
     third = pool.acquire_loaded(A)
     assert loader.loaded == [A]
-    picture = np.zeros((1, 16, 16, 3), np.uint8)
+    image = np.zeros((1, 16, 16, 3), np.uint8)
     first.close()
     first.close()  # works twice, and gives back once
     assert third is not None
-    assert np.array_equal(third.translate(picture), picture)
+    assert np.array_equal(third.translate(image), image)
     pool.close()
     assert loader.closed == []
     second.close()

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from rt.web.jpeg import decode, encode_jpeg, encode_png, picture_size
+from rt.web.jpeg import decode, encode_jpeg, encode_png, image_size
 from rt.web.protocol import PIXELS, ControlsUpdate, Header, Refused, read_message, read_text
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 
 def test_a_message_is_a_little_endian_header_and_a_jpeg() -> None:
@@ -79,20 +79,20 @@ def test_controls_out_of_range_are_refused(text: str, fault: str) -> None:
 
 @pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]], ids=["baseline", "progressive"])
 def test_the_size_of_a_jpeg_is_read_from_its_header(options: list[int]) -> None:
-    done, content = cv2.imencode(".jpg", drawn_picture(37, 50), options)
+    done, content = cv2.imencode(".jpg", drawn_image(37, 50), options)
     assert done
-    assert picture_size(content.tobytes()) == (37, 50)
+    assert image_size(content.tobytes()) == (37, 50)
     # Application data and filling bytes in front of the frame, as cameras write them.
     padded = b"\xff\xd8\xff\xe1\x00\x06abcd\xff\xff" + content.tobytes()[3:]
-    assert picture_size(padded) == (37, 50)
+    assert image_size(padded) == (37, 50)
 
 
 def test_the_size_of_a_png_is_read_from_its_header() -> None:
-    assert picture_size(encode_png(drawn_picture(37, 50))) == (37, 50)
+    assert image_size(encode_png(drawn_image(37, 50))) == (37, 50)
 
 
-def test_a_picture_comes_through_its_bytes() -> None:
-    rgb = drawn_picture(40, 48)
+def test_a_image_comes_through_its_bytes() -> None:
+    rgb = drawn_image(40, 48)
     assert np.array_equal(decode(encode_png(rgb)), rgb)
     assert np.abs(decode(encode_jpeg(np.full((40, 48, 3), 90, np.uint8))).astype(int) - 90).max() <= 1
 
@@ -104,18 +104,18 @@ def _with_size(content: bytes, height: int, width: int) -> bytes:
 
 
 def test_a_bomb_is_refused_by_what_its_header_claims() -> None:
-    bomb = _with_size(encode_jpeg(drawn_picture(40, 48)), 65000, 65000)
-    with pytest.raises(Refused, match=f"a picture of 65000x65000: at most {PIXELS} pixels"):
+    bomb = _with_size(encode_jpeg(drawn_image(40, 48)), 65000, 65000)
+    with pytest.raises(Refused, match=f"an image of 65000x65000: at most {PIXELS} pixels"):
         decode(bomb)
-    png = bytearray(encode_png(drawn_picture(40, 48)))
+    png = bytearray(encode_png(drawn_image(40, 48)))
     png[16:24] = struct.pack(">II", 50000, 50000)
-    with pytest.raises(Refused, match="a picture of 50000x50000"):
+    with pytest.raises(Refused, match="an image of 50000x50000"):
         decode(bytes(png))
 
 
 def _bomb_behind_a_small_size() -> bytes:
     """A JPEG of 20000x20000 for decoders, which pass over FF 00; whoever takes it for a marker sees 40x48."""
-    content = encode_jpeg(drawn_picture(40, 48))
+    content = encode_jpeg(drawn_image(40, 48))
     at = content.index(b"\xff\xc0")
     end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     small, large = content[at:end], _with_size(content, 20000, 20000)[at:end]
@@ -132,11 +132,11 @@ def test_a_bomb_is_not_hidden_by_what_decoders_pass_over() -> None:
     ("quality", "channels"), [(80, 3), (101, 3), (80, 4)], ids=["lossy", "lossless", "with alpha"]
 )
 def test_the_size_of_a_webp_is_read_from_its_header(quality: int, channels: int) -> None:
-    rgb = drawn_picture(37, 50)
-    picture = np.dstack([rgb, np.full((37, 50, channels - 3), 200, np.uint8)])
-    done, content = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    rgb = drawn_image(37, 50)
+    image = np.dstack([rgb, np.full((37, 50, channels - 3), 200, np.uint8)])
+    done, content = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])
     assert done
-    assert picture_size(content.tobytes()) == (37, 50)
+    assert image_size(content.tobytes()) == (37, 50)
     assert decode(content.tobytes()).shape == (37, 50, 3)
 
 
@@ -149,25 +149,25 @@ def test_the_size_of_a_webp_is_read_from_its_header(quality: int, channels: int)
         (b"\xff\xd8\xff\xe0\xff\xff", "its header ends early"),
         (b"\xff\xd8" + bytes(40), "a marker is missing"),
         (b"\xff\xd8\xff\x00" + bytes(40), "a marker is missing"),
-        (encode_jpeg(drawn_picture(40, 48))[:-200], "it cannot be decoded"),
+        (encode_jpeg(drawn_image(40, 48))[:-200], "it cannot be decoded"),
         (b"RIFF\x00\x00\x00\x00WEBPANIM" + bytes(40), "its first part is of no known kind"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8L" + bytes(8), "its header ends early"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00", "its header ends early"),
-        (encode_png(drawn_picture(40, 48))[:90], "it cannot be decoded"),
+        (encode_png(drawn_image(40, 48))[:90], "it cannot be decoded"),
     ],
 )
-def test_what_is_no_picture_or_damaged_is_refused(content: bytes, fault: str) -> None:
+def test_what_is_no_image_or_damaged_is_refused(content: bytes, fault: str) -> None:
     with pytest.raises(Refused, match=fault):
         decode(content)
 
 
-def test_a_picture_without_height_or_longer_than_any_jpeg_is_refused() -> None:
-    with pytest.raises(Refused, match="a picture of 48x0: at least 1x1 is needed"):
-        decode(_with_size(encode_jpeg(drawn_picture(40, 48)), 0, 48))
-    with pytest.raises(Refused, match="a picture of 65536x2: at most 65535 pixels a side are taken"):
+def test_a_image_without_height_or_longer_than_any_jpeg_is_refused() -> None:
+    with pytest.raises(Refused, match="an image of 48x0: at least 1x1 is needed"):
+        decode(_with_size(encode_jpeg(drawn_image(40, 48)), 0, 48))
+    with pytest.raises(Refused, match="an image of 65536x2: at most 65535 pixels a side are taken"):
         decode(encode_png(np.zeros((2, 65536, 3), np.uint8)))
 
 
 def test_a_header_that_loops_for_ever_ends() -> None:
     with pytest.raises(Refused):
-        picture_size(b"\xff\xd8" + b"\xff\xe0\x00\x02" * 100_000)
+        image_size(b"\xff\xd8" + b"\xff\xe0\x00\x02" * 100_000)

@@ -42,7 +42,7 @@ class Screenless:
         self.keys: list[int] = []
         self.windows: list[str] = []
         self.size_wh: tuple[int, int] | None = None
-        self.picture: Any = None
+        self.image: Any = None
 
     def perf_counter(self) -> float:
         return self.now_ms / 1000
@@ -63,7 +63,7 @@ class Screenless:
 
     def imshow(self, title: str, bgr: Any) -> None:
         self.shown.append((self.now_ms, bgr[0, 0].tolist()))
-        self.picture = bgr
+        self.image = bgr
 
     def waitKeyEx(self, wait_ms: int) -> int:  # noqa: N802
         self.waits_ms.append(wait_ms)
@@ -109,13 +109,13 @@ def test_live_frames_are_shown_at_once(fake: Screenless) -> None:
     assert fake.waits_ms == [1, 1, 1]
 
 
-def test_the_picture_is_shown_in_its_colours_and_size(fake: Screenless) -> None:
+def test_the_image_is_shown_in_its_colours_and_size(fake: Screenless) -> None:
     WindowSink("clip", paced=True).write(frame_at(0))
     assert fake.shown[0][1] == [20, 10, 250]  # OpenCV shows BGR
     assert fake.size_wh == (6, 4)
 
 
-def test_a_picture_larger_than_the_screen_may_be_is_shown_smaller_in_its_proportions(
+def test_a_image_larger_than_the_screen_may_be_is_shown_smaller_in_its_proportions(
     fake: Screenless,
 ) -> None:
     frame = Frame(np.zeros((2160, 3840, 3), np.uint8), 0, Fraction(1), 0)
@@ -155,7 +155,7 @@ def test_a_closed_window_takes_no_frame(fake: Screenless) -> None:
 SIZE = (240, 320)
 
 
-def picture(index: int = 0, stale: bool = False) -> Frame:
+def image(index: int = 0, stale: bool = False) -> Frame:
     rgb = drawn(index, *SIZE)
     origin = Frame(255 - rgb, index, Fraction(1, 25), index)
     return Frame(rgb, index, Fraction(1, 25), index, origin=origin, stale=stale)
@@ -174,7 +174,7 @@ def controls() -> Controls:
 def press(sink: WindowSink, fake: Screenless, keys: str) -> None:
     for key in keys:
         fake.keys = [ord(key)]
-        sink.write(picture())
+        sink.write(image())
 
 
 def test_keys_change_style_strength_comparison_and_recording(fake: Screenless, controls: Controls) -> None:
@@ -198,12 +198,12 @@ def test_keys_without_a_letter_do_nothing_and_those_of_the_number_pad_do_as_the_
     windows_left, mac_left, control_left = 0x250000, 0xF702, 0x04FF51
     for key in (left, up, right, down, shift, windows_left, mac_left, control_left):
         fake.keys = [key]
-        sink.write(picture())
+        sink.write(image())
     assert (controls.strength, controls.recording) == (0.5, False)
     assert list(tmp_path.iterdir()) == []
     for key, strength in ((0xFFAB, 0.6), (0xFFAD, 0.5), (0x10002B, 0.6)):  # the last: + with NumLock on
         fake.keys = [key]
-        sink.write(picture())
+        sink.write(image())
         assert controls.strength == pytest.approx(strength)
 
 
@@ -218,14 +218,14 @@ def test_what_is_compared_is_shown_side_by_side_in_a_wider_window(
 ) -> None:
     sink = WindowSink("camera", False, controls)
     press(sink, fake, " ")
-    both = np.concatenate([picture().before, picture().rgb], axis=1)
-    assert np.array_equal(fake.picture, both[..., ::-1])
+    both = np.concatenate([image().before, image().rgb], axis=1)
+    assert np.array_equal(fake.image, both[..., ::-1])
     assert fake.size_wh == (640, 240)
     press(sink, fake, " ")
     assert fake.size_wh == (320, 240)
 
 
-def test_a_snapshot_is_the_translated_picture_alone_and_replaces_nothing(
+def test_a_snapshot_is_the_translated_image_alone_and_replaces_nothing(
     fake: Screenless,
     controls: Controls,
     tmp_path: Path,
@@ -242,7 +242,7 @@ def test_a_snapshot_is_the_translated_picture_alone_and_replaces_nothing(
     for name in names:
         found = cv2.imread(name)
         assert found is not None
-        assert np.array_equal(found[..., ::-1], picture().rgb)
+        assert np.array_equal(found[..., ::-1], image().rgb)
         assert f"snapshot: {name}" in caplog.text
     assert [note for _, note in sink._notes] == [f"snapshot: {name}" for name in reversed(names)]
 
@@ -277,42 +277,42 @@ def test_the_figures_are_those_of_the_run_and_of_the_style_asked_for() -> None:
 
 
 def changed(fake: Screenless) -> npt.NDArray[np.bool_]:
-    """Return bool[H, W]: where the picture shown is not the frame."""
-    return np.asarray((fake.picture != picture().rgb[..., ::-1]).any(axis=-1))
+    """Return bool[H, W]: where what is shown is not the frame."""
+    return np.asarray((fake.image != image().rgb[..., ::-1]).any(axis=-1))
 
 
 def test_everything_is_written_over_the_copy_shown_alone(fake: Screenless, controls: Controls) -> None:
     sink = WindowSink("camera", False, controls, status)
-    given = picture()
+    given = image()
     sink.write(given)
-    assert np.array_equal(given.rgb, picture().rgb)
+    assert np.array_equal(given.rgb, image().rgb)
     assert changed(fake)[:70, :200].mean() > 0.5  # the figures, and nothing else
     assert not changed(fake)[80:].any()
     controls.recording = True
-    sink.write(picture())
-    mark = fake.picture[:30, 230:].astype(int)
+    sink.write(image())
+    mark = fake.image[:30, 230:].astype(int)
     assert ((mark[..., 2] > 200) & (mark[..., 1] < 100)).sum() > 50  # a red mark in the corner
     fake.keys = [ord("h")]
-    sink.write(picture())
+    sink.write(image())
     assert changed(fake)[40:200, 120:200].all()  # the keys, in the middle
 
 
-def test_a_stale_picture_is_marked_and_notes_go_after_a_while(fake: Screenless, controls: Controls) -> None:
+def test_a_stale_image_is_marked_and_notes_go_after_a_while(fake: Screenless, controls: Controls) -> None:
     sink = WindowSink("camera", False, controls, status)
-    sink.write(picture(stale=True))
+    sink.write(image(stale=True))
     assert changed(fake)[120].all()
     controls.note("style monet cannot be loaded: \u2026")
-    sink.write(picture())
+    sink.write(image())
     assert not changed(fake)[120].any()
     assert changed(fake)[215:, :100].any()
     fake.now_ms += round(1000 * NOTE_S)
-    sink.write(picture())
+    sink.write(image())
     assert not changed(fake)[215:].any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (40, 30), (2160, 3840)])
-def test_any_picture_can_be_written_over(size: tuple[int, int]) -> None:
+def test_any_image_can_be_written_over(size: tuple[int, int]) -> None:
     bgr = np.zeros((*size, 3), np.uint8)
-    notes = ["a note that is much longer than the picture is wide"]
+    notes = ["a note that is much longer than the frame is wide"]
     for keys in (False, True):
         Overlay(figures(status(), "monet", 0.5), notes, recording=True, stale=True, keys=keys).draw(bgr)

@@ -37,7 +37,7 @@ def noise(count: int, seed: int = 0) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("integrated", [False, True])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_pictures_equal_those_of_onnxruntime_to_the_bit(
+def test_images_equal_those_of_onnxruntime_to_the_bit(
     gpu: StandIn, trt: Any, mode: Mode, schedule: str, integrated: bool, opened: Opened, network: Network
 ) -> None:
     with gpu.having(integrated=integrated):
@@ -51,7 +51,7 @@ def test_pictures_equal_those_of_onnxruntime_to_the_bit(
         backend.close()
 
 
-def test_as_many_pictures_fly_as_there_are_slots(
+def test_as_many_images_fly_as_there_are_slots(
     one: Any, mode: Mode, opened: Opened, network: Network
 ) -> None:
     backend = opened(one, mode)
@@ -59,12 +59,12 @@ def test_as_many_pictures_fly_as_there_are_slots(
     rgb = noise(11)
     flying: list[Any] = []
     found = []
-    for picture in rgb:
+    for image in rgb:
         if len(flying) == backend.info.slots:
             found.append(flying.pop(0).result())
-        given = picture[None].copy()
+        given = image[None].copy()
         flying.append(backend.start(given))
-        given[:] = 0  # a picture that was taken is the caller's again
+        given[:] = 0  # an image that was taken is the caller's again
     found += [pending.result() for pending in flying]
     assert np.array_equal(np.concatenate(found), network.expected(rgb))
 
@@ -296,7 +296,7 @@ def test_a_machine_without_a_gpu_is_one_line(gpu: StandIn, one: Any, opened: Ope
     )
 
 
-def test_a_gpu_is_tried_by_sending_a_picture_there_and_back(gpu: StandIn, trt: Any) -> None:
+def test_a_gpu_is_tried_by_sending_a_image_there_and_back(gpu: StandIn, trt: Any) -> None:
     product = "TensorRT for RTX" if hasattr(trt, "ComputeCapability") else "TensorRT"
     assert try_gpu() == (f"GPU (Stand-in GPU, sm86) with {product} {trt.__version__}", trt.__version__)
     assert gpu.held() == {}

@@ -38,7 +38,7 @@ def test_every_mode_is_measured_with_frames_and_without(
         "frame, fit cpu, throughput",
         "frame, fit gpu, throughput",
     ]
-    assert {row["pictures"] for row in result["rows"]} <= {3, 5}
+    assert {row["images"] for row in result["rows"]} <= {3, 5}
     assert all(0 < row["p50_ms"] <= row["p95_ms"] and row["fps"] > 0 for row in result["rows"])
     assert 0 <= result["copies_overlapped"] <= 1
     assert result["one_stream_ms"] > 0
@@ -61,7 +61,7 @@ def test_what_three_streams_hide_is_the_time_they_save_of_the_copies(
     assert engines.overlapped(one_stream_ms, 2.5, 0.0) is None
 
 
-def test_one_stream_has_as_many_pictures_in_flight(
+def test_one_stream_has_as_many_images_in_flight(
     gpu: StandIn, one: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "WARM_UP", 2)

@@ -83,8 +83,8 @@ def one_device_buffer_for_all_slots(patch: pytest.MonkeyPatch) -> None:
 def memory_freed_before_the_end(patch: pytest.MonkeyPatch) -> None:
     begin = Slot.begin
 
-    def begin_and_free(slot: Slot, picture: npt.NDArray[np.uint8]) -> None:
-        begin(slot, picture)
+    def begin_and_free(slot: Slot, image: npt.NDArray[np.uint8]) -> None:
+        begin(slot, image)
         slot.buffers.free()
 
     patch.setattr(Slot, "begin", begin_and_free)
@@ -93,8 +93,8 @@ def memory_freed_before_the_end(patch: pytest.MonkeyPatch) -> None:
 def network_ended_before_its_run(patch: pytest.MonkeyPatch) -> None:
     begin = Slot.begin
 
-    def begin_and_end(slot: Slot, picture: npt.NDArray[np.uint8]) -> None:
-        begin(slot, picture)
+    def begin_and_end(slot: Slot, image: npt.NDArray[np.uint8]) -> None:
+        begin(slot, image)
         slot._enqueue = None
 
     patch.setattr(Slot, "begin", begin_and_end)
@@ -115,10 +115,10 @@ BREAKS: list[tuple[Break, tuple[Mode, ...]]] = [
 
 
 def caught(gpu: StandIn, trt: Any, network: Network, mode: Mode, schedule: str) -> bool:
-    """Return whether pictures come out wrong, or the stand-ins complain."""
+    """Return whether images come out wrong, or the stand-ins complain."""
     rgb = np.random.default_rng(0).integers(0, 256, (7, *SIZE, 3), dtype=np.uint8)
     gpu.schedule(schedule)
-    with gpu.having():  # whatever goes wrong, the next try has a sound GPU
+    with gpu.having():  # whatever goes wrong, the next try has a working GPU
         backend = TensorRtBackend(trt, network.plan(trt), SIZE, "fp32", mode)
         try:
             found = run(backend, rgb)
@@ -133,13 +133,13 @@ def caught(gpu: StandIn, trt: Any, network: Network, mode: Mode, schedule: str) 
 
 
 def run(backend: TensorRtBackend, rgb: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
-    """Translate one picture after the other, with as many in flight as there are slots."""
+    """Translate one image after the other, with as many in flight as there are slots."""
     flying: deque[Any] = deque()
     found: list[npt.NDArray[np.uint8]] = []
-    for picture in rgb:
+    for image in rgb:
         if len(flying) == backend.info.slots:
             found.append(flying.popleft().result())
-        flying.append(backend.start(picture[None]))
+        flying.append(backend.start(image[None]))
     return [*found, *(pending.result() for pending in flying)]
 
 

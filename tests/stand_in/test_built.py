@@ -19,11 +19,11 @@ from rt.styles import find_style
 from tests.stand_in.conftest import SIZE
 from tests.support.media import Clip, write_clip
 from tests.support.networks import save_residual
-from tests.support.onnx_styles import drawn_picture, make_style
+from tests.support.onnx_styles import drawn_image, make_style
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_an_engine_that_was_built_is_found_and_gives_the_typed_network_s_pictures(
+def test_an_engine_that_was_built_is_found_and_gives_the_typed_network_s_images(
     trt: Any, tmp_path: Path, precision: str
 ) -> None:
     style = find_style(make_style(tmp_path, model=save_residual(tmp_path / "residual.onnx")))
@@ -32,8 +32,8 @@ def test_an_engine_that_was_built_is_found_and_gives_the_typed_network_s_picture
     backend = open_backend("tensorrt", style, SIZE, precision).backend
     assert backend.info.device.endswith(", 1 image in flight, CUDA graph)")
     typed, _ = typed_model(style, precision)
-    picture = drawn_picture(*SIZE)
-    assert np.array_equal(backend.translate(picture[None])[0], Network(typed).translate(picture))
+    image = drawn_image(*SIZE)
+    assert np.array_equal(backend.translate(image[None])[0], Network(typed).translate(image))
     backend.close()
 
 

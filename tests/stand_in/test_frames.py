@@ -105,7 +105,7 @@ def test_frames_are_those_of_the_cpu_within_a_level(one: Any, mode: Mode, opened
         assert strength == 0 or np.abs(fitted.astype(int) - frame).mean() > 2
 
 
-def test_frames_and_pictures_take_turns_in_the_same_slots(
+def test_frames_and_images_take_turns_in_the_same_slots(
     one: Any, mode: Mode, opened: Opened, network: Network
 ) -> None:
     backend = opened(one, mode, SIZE, FRAME)
@@ -161,9 +161,9 @@ def test_the_translator_lets_the_gpu_fit_what_it_can(
     assert len(fitted) == 6
     assert [frame.index for frame in found] == list(range(6))
     assert all(frame.origin is given for frame, given in zip(found, frames, strict=True))
-    for frame, picture in zip(found, wanted, strict=True):
-        assert np.abs(frame.rgb.astype(int) - picture).max() <= 1
-    # What needs the network's own pictures is done on the CPU.
+    for frame, image in zip(found, wanted, strict=True):
+        assert np.abs(frame.rgb.astype(int) - image).max() <= 1
+    # What needs the network's own images is done on the CPU.
     controls.steady = 0.5
     assert np.array_equal(translator.translate(frames[0]).rgb, wanted[0])
     controls.steady = 0.0
@@ -176,9 +176,7 @@ def test_the_translator_lets_the_gpu_fit_what_it_can(
     assert len(fitted) == 7
 
 
-def test_frames_smaller_than_the_network_s_picture_are_refused(
-    gpu: StandIn, one: Any, opened: Opened
-) -> None:
+def test_frames_smaller_than_the_network_s_image_are_refused(gpu: StandIn, one: Any, opened: Opened) -> None:
     with pytest.raises(BackendError) as error:
         opened(one, "latency", SIZE, (75, 40))
     assert str(error.value) == (
@@ -251,7 +249,7 @@ def no_wait_for_the_result(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Slot, "finish", lambda slot: np.array(slot.buffers.host_out))
 
 
-def laid_back_before_the_network(patch: pytest.MonkeyPatch) -> None:
+def applied_before_the_network(patch: pytest.MonkeyPatch) -> None:
     prepare = FrameSlot.prepare
 
     def reordered(slot: FrameSlot, enqueue: Any, graph_fault: str | None = None) -> None:
@@ -291,14 +289,14 @@ def slot_used_before_it_is_free(patch: pytest.MonkeyPatch) -> None:
 
 def strength_recorded_with_the_graph(patch: pytest.MonkeyPatch) -> None:
     begin = Slot.begin
-    patch.setattr(Slot, "begin", lambda slot, picture, number=0: begin(slot, picture, 1))
+    patch.setattr(Slot, "begin", lambda slot, image, number=0: begin(slot, image, 1))
 
 
 def kernels_unloaded_before_their_run(patch: pytest.MonkeyPatch) -> None:
     begin = Slot.begin
 
-    def begin_and_unload(slot: Slot, picture: npt.NDArray[np.uint8], number: float = 0) -> None:
-        begin(slot, picture, number)
+    def begin_and_unload(slot: Slot, image: npt.NDArray[np.uint8], number: float = 0) -> None:
+        begin(slot, image, number)
         if isinstance(slot, FrameSlot):
             slot._kernels.close()
 
@@ -310,7 +308,7 @@ def kernels_unloaded_before_their_run(patch: pytest.MonkeyPatch) -> None:
     [
         (no_order_between_streams, ("throughput",)),
         (no_wait_for_the_result, MODES),
-        (laid_back_before_the_network, MODES),
+        (applied_before_the_network, MODES),
         (shrunk_on_the_stream_of_copies, ("throughput",)),
         (slot_used_before_it_is_free, ("throughput",)),
         (strength_recorded_with_the_graph, MODES),
@@ -330,7 +328,7 @@ def test_a_broken_pipeline_is_caught(
 def caught(gpu: StandIn, trt: Any, network: Network, mode: Mode, schedule: str) -> bool:
     """Return whether frames come out wrong, or the stand-ins complain."""
     gpu.schedule(schedule)
-    with gpu.having():  # whatever goes wrong, the next try has a sound GPU
+    with gpu.having():  # whatever goes wrong, the next try has a working GPU
         try:
             backend = TensorRtBackend(trt, network.plan(trt), SIZE, "fp32", mode, frame_size=FRAME)
         except BackendError:

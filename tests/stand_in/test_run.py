@@ -24,7 +24,7 @@ from tests.support.tensorrt.behaviour import store_engine
 SIZE = (32, 44)
 
 
-def pictures(path: Path) -> npt.NDArray[np.uint8]:
+def images(path: Path) -> npt.NDArray[np.uint8]:
     with av.open(str(path)) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
@@ -57,10 +57,10 @@ def test_a_clip_translated_with_tensorrt_equals_one_translated_with_onnxruntime(
     assert said["tensorrt"].stderr.startswith(
         "style drawn: tensorrt on GPU (Stand-in GPU, TensorRT 10.13.3.9, 3 images in flight, CUDA graph), "
     )
-    found = {backend: pictures(tmp_path / f"{backend}.mp4") for backend in said}
+    found = {backend: images(tmp_path / f"{backend}.mp4") for backend in said}
     assert len(found["tensorrt"]) == 12
     assert np.array_equal(found["tensorrt"], found["onnxruntime"])
-    assert np.abs(found["tensorrt"].astype(int) - pictures(clip)).mean() > 10
+    assert np.abs(found["tensorrt"].astype(int) - images(clip)).mean() > 10
 
 
 def test_frames_fitted_on_the_gpu_are_those_fitted_on_the_cpu_within_a_level(

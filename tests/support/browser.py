@@ -1,4 +1,4 @@
-"""Chromium with a camera that shows one drawn picture; studios in processes of their own."""
+"""Chromium with a camera that shows one drawn image; studios in processes of their own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def camera_flags(clip: Path) -> tuple[str, ...]:
 
 
 def write_camera(path: Path, rgb: Rgb) -> Rgb:
-    """Write a picture as two frames of YUV4MPEG; return it as it looks after that."""
+    """Write an image as two frames of YUV4MPEG; return it as it looks after that."""
     height, width = rgb.shape[:2]
     yuv = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
     header = f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420jpeg\n"
@@ -109,8 +109,8 @@ def visit(page: Page, studio: Studio) -> None:
     page.wait_for_selector("#view", timeout=WAIT_MS, state="attached")
 
 
-def wait_for_picture(page: Page) -> None:
-    """Wait until translated pictures come."""
+def wait_for_image(page: Page) -> None:
+    """Wait until translated images come."""
     page.wait_for_selector("#stage:not([data-empty])", timeout=WAIT_MS)
     page.wait_for_selector("#notice", state="hidden", timeout=WAIT_MS)
 
@@ -122,7 +122,7 @@ def canvas(page: Page) -> Rgb:
 
 
 def png(content: bytes) -> Rgb:
-    """Decode a picture to uint8[H, W, 3] RGB."""
+    """Decode an image to uint8[H, W, 3] RGB."""
     bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
@@ -137,7 +137,7 @@ def wait_until(page: Page, expression: str) -> None:
 
 
 def wait_until_shown(page: Page, expected: Rgb, levels: float) -> None:
-    """Wait until the canvas holds a picture, within a mean distance in levels."""
+    """Wait until the canvas holds an image, within a mean distance in levels."""
     deadline_s = time.monotonic() + WAIT_MS / 1000
     while (found := apart(canvas(page), expected)) > levels:
         assert time.monotonic() < deadline_s, f"the canvas stays {found:.1f} levels away"
@@ -145,6 +145,6 @@ def wait_until_shown(page: Page, expected: Rgb, levels: float) -> None:
 
 
 def apart(one: Rgb, other: Rgb) -> float:
-    """Return the mean distance of two pictures of one size, in levels."""
+    """Return the mean distance of two images of one size, in levels."""
     assert one.shape == other.shape
     return float(np.abs(one.astype(np.int16) - other).mean())

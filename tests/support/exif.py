@@ -1,4 +1,4 @@
-"""The EXIF tag that says how a picture was held."""
+"""The EXIF tag that says how an image was held."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ LIMIT_S = 20  # only reached where something hangs
 
 
 class FakeGrabber:
-    """Gives the pictures put into it, one for each `read`; an error put into it is raised.
+    """Gives the frames put into it, one for each `read`; an error put into it is raised.
 
     `read` blocks while there is nothing, like a device that hangs, until it is interrupted.
     """
 
-    def __init__(self, *pictures: Rgb | SourceError, noisy: bool = False, rate: int | None = 30) -> None:
+    def __init__(self, *images: Rgb | SourceError, noisy: bool = False, rate: int | None = 30) -> None:
         self.name = "camera fake"
         self.noisy = noisy
         self.ends_stalls = True
@@ -33,12 +33,12 @@ class FakeGrabber:
         """Set when it was opened a second time."""
         self._rate = None if rate is None else Fraction(rate)
         self._given: queue.Queue[Rgb | SourceError] = queue.Queue()
-        for picture in pictures:
-            self.give(picture)
+        for image in images:
+            self.give(image)
 
-    def give(self, picture: Rgb | SourceError) -> None:
+    def give(self, image: Rgb | SourceError) -> None:
         """Let the next `read` return or raise this."""
-        self._given.put(picture)
+        self._given.put(image)
 
     def open(self) -> Granted:
         if self.refusals:

@@ -66,8 +66,8 @@ def from_display_p3(rgb: Rgb) -> Rgb:
 def on_white(rgb: Rgb, alpha: npt.NDArray[np.uint8]) -> Rgb:
     """Return what is seen of transparent pixels on white paper."""
     share = alpha[..., None] / 255
-    laid: Rgb = np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8)
-    return laid
+    composed: Rgb = np.rint(rgb * share + 255 * (1 - share)).astype(np.uint8)
+    return composed
 
 
 def png_of_16_bits(rgb: Rgb) -> bytes:

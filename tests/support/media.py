@@ -24,11 +24,11 @@ TURNS = {
     180: (-65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30),
     270: (0, -65536, 0, 65536, 0, 0, 0, 0, 1 << 30),
 }
-"""Display matrices by the clockwise turn that makes a stored picture upright."""
+"""Display matrices by the clockwise turn that makes a stored image upright."""
 
 
 @dataclass(frozen=True)
-class Sound:
+class Audio:
     """A tone beside a clip."""
 
     codec: str = "aac"
@@ -53,18 +53,18 @@ class Clip:
     options: Mapping[str, str] = field(default_factory=dict)
     matrix: Sequence[int] | None = None
     colour: tuple[int, int, int, int] | None = None
-    """Matrix, range, primaries and transfer of the pictures."""
+    """Matrix, range, primaries and transfer of the images."""
     tagged: bool = True
     """Whether the file says `colour`."""
     aspect: Fraction | None = None
-    sounds: Sequence[Sound] = ()
+    audio: Sequence[Audio] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     chapters: Sequence[tuple[float, float, str]] = ()
     subtitles: Sequence[tuple[float, str]] = ()
     font: bytes | None = None
     cover: bool = False
     container_options: Mapping[str, str] = field(default_factory=dict)
-    picture: Callable[[int, int, int], Rgb] | None = None
+    image: Callable[[int, int, int], Rgb] | None = None
     through: str | None = None
     """One of FFmpeg's filters that every frame passes before it is encoded: `setfield=tff`."""
 
@@ -82,7 +82,7 @@ def write_clip(path: Path, clip: Clip = Clip()) -> Path:
     with av.open(str(path), "w", container_options=dict(clip.container_options)) as out:
         out.metadata.update(clip.metadata)
         video = _video_stream(out, clip)
-        sounds = [(sound, _sound_stream(out, sound)) for sound in clip.sounds]
+        tracks = [(audio, _audio_stream(out, audio)) for audio in clip.audio]
         texts: Any = out.add_mux_stream("subrip", time_base=Fraction(1, 1000)) if clip.subtitles else None
         if clip.font is not None:
             out.add_attachment("drawn.ttf", "application/x-truetype-font", clip.font)
@@ -93,8 +93,8 @@ def write_clip(path: Path, clip: Clip = Clip()) -> Path:
         if cover is not None:
             out.mux(cover.encode(coded_frame(drawn(0, 32, 32), "yuvj420p", 0, Fraction(1, 25))))
         packets = _video_packets(video, clip)
-        for sound, stream in sounds:
-            packets += _sound_packets(stream, sound)
+        for audio, stream in tracks:
+            packets += _audio_packets(stream, audio)
         for start_s, text in clip.subtitles:
             packets.append(_text_packet(texts, start_s, text))
         for packet in sorted(packets, key=_seconds):
@@ -126,7 +126,7 @@ def _video_packets(stream: Any, clip: Clip) -> list[Any]:
     unit = clip.unit or 1 / clip.rate
     step = round(1 / clip.rate / unit)
     stamps = clip.pts if clip.pts is not None else [index * step for index in range(clip.frames)]
-    paint = clip.picture or drawn
+    paint = clip.image or drawn
     packets = []
     for index, pts in enumerate(stamps):
         frame = coded_frame(paint(index, *clip.size), clip.pixels, pts, unit, clip.colour)
@@ -157,31 +157,31 @@ def coded_frame(
     rgb: Rgb, pixels: str, pts: int, unit: Fraction, colour: tuple[int, int, int, int] | None = None
 ) -> av.VideoFrame:
     """Return an image as the frame that is encoded."""
-    picture = av.VideoFrame.from_ndarray(rgb, "rgb24")
+    image = av.VideoFrame.from_ndarray(rgb, "rgb24")
     if colour is not None:
-        picture.colorspace = colour[0]
-    picture = picture.reformat(format=pixels, dst_color_range=colour[1] if colour else None)
-    picture.pts, picture.time_base = pts, unit
-    return picture
+        image.colorspace = colour[0]
+    image = image.reformat(format=pixels, dst_color_range=colour[1] if colour else None)
+    image.pts, image.time_base = pts, unit
+    return image
 
 
-def _sound_stream(out: av.container.OutputContainer, sound: Sound) -> Any:
-    stream: Any = out.add_stream(sound.codec, rate=sound.rate)
-    stream.layout = sound.layout
-    if sound.language:
-        stream.metadata["language"] = sound.language
+def _audio_stream(out: av.container.OutputContainer, audio: Audio) -> Any:
+    stream: Any = out.add_stream(audio.codec, rate=audio.rate)
+    stream.layout = audio.layout
+    if audio.language:
+        stream.metadata["language"] = audio.language
     return stream
 
 
-def _sound_packets(stream: Any, sound: Sound) -> list[Any]:
-    count, first = int(sound.rate * sound.seconds), int(sound.rate * sound.start_s)
-    tone = (8000 * np.sin(np.arange(count) * 2 * np.pi * 440 / sound.rate)).astype(np.int16)
+def _audio_packets(stream: Any, audio: Audio) -> list[Any]:
+    count, first = int(audio.rate * audio.seconds), int(audio.rate * audio.start_s)
+    tone = (8000 * np.sin(np.arange(count) * 2 * np.pi * 440 / audio.rate)).astype(np.int16)
     channels = stream.layout.nb_channels
     packets = []
     for start in range(0, count, 1024):
         mixed = np.repeat(tone[start : start + 1024], channels)[np.newaxis]
-        block = av.AudioFrame.from_ndarray(mixed, "s16", sound.layout)
-        block.sample_rate, block.pts, block.time_base = sound.rate, first + start, Fraction(1, sound.rate)
+        block = av.AudioFrame.from_ndarray(mixed, "s16", audio.layout)
+        block.sample_rate, block.pts, block.time_base = audio.rate, first + start, Fraction(1, audio.rate)
         packets += stream.encode(block)
     return [*packets, *stream.encode(None)]
 
@@ -285,11 +285,11 @@ def video(path: Path) -> Seen:
     """Decode a file's first moving video stream with plain PyAV."""
     with av.open(str(path)) as container:
         stream = _main_video(container)
-        pictures = list(container.decode(stream))
-        first: Any = pictures[0]
+        images = list(container.decode(stream))
+        first: Any = images[0]
         return Seen(
-            times=[picture.pts * stream.time_base for picture in pictures if picture.pts is not None],
-            pts=[picture.pts for picture in pictures if picture.pts is not None],
+            times=[image.pts * stream.time_base for image in images if image.pts is not None],
+            pts=[image.pts for image in images if image.pts is not None],
             unit=stream.time_base,
             size=(first.height, first.width),
             pixels=first.format.name,
@@ -310,7 +310,7 @@ def video(path: Path) -> Seen:
 
 
 def write_changing_size(path: Path, sizes: Sequence[tuple[int, int]]) -> Path:
-    """Write one stream of JPEG pictures that differ in size."""
+    """Write one stream of JPEG images that differ in size."""
     with av.open(str(path), "w") as out:
         stream: Any = out.add_stream("mjpeg", rate=25)
         stream.height, stream.width = sizes[0]
@@ -320,8 +320,8 @@ def write_changing_size(path: Path, sizes: Sequence[tuple[int, int]]) -> Path:
             encoder: Any = av.CodecContext.create("mjpeg", "w")
             encoder.height, encoder.width = size
             encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
-            picture = coded_frame(drawn(0, *size), "yuvj420p", index, Fraction(1, 25))
-            for packet in [*encoder.encode(picture), *encoder.encode(None)]:
+            image = coded_frame(drawn(0, *size), "yuvj420p", index, Fraction(1, 25))
+            for packet in [*encoder.encode(image), *encoder.encode(None)]:
                 packet.stream = stream
                 out.mux(packet)
     return path
@@ -334,12 +334,12 @@ def cut_short(path: Path, keep: float) -> Path:
     return path
 
 
-def sound_only(path: Path) -> Path:
+def audio_only(path: Path) -> Path:
     """Write a file with a tone and no video."""
     with av.open(str(path), "w") as out:
-        stream = _sound_stream(out, Sound())
+        stream = _audio_stream(out, Audio())
         out.start_encoding()
-        for packet in _sound_packets(stream, Sound()):
+        for packet in _audio_packets(stream, Audio()):
             out.mux(packet)
     return path
 

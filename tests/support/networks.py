@@ -39,7 +39,7 @@ class Drawing:
 
 
 def save_residual(path: Path, blocks: int = 3, spiked: int | None = None, opset: int = 20) -> Path:
-    """Write a small ResNet: 3x3 convolution halving the picture, blocks, doubling back, uint8 in and out.
+    """Write a small ResNet: 3x3 convolution halving the image, blocks, doubling back, uint8 in and out.
 
     Block number `spiked` reads one channel magnified a thousandfold and weighs it a thousandth: harmless in
     float, beyond what INT8 with one scale for all channels can hold.
@@ -50,7 +50,7 @@ def save_residual(path: Path, blocks: int = 3, spiked: int | None = None, opset:
     x = draw.node("Cast", ["frame"], "pixels", to=TensorProto.FLOAT)
     x = draw.node("Transpose", [x], "planes", perm=[0, 3, 1, 2])
     x = draw.node("Div", [x, half], "scaled")
-    x = picture = draw.node("Sub", [x, draw.constant("one", 1.0)], "x")
+    x = image = draw.node("Sub", [x, draw.constant("one", 1.0)], "x")
     x = draw.node(
         "Conv", [x, draw.kernel("w_first", (CHANNELS, 3, 3, 3), 2)], "first", strides=[2, 2], pads=[1] * 4
     )
@@ -61,7 +61,7 @@ def save_residual(path: Path, blocks: int = 3, spiked: int | None = None, opset:
     scales = draw.constant("scales", [1, 1, 1, 1])
     x = draw.node("Resize", [x, "", scales], "resized", mode="nearest")
     x = draw.node("Conv", [x, draw.kernel("w_last", (3, CHANNELS, 3, 3), 0.7)], "last", pads=[1] * 4)
-    x = draw.node("Tanh", [draw.node("Add", [x, picture], "sum")], "tanh")
+    x = draw.node("Tanh", [draw.node("Add", [x, image], "sum")], "tanh")
     x = draw.node("Add", [draw.node("Mul", [x, half], "levels"), half], "shifted")
     x = draw.node("Round", [x], "rounded")
     x = draw.node("Clip", [x, draw.constant("black", 0), draw.constant("white", 255)], "clipped")
@@ -103,7 +103,7 @@ def foreign(
     more_out: tuple[str, ...] = (),
     opset: int = 17,
 ) -> Path:
-    """Write a blur of three channels; with `halvings` it folds and unfolds the picture on its way."""
+    """Write a blur of three channels; with `halvings` it folds and unfolds the image on its way."""
     numpy_type = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}.get(dtype, np.float32)
     node = helper.make_node
     nodes = [] if layout == "nchw" else [node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2])]

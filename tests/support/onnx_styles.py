@@ -41,7 +41,7 @@ def save_graph(
 def save_generator(path: Path, seed: int = 0, frame: str = "frame", translated: str = "translated") -> Path:
     """Write a small generator: down, instance norm, residual conv, pixel shuffle up, added to its input.
 
-    Takes multiples of 2; strong enough that its pictures saturate at both ends.
+    Takes multiples of 2; strong enough that its images saturate at both ends.
     """
     random = np.random.default_rng(seed)
 
@@ -129,15 +129,15 @@ def make_style(
     return folder
 
 
-def drawn_picture(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+def drawn_image(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Return uint8[H, W, 3] RGB: ramps in every channel, a black and a white bar, some grain."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     ramps = np.stack([255 * x / width, 255 * y / height, 255 * (x + y) / (height + width)], axis=-1)
-    picture = np.clip(ramps + random.normal(0, 12, ramps.shape), 0, 255)
-    picture[height // 4 : height // 3] = 0
-    picture[:, width // 2 : width // 2 + width // 8] = 255
-    return picture.astype(np.uint8)
+    image = np.clip(ramps + random.normal(0, 12, ramps.shape), 0, 255)
+    image[height // 4 : height // 3] = 0
+    image[:, width // 2 : width // 2 + width // 8] = 255
+    return image.astype(np.uint8)
 
 
 def _floats(name: str, values: npt.NDArray[np.float64]) -> onnx.TensorProto:

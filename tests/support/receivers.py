@@ -96,9 +96,9 @@ def closed_port() -> int:
 
 
 def frames_in(data: bytes | bytearray) -> list[tuple[int, int]]:
-    """Return (height, width) of every picture in a transport stream."""
+    """Return (height, width) of every frame in a transport stream."""
     with av.open(io.BytesIO(bytes(data)), "r", format="mpegts") as container:
-        return [(picture.height, picture.width) for picture in container.decode(video=0)]
+        return [(image.height, image.width) for image in container.decode(video=0)]
 
 
 @dataclass

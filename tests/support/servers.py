@@ -21,7 +21,7 @@ import numpy as np
 from rt.frame import Rgb
 
 FRAME_S = 0.01
-"""The pace of every peer: a hundred pictures a second."""
+"""The pace of every peer: a hundred frames a second."""
 SIZE = (48, 64)
 
 
@@ -35,13 +35,13 @@ def y4m_header(size: tuple[int, int] = SIZE) -> bytes:
 
 
 def y4m_frame(level: int, size: tuple[int, int] = SIZE) -> bytes:
-    """Return a gray picture as it stands in a y4m stream."""
+    """Return a gray frame as it stands in a y4m stream."""
     luma = round(16 + level * 219 / 255)
     return b"FRAME\n" + bytes([luma]) * (size[0] * size[1]) + bytes([128]) * (size[0] * size[1] // 2)
 
 
 class Peer:
-    """A server on this machine that sends pictures of one gray, `level`, as long as somebody listens."""
+    """A server on this machine that sends frames of one gray, `level`, as long as somebody listens."""
 
     scheme: ClassVar[str] = "tcp"
 
@@ -115,18 +115,18 @@ class Peer:
             connection.sendall(self.greeting(connection))
             while not self._stopping.wait(FRAME_S):
                 if not self.stalled:
-                    connection.sendall(self.picture())
+                    connection.sendall(self.image())
 
     def greeting(self, connection: socket.socket) -> bytes:
-        """Talk as the protocol wants; return what stands before the first picture."""
+        """Talk as the protocol wants; return what stands before the first frame."""
         return y4m_header(self.size)
 
-    def picture(self) -> bytes:
+    def image(self) -> bytes:
         return y4m_frame(self.level, self.size)
 
 
 class PipeWriter:
-    """A program that writes pictures of one gray, `level`, into a FIFO, one writer after the other."""
+    """A program that writes frames of one gray, `level`, into a FIFO, one writer after the other."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -165,7 +165,7 @@ class PipeWriter:
 
 
 class HttpPeer(Peer):
-    """A web camera: JPEG pictures in parts of one endless answer."""
+    """A web camera: JPEG frames in parts of one endless answer."""
 
     scheme = "http"
 
@@ -174,7 +174,7 @@ class HttpPeer(Peer):
         kind = b"multipart/x-mixed-replace; boundary=--frame"
         return b"HTTP/1.0 200 OK\r\nContent-Type: " + kind + b"\r\n\r\n"
 
-    def picture(self) -> bytes:
+    def image(self) -> bytes:
         content = _jpeg(self.level, self.size)
         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}\r\n\r\n"
         return head.encode() + content + b"\r\n"
@@ -195,7 +195,7 @@ class RecordingPeer(Peer):
         head = f"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(content)}\r\n\r\n"
         return head.encode() + content
 
-    def picture(self) -> bytes:
+    def image(self) -> bytes:
         return b""
 
 
@@ -226,7 +226,7 @@ class RtspPeer(Peer):
                 self._sequence = 0
                 return b""
 
-    def picture(self) -> bytes:
+    def image(self) -> bytes:
         units = [
             unit.rstrip(b"\0") for unit in _h264(self.level, self.size).split(b"\0\0\1") if unit.strip(b"\0")
         ]
@@ -255,7 +255,7 @@ def _jpeg(level: int, size: tuple[int, int]) -> bytes:
 
 
 def _h264(level: int, size: tuple[int, int]) -> bytes:
-    """Return one picture that stands for itself, with its parameter sets."""
+    """Return one frame that stands for itself, with its parameter sets."""
     return _encode("libx264", "yuv420p", level, size, {"preset": "ultrafast", "tune": "zerolatency"})
 
 
@@ -263,9 +263,9 @@ def _encode(codec: str, pixels: str, level: int, size: tuple[int, int], options:
     encoder: Any = av.CodecContext.create(codec, "w")
     encoder.height, encoder.width = size
     encoder.pix_fmt, encoder.time_base, encoder.options = pixels, Fraction(1, 100), options
-    picture = av.VideoFrame.from_ndarray(flat(level, size), "rgb24").reformat(format=pixels)
-    picture.pts = 0
+    image = av.VideoFrame.from_ndarray(flat(level, size), "rgb24").reformat(format=pixels)
+    image.pts = 0
     content = io.BytesIO()
-    for packet in [*encoder.encode(picture), *encoder.encode(None)]:
+    for packet in [*encoder.encode(image), *encoder.encode(None)]:
         content.write(bytes(packet))
     return content.getvalue()

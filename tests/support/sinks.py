@@ -71,7 +71,7 @@ class DrawnCamera:
             raise RuntimeError(f"no camera {device}")
         self.size = (height, width)
         self.fps = fps
-        self.pictures: list[Rgb] = []
+        self.images: list[Rgb] = []
         self.closed = 0
         self.broken = False
         DrawnCamera.opened.append(self)
@@ -79,7 +79,7 @@ class DrawnCamera:
     def send(self, frame: Rgb) -> None:
         if self.broken:
             raise RuntimeError("the device is gone")
-        self.pictures.append(frame.reshape(*self.size, 3).copy())
+        self.images.append(frame.reshape(*self.size, 3).copy())
 
     def close(self) -> None:
         self.closed += 1

@@ -30,10 +30,10 @@ from rt.styles import GALLERY, find_style
 from rt.translator import Translator
 from rt.web.jpeg import encode_jpeg
 from rt.web.server import run_studio
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 
 WAIT_S = 30
-FRAME = drawn_picture(48, 64)
+FRAME = drawn_image(48, 64)
 SHIPPED = [folder.name for folder in GALLERY.iterdir() if folder.is_dir()]
 STYLES = ["drawn", *sorted(["negative", *SHIPPED])]
 """What the studio of the tests lists: the style it starts with, then all others by name."""
@@ -145,8 +145,8 @@ class Page:
         self.socket.send(struct.pack("<IId", self.sequence, 0, captured_ms) + jpeg)
         return self.sequence
 
-    def picture(self) -> tuple[int, bytes, bytes, float]:
-        """Wait for a picture: its number, the JPEG before (or nothing) and after, the time given back."""
+    def image(self) -> tuple[int, bytes, bytes, float]:
+        """Wait for an image: its number, the JPEG before (or nothing) and after, the time given back."""
         until_s = time.monotonic() + WAIT_S
         while time.monotonic() < until_s:
             message = self.socket.recv(WAIT_S)
@@ -154,12 +154,12 @@ class Page:
                 number, before, captured_ms = struct.unpack_from("<IId", message)
                 return number, message[16 : 16 + before], message[16 + before :], captured_ms
             self.texts.append(json.loads(message))
-        raise AssertionError(f"no picture came; the last texts are {self.texts[-5:]}")
+        raise AssertionError(f"no image came; the last texts are {self.texts[-5:]}")
 
     def speak(self, message: bytes) -> None:
-        """Send these very bytes, and wait for a picture."""
+        """Send these very bytes, and wait for an image."""
         self.socket.send(message)
-        self.picture()
+        self.image()
 
     def controls(self, **update: Any) -> None:
         """Turn knobs."""
@@ -195,8 +195,8 @@ def jpeg(rgb: Rgb, quality: int = 95) -> bytes:
     return content.tobytes()
 
 
-def picture(content: bytes) -> Rgb:
-    """Decode a picture to uint8[H, W, 3] RGB."""
+def image(content: bytes) -> Rgb:
+    """Decode an image to uint8[H, W, 3] RGB."""
     bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
@@ -212,12 +212,12 @@ def open_sockets() -> int:
 
 
 def translated(style: str, rgb: Rgb, size_px: int | None = None, **knobs: float) -> Rgb:
-    """Return what the runtime makes of a picture, as it looks after a JPEG."""
-    return picture(encode_jpeg(exactly(style, rgb, size_px, **knobs)))
+    """Return what the runtime makes of an image, as it looks after a JPEG."""
+    return image(encode_jpeg(exactly(style, rgb, size_px, **knobs)))
 
 
 def exactly(style: str | Path, rgb: Rgb, size_px: int | None = None, **knobs: float) -> Rgb:
-    """Return what the runtime makes of a picture."""
+    """Return what the runtime makes of an image."""
     card = find_style(style).card
     size = style_size(card, rgb.shape[0], rgb.shape[1], size_px)
     backend = open_backend("onnxruntime", find_style(style), size).backend

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from rt.frame import Rgb
-from tests.support.pictures import draw_picture
+from tests.support.drawings import draw_image
 from train.checkpoint import CHECKPOINT
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
 from train.data.images import save_image
@@ -95,7 +95,7 @@ def make_pairs(folder: Path, count: int = 6, side: int = 40) -> Path:
     for number, split in enumerate(("train", "val")):
         (folder / split).mkdir(parents=True)
         for index in range(count):
-            left = draw_picture(side, side, 500 * number + index, (120, 90, 60))
+            left = draw_image(side, side, 500 * number + index, (120, 90, 60))
             both = np.concatenate([left, 255 - left[:, :, ::-1]], axis=1)
             save_image(folder / split / f"{index:03d}.png", both)
     return folder

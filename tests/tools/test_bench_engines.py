@@ -42,5 +42,5 @@ def test_the_share_of_copies_that_streams_hide(
 
 def test_a_row_has_the_percentiles_of_its_times() -> None:
     found = engines.row("network, latency", [float(ms) for ms in range(1, 102)], "GPU")
-    assert (found["p50_ms"], found["p95_ms"], found["pictures"]) == (51.0, 96.0, 101)
+    assert (found["p50_ms"], found["p95_ms"], found["images"]) == (51.0, 96.0, 101)
     assert found["fps"] == round(1000 / 51, 1)

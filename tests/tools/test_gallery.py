@@ -42,7 +42,7 @@ MOST_LEVELS = {"fp32": 1, "int8": 3}
 MOST_LEVELS_OF_STROKES = 12
 """INT8 strokes make large steps of small ones: single pixels beside a stroke differ by 10."""
 LEAST_DB = {"fp32": 58.0, "int8": 44.0}
-"""How near the pictures of two backends must be. INT8 sums are rounded elsewhere, and OpenVINO's saturate
+"""How near the images of two backends must be. INT8 sums are rounded elsewhere, and OpenVINO's saturate
 on CPUs without VNNI, where decibels alone count; the files themselves are held to 45 dB against FP32."""
 
 
@@ -102,8 +102,8 @@ def test_the_gallery_is_small() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_previews_of_a_bundled_style_open(name: str) -> None:
     folder = find_style(name).folder / "previews"
-    for picture in ("grid.jpg", "pair.jpg"):
-        rgb = load_image(folder / picture)
+    for image in ("grid.jpg", "pair.jpg"):
+        rgb = load_image(folder / image)
         assert rgb is not None
         assert rgb.shape[1] > rgb.shape[0]
         assert rgb.std() > 10
@@ -114,7 +114,7 @@ def test_the_previews_of_a_bundled_style_open(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
-def test_a_bundled_style_changes_pictures_at_256_px_and_at_its_own_size(name: str, precision: str) -> None:
+def test_a_bundled_style_changes_images_at_256_px_and_at_its_own_size(name: str, precision: str) -> None:
     style, frame = find_style(name), demo_frame()
     sizes = {size_of(style, frame), style.card.fixed_size or (256, 256)}
     for size in sizes:
@@ -141,21 +141,21 @@ def test_no_network_tells_where_it_was_exported(name: str, precision: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
-def test_both_backends_give_the_same_picture(name: str, precision: str) -> None:
+def test_both_backends_give_the_same_image(name: str, precision: str) -> None:
     style = find_style(name)
     # A photo is nothing that facade was calibrated for.
     frame = drawn(plan(np.random.default_rng(0))) if name == "facade" else demo_frame()
     size = size_of(style, frame)
     small = shrink(frame, size)[None]
-    pictures = [
+    images = [
         open_backend(backend, style, size, precision).backend.translate(small)
         for backend in ("openvino", "onnxruntime")
     ]
-    assert compare([pictures[0][0]], [pictures[1][0]]).psnr_db > LEAST_DB[precision]
+    assert compare([images[0][0]], [images[1][0]]).psnr_db > LEAST_DB[precision]
     if precision == "fp32" or torch.cpu._is_vnni_supported():
         paints = style.card.recipe == "paint" and precision == "int8"
         most = MOST_LEVELS_OF_STROKES if paints else MOST_LEVELS[precision]
-        assert np.abs(pictures[0].astype(np.int16) - pictures[1]).max() <= most
+        assert np.abs(images[0].astype(np.int16) - images[1]).max() <= most
 
 
 @pytest.mark.parametrize("backend", [OpenVinoBackend, OnnxRuntimeBackend], ids=["openvino", "onnxruntime"])
@@ -202,17 +202,17 @@ def translated(style: Style) -> Rgb:
 
 
 def size_of(style: Style, rgb: Rgb) -> tuple[int, int]:
-    """Return the (height, width) of the network's picture by the style's own choice."""
+    """Return the (height, width) of the network's image by the style's own choice."""
     (height, width), card = rgb.shape[:2], style.card
     return network_size(height, width, card.size_px, card.multiple, card.minimum_px)
 
 
 def warmth(rgb: Rgb) -> float:
-    """Return how much more red than blue a picture is on average, in levels."""
+    """Return how much more red than blue an image is on average, in levels."""
     return float(rgb[..., 0].mean() - rgb[..., 2].mean())
 
 
 def edges_in_common(before: Rgb, after: Rgb) -> float:
-    """Return the correlation of the brightness steps of two pictures, 1 for the same edges."""
+    """Return the correlation of the brightness steps of two images, 1 for the same edges."""
     steps = [np.diff(rgb.mean(axis=2), axis=1).ravel() for rgb in (before, after)]
     return float(np.corrcoef(np.stack(steps))[0, 1])

@@ -1,4 +1,4 @@
-"""The pictures that the gallery's styles learn from, and those that stand in for ones nobody may pass on."""
+"""The images that the gallery's styles learn from, and those that stand in for ones nobody may pass on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.onnx_styles import drawn_picture
+from tests.support.onnx_styles import drawn_image
 from tests.support.training import tiny, train_tiny
 from tools.gallery import draw_facades, paint_pairs, select_snow
 from tools.gallery.kuwahara import kuwahara
@@ -44,7 +44,7 @@ def test_the_filter_flattens_texture_and_keeps_plain_ground_and_edges() -> None:
 
 
 def test_paintings_stand_beside_themselves_flattened_and_graded(run: Run, tmp_path: Path) -> None:
-    painting = drawn_picture(256, 256)
+    painting = drawn_image(256, 256)
     for split in ("trainA", "testA"):
         (tmp_path / "data" / split).mkdir(parents=True)
         save_image(tmp_path / "data" / split / "a.png", painting)
@@ -92,7 +92,7 @@ def test_drawn_facades_differ_and_one_grows_part_by_part(run: Run, tmp_path: Pat
 
 def test_photos_get_the_lightness_of_paintings_veiled_and_broken_colours() -> None:
     dark, pale = (
-        np.clip(drawn_picture(64, 64).astype(float) * scale + shift, 0, 255).astype(np.uint8)
+        np.clip(drawn_image(64, 64).astype(float) * scale + shift, 0, 255).astype(np.uint8)
         for scale, shift in ((0.5, 0), (0.4, 120))
     )
     lit = paint_pairs.Light([dark], [pale])(dark)
@@ -116,7 +116,7 @@ def test_photos_get_the_lightness_of_paintings_veiled_and_broken_colours() -> No
 
 
 def test_what_is_painted_at_several_places_comes_back_where_it_was() -> None:
-    flat = drawn_picture(48, 64, seed=4)
+    flat = drawn_image(48, 64, seed=4)
     assert np.array_equal(paint_pairs._painted(make_generator("hg48", "none").eval(), flat), flat)
 
 
@@ -125,7 +125,7 @@ def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(
 ) -> None:
     for folder, seed in (("trainA", 1), ("trainB", 2), ("testA", 3)):
         (tmp_path / "data" / folder).mkdir(parents=True)
-        save_image(tmp_path / "data" / folder / "a.png", drawn_picture(256, 272, seed=seed))
+        save_image(tmp_path / "data" / folder / "a.png", drawn_image(256, 272, seed=seed))
     pairs = tmp_path / "pairs"
     run(paint_pairs.main, "paintings", tmp_path / "data", pairs, "--variants", 1)
     painter = tiny(Pix2Pix, pairs, tmp_path / "painter", steps=1)
@@ -137,7 +137,7 @@ def test_photos_are_painted_by_the_newest_network_the_first_of_each_as_it_is(
     first, second = (load_image(painted / "train" / f"0000{number}.png") for number in (0, 1))
     assert first is not None
     assert second is not None
-    assert np.array_equal(first[:, :272], drawn_picture(256, 272, seed=1))
+    assert np.array_equal(first[:, :272], drawn_image(256, 272, seed=1))
     assert not np.array_equal(second[:, :272], first[:, :272])
     assert first.shape == (256, 544, 3)
     assert np.abs(first[:, 272:].astype(int) - first[:, :272]).mean() > 5

@@ -20,14 +20,14 @@ from train.export import Export
 
 NAMES = sorted(path.parent.name for path in (ROOT / "tools" / "gallery").glob("*/make.sh"))
 GIVEN = {
-    "winter": "season previews clip out calibrate held_back",
-    "summer": "season previews clip out calibrate held_back",
-    "monet": "monet photos previews clip out calibrate held_back",
-    "colour": "season monet previews clip out calibrate held_back",
+    "winter": "season previews clip out calibrate held_out",
+    "summer": "season previews clip out calibrate held_out",
+    "monet": "monet photos previews clip out calibrate held_out",
+    "colour": "season monet previews clip out calibrate held_out",
     "facade": "facades out",
-    "wave": "painting packages out calibrate held_back",
-    "starry": "painting packages out calibrate held_back",
-    "scream": "painting packages out calibrate held_back",
+    "wave": "painting packages out calibrate held_out",
+    "starry": "painting packages out calibrate held_out",
+    "scream": "painting packages out calibrate held_out",
 }
 """What each script is given, in the order of its first line."""
 FAKE = """#!/bin/bash
@@ -66,8 +66,8 @@ class Script:
                 (self.work / data / split).mkdir(parents=True)
                 (self.work / data / split / "0.jpg").touch()
         (self.work / "facades").mkdir()
-        (self.work / "held_back").mkdir()
-        (self.work / "held_back" / "a clip.mp4").touch()
+        (self.work / "held_out").mkdir()
+        (self.work / "held_out" / "a clip.mp4").touch()
 
     def run(self, fail: str = "") -> tuple[list[list[str]], subprocess.CompletedProcess[str]]:
         """Run the script; return its calls, each after "1" where it failed and "0" else, and how it ended."""
@@ -133,7 +133,7 @@ def test_every_command_of_a_style_exists_with_its_options(
     described = called[-1]
     assert described[:3] == ["-m", "tools.gallery.describe", str(exported.out)]
     if name != "facade":  # no clip shows plans
-        assert described[described.index("--clips") + 1] == "held_back/a clip.mp4"
+        assert described[described.index("--clips") + 1] == "held_out/a clip.mp4"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 from rt.card import read_card
 from rt.demo import CLIP
 from rt.image import write_image
-from tests.support.onnx_styles import drawn_picture, make_style, save_negative
+from tests.support.onnx_styles import drawn_image, make_style, save_negative
 from tools.bench.result import ROOT
 from tools.gallery import describe, look, previews
 from train.data.images import load_image
@@ -85,21 +85,21 @@ def test_what_cannot_be_described_is_one_line(
 def test_previews_are_a_grid_a_pair_and_a_clip_within_their_bytes(
     folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     for number in range(7):
-        write_image(drawn_picture(120, 160, seed=number), pictures / f"{number}.png")
-    typed = folder, "--pictures", pictures, "--clip", CLIP
+        write_image(drawn_image(120, 160, seed=number), images / f"{number}.png")
+    typed = folder, "--images", images, "--clip", CLIP
     assert run(previews.main, *typed) == 1
-    assert capsys.readouterr().err == "previews: --pictures: 7 found, 8 needed\n"
-    write_image(drawn_picture(160, 120, seed=7), pictures / "7.png")
+    assert capsys.readouterr().err == "previews: --images: 7 found, 8 needed\n"
+    write_image(drawn_image(160, 120, seed=7), images / "7.png")
     assert run(previews.main, *typed) == 0
     grid, pair = (load_image(folder / "previews" / name) for name in ("grid.jpg", "pair.jpg"))
     assert grid is not None
     assert pair is not None
     assert (grid.shape, pair.shape) == ((576, 768, 3), (360, 960, 3))
     before, after = pair[:, :480].astype(int), pair[:, 480:].astype(int)
-    assert np.abs(before + after - 255).mean() < 20  # beside each picture lies its negative
+    assert np.abs(before + after - 255).mean() < 20  # beside each image lies its negative
     assert (folder / "previews" / "grid.jpg").stat().st_size <= previews.GRID_BYTES
     with av.open(str(folder / "previews" / "clip.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -115,9 +115,9 @@ def test_frames_to_look_at_are_written_at_full_size_and_consecutive_ones_enlarge
     assert run(look.main, folder, CLIP, "--out", tmp_path / "looks") == 0
     names = capsys.readouterr().out.split()
     assert len(names) == 3 * 3 + 1
-    pictures = {Path(name).stem: load_image(Path(name)) for name in names}
+    images = {Path(name).stem: load_image(Path(name)) for name in names}
     before, full, half, sheet = (
-        pictures[f"drawn-clip-{name}"] for name in ("0072-before", "0072-1", "0072-0.5", "consecutive")
+        images[f"drawn-clip-{name}"] for name in ("0072-before", "0072-1", "0072-0.5", "consecutive")
     )
     assert before is not None
     assert full is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.pictures import make_domains
+from tests.support.drawings import make_domains
 from tests.support.training import CPU, tiny
 from tools.bench.plain_cyclegan import PlainCycleGan
 from tools.bench.train import COMPARED_STEPS, TOLERANCE, compare_losses, ours

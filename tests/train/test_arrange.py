@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.pictures import COLOURS, draw_picture
+from tests.support.drawings import COLOURS, draw_image
 from train.config import CycleGan, Pix2Pix
 from train.data.arrange import arrange
 from train.data.folders import open_pairs, open_unpaired
@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {"load_size": 36, "crop_size": 32, "patch": "16", "gener
 def fill(folder: Path, names: list[str], domain: str, seed: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
-        save_image(folder / name, draw_picture(40, 44, seed + number, COLOURS[domain]))
+        save_image(folder / name, draw_image(40, 44, seed + number, COLOURS[domain]))
 
 
 def names(count: int, ending: str = ".png") -> list[str]:
@@ -110,7 +110,7 @@ def test_nearly_equal_images_are_on_one_side(tmp_path: Path) -> None:
     fill(tmp_path / "B", names(20), "B", 900)
     (tmp_path / "A").mkdir()
     for scene in range(10):  # ten scenes of three frames that hardly differ
-        rgb = draw_picture(40, 44, 7000 + 37 * scene, COLOURS["A"])
+        rgb = draw_image(40, 44, 7000 + 37 * scene, COLOURS["A"])
         rgb = np.roll(rgb, 4 * scene, axis=scene % 2)
         for frame in range(3):
             noise = rng.integers(-1, 2, rgb.shape)
@@ -134,7 +134,7 @@ def test_partners_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_single_images_are_not_taken_for_pairs(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     for number in range(48):
-        save_image(tmp_path / "train" / f"{number}.png", draw_picture(40, 40, number, COLOURS["A"]))
+        save_image(tmp_path / "train" / f"{number}.png", draw_image(40, 40, number, COLOURS["A"]))
     config = Pix2Pix(data=tmp_path, run=tmp_path / "run", **SMALL)
     with pytest.raises(DataError, match=r"no pairs in .*train: its 48 images \(40×40\) are not two side by"):
         refuse_wrong_pairs(config, print)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.pictures import COLOURS, draw_picture
+from tests.support.drawings import COLOURS, draw_image
 from train.data import cache
 from train.data.cache import ImageCache, free_memory_bytes
 from train.data.folders import read_pairs
@@ -38,7 +38,7 @@ def test_what_memory_has_no_room_for_is_mapped_from_a_file_that_has_no_name(
 def test_inputs_made_from_photos_lie_in_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "free_memory_bytes", lambda: 0)
     (tmp_path / "train").mkdir()
-    save_image(tmp_path / "train" / "a.png", draw_picture(40, 40, 0, COLOURS["A"]))
+    save_image(tmp_path / "train" / "a.png", draw_image(40, 40, 0, COLOURS["A"]))
     for images in read_pairs(tmp_path, "train", "gray", "AtoB", 36):
         assert not images[0].flags.owndata
         assert isinstance(_memory(images[0]), mmap.mmap)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from rt.card import check_model, read_card
-from tests.support.pictures import make_domains
+from tests.support.drawings import make_domains
 from train import export as export_module
 from train.checkpoint import CHECKPOINT, read_facts
 from train.config import CycleGan
@@ -182,7 +182,7 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
+def test_an_exported_style_has_a_whole_card_and_the_generators_image(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = partial(train_domain_classifier, steps=3)
@@ -226,7 +226,7 @@ def test_an_exported_style_has_a_whole_card_and_the_generators_picture(
 
 
 @pytest.mark.slow
-def test_export_refuses_a_graph_that_computes_another_picture(
+def test_export_refuses_a_graph_that_computes_another_image(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true_write = write_onnx
@@ -259,7 +259,7 @@ def test_parity_is_checked_at_sizes_and_batches_the_graph_was_not_traced_with(
 
 
 @pytest.mark.slow
-def test_a_card_says_where_its_figures_come_from_training_pictures(
+def test_a_card_says_where_its_figures_come_from_training_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_domains(tmp_path / "data")

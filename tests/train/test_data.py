@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.pictures import COLOURS, draw_picture, make_domains
+from tests.support.drawings import COLOURS, draw_image, make_domains
 from tests.support.training import CPU, make_classes, make_pairs, tiny
 from train.config import Cgan, CycleGan, Gan, Pix2Pix
 from train.data.feed import Batches, Order
@@ -32,7 +32,7 @@ from train.device import World
 from train.errors import DataError, RunError
 
 
-def test_a_picture_survives_the_way_to_a_tensor_and_back_exactly() -> None:
+def test_a_image_survives_the_way_to_a_tensor_and_back_exactly() -> None:
     levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     assert np.array_equal(to_rgb(to_tensor(levels)), levels)
     assert to_tensor(levels).min().item() == -1.0
@@ -44,10 +44,10 @@ def test_scaling_keeps_the_aspect_and_never_undercuts_the_short_side() -> None:
     assert scale_short_side(np.zeros((333, 100, 3), np.uint8), 128).shape == (426, 128, 3)
 
 
-def test_damaged_pictures_are_named_counted_and_left_out(
+def test_damaged_images_are_named_counted_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save_image(tmp_path / "good.png", draw_picture(40, 40, 0, COLOURS["A"]))
+    save_image(tmp_path / "good.png", draw_image(40, 40, 0, COLOURS["A"]))
     (tmp_path / "bad.jpg").write_bytes(b"not an image")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no image by name")
@@ -57,7 +57,7 @@ def test_damaged_pictures_are_named_counted_and_left_out(
     assert "bad.jpg, empty.png" in caplog.text
 
 
-def test_a_folder_without_readable_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_readable_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder .*trainX: needed is a folder with images"):
         load_images(tmp_path / "trainX", 64)
     with pytest.raises(DataError, match=r"no image in .*: needed is one of \.jpg"):
@@ -67,7 +67,7 @@ def test_a_folder_without_readable_pictures_is_refused(tmp_path: Path) -> None:
         load_images(tmp_path, 64)
 
 
-def test_grey_pictures_are_read_as_rgb_and_transparent_ones_on_white(tmp_path: Path) -> None:
+def test_grey_images_are_read_as_rgb_and_transparent_ones_on_white(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((8, 8), 77, np.uint8))
     cv2.imwrite(str(tmp_path / "alpha.png"), np.full((8, 8, 4), (10, 20, 30, 128), np.uint8))
     grey, alpha = load_image(tmp_path / "grey.png"), load_image(tmp_path / "alpha.png")
@@ -134,9 +134,9 @@ def test_numbers_beyond_what_a_setting_can_be_are_refused(settings: dict[str, An
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_a_picture_that_is_cut_off_counts_as_damaged(tmp_path: Path, suffix: str) -> None:
+def test_a_image_that_is_cut_off_counts_as_damaged(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"whole{suffix}"
-    save_image(path, draw_picture(64, 64, 0, COLOURS["A"]))
+    save_image(path, draw_image(64, 64, 0, COLOURS["A"]))
     assert load_image(path) is not None
     content = path.read_bytes()
     cut = tmp_path / f"cut{suffix}"
@@ -146,7 +146,7 @@ def test_a_picture_that_is_cut_off_counts_as_damaged(tmp_path: Path, suffix: str
 
 def test_what_a_phone_hangs_behind_a_jpeg_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "moving.jpg"
-    save_image(path, draw_picture(64, 64, 0, COLOURS["A"]))
+    save_image(path, draw_image(64, 64, 0, COLOURS["A"]))
     alone = load_image(path)
     assert alone is not None
     path.write_bytes(path.read_bytes() + bytes(100) + b"ftypmp42" * 2000)
@@ -158,7 +158,7 @@ def test_what_a_phone_hangs_behind_a_jpeg_does_not_matter(tmp_path: Path) -> Non
 def test_what_cannot_be_read_counts_as_damaged(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     assert load_image(tmp_path / "gone.png") is None
-    save_image(tmp_path / "huge.png", draw_picture(64, 64, 0, COLOURS["A"]))
+    save_image(tmp_path / "huge.png", draw_image(64, 64, 0, COLOURS["A"]))
     content = bytearray((tmp_path / "huge.png").read_bytes())
     content[16:24] = struct.pack(">II", 100_000, 100_000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -170,7 +170,7 @@ def test_what_cannot_be_read_counts_as_damaged(tmp_path: Path) -> None:
     assert [path.name for path in image_paths(tmp_path)] == ["gone.png", "huge.png"]
 
 
-def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+def test_a_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     rgb = np.zeros((16, 32, 3), np.uint8)
     rgb[:, :16] = 255  # white on the left
     path = tmp_path / "turned.jpg"
@@ -187,7 +187,7 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     assert turned[-2].mean() < 5
 
 
-def test_pictures_of_16_bits_and_with_a_palette_keep_their_colours(tmp_path: Path) -> None:
+def test_images_of_16_bits_and_with_a_palette_keep_their_colours(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8, 3), (257 * 10, 257 * 20, 257 * 30), np.uint16))
     deep = load_image(tmp_path / "deep.png")
     assert deep is not None
@@ -241,20 +241,20 @@ def test_two_folders_make_pairs_by_name_and_tell_which_do_not(tmp_path: Path) ->
     for domain, names in (("A", ("x", "y")), ("B", ("x", "y", "z"))):
         (tmp_path / f"train{domain}").mkdir()
         for name in names:
-            save_image(tmp_path / f"train{domain}" / f"{name}.png", draw_picture(40, 40, 0, COLOURS["A"]))
+            save_image(tmp_path / f"train{domain}" / f"{name}.png", draw_image(40, 40, 0, COLOURS["A"]))
     with pytest.raises(DataError, match=r"1 image\(s\) are in one folder alone, the first is z"):
         read_pairs(tmp_path, "train", "none", "AtoB", 40)
     (tmp_path / "trainB" / "z.png").unlink()
     inputs, wanted = read_pairs(tmp_path, "train", "none", "AtoB", 40)
     assert (len(inputs), len(wanted)) == (2, 2)
-    save_image(tmp_path / "trainB" / "y.png", draw_picture(40, 60, 0, COLOURS["A"]))
+    save_image(tmp_path / "trainB" / "y.png", draw_image(40, 60, 0, COLOURS["A"]))
     with pytest.raises(DataError, match=r"wrong pair y\.png .* A is 40×40 and B 60×40 pixels"):
         read_pairs(tmp_path, "train", "none", "AtoB", 40)
 
 
-def test_single_pictures_are_no_pairs_but_may_become_some(tmp_path: Path) -> None:
+def test_single_images_are_no_pairs_but_may_become_some(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    photo = draw_picture(41, 41, 0, COLOURS["A"])
+    photo = draw_image(41, 41, 0, COLOURS["A"])
     save_image(tmp_path / "train" / "photo.png", photo)
     with pytest.raises(DataError, match=r"wrong pair .*photo\.png: 41×41 pixels are no two images"):
         read_pairs(tmp_path, "train", "none", "AtoB", 40)

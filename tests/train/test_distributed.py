@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.support.cli import ROOT
-from tests.support.pictures import make_domains
+from tests.support.drawings import make_domains
 from tests.support.receivers import closed_port
 from train.checkpoint import CHECKPOINT, read_facts
 from train.history import read_history

@@ -15,7 +15,7 @@ import torch
 from rt.card import HIGHEST_OPSET, Card, read_card, write_card
 from rt.styles import find_style
 from tests.support.backends import opened
-from tests.support.pictures import draw_picture, make_domains
+from tests.support.drawings import draw_image, make_domains
 from tests.support.reference_weights import Shapes, draw, resnet_shapes, unet_shapes
 from tests.support.training import CPU, make_pairs, tiny, train_tiny
 from train.checkpoint import BEST
@@ -79,7 +79,7 @@ def export_checked(config: Export) -> Card:
     net, _ = load_generator(best_checkpoint(config.run), config.direction or "AtoB")
     least = max(card.minimum_px, 2 * card.multiple)
     for size in ((least, least + card.multiple), (least + card.multiple, least)):
-        image = draw_picture(*size, seed=9, colour=(120, 90, 60))
+        image = draw_image(*size, seed=9, colour=(120, 90, 60))
         wanted = translate_images(net, [image])[0].astype(np.int16)
         # The network does something, and not the same to every pixel.
         assert (wanted - image).std() > 1.0
@@ -177,7 +177,7 @@ def test_a_student_of_pix2pix_learns_from_and_is_measured_on_the_inputs_of_the_p
 
 
 @pytest.mark.slow
-def test_a_student_of_a_colouriser_is_given_grey_pictures(tmp_path: Path) -> None:
+def test_a_student_of_a_colouriser_is_given_grey_images(tmp_path: Path) -> None:
     photos = make_domains(tmp_path / "data", size=(36, 40)) / "trainB"
     teacher = tiny(Pix2Pix, photos, tmp_path / "teacher", pair="gray", steps=1)
     train_tiny(teacher)
@@ -208,11 +208,11 @@ def test_a_style_learnt_from_drawings_looks_at_a_cameras_edges_where_that_is_sai
     unet: Path, tmp_path: Path
 ) -> None:
     folder = export_style(Export(unet, "drawn", out=tmp_path / "drawn", size=128), lambda text: None)
-    assert (read_card(folder).view, read_card(folder).detail) == ("picture", "keep")
+    assert (read_card(folder).view, read_card(folder).detail) == ("image", "keep")
     net, facts = load_generator(best_checkpoint(unet), "AtoB")
     for view, detail, found in (
-        (None, None, ("picture", "keep")),
-        (None, "network", ("picture", "network")),
+        (None, None, ("image", "keep")),
+        (None, "network", ("image", "network")),
         ("edges", None, ("edges", "network")),
         ("edges", "keep", ("edges", "keep")),
     ):
@@ -243,7 +243,7 @@ def test_what_a_network_paints_is_shown_instead_of_the_frame(domains: Path, tmp_
     config = tiny(CycleGan, domains, tmp_path / "run", generator="paint48", norm="none", steps=1)
     train_tiny(config)
     card = export_checked(Export(config.run, "painted", out=tmp_path / "painted", size=40))
-    assert (card.network["generator"], card.view, card.detail) == ("paint48", "picture", "network")
+    assert (card.network["generator"], card.view, card.detail) == ("paint48", "image", "network")
 
 
 @pytest.mark.slow
@@ -275,7 +275,7 @@ def test_an_imported_generator_becomes_a_style(
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_folded_batch_norms_change_no_picture(name: str) -> None:
+def test_folded_batch_norms_change_no_image(name: str) -> None:
     torch.manual_seed(0)
     start = {"init": "icnr"} if name in ("hg48", "paint48", "pu48", "pu32") else {}
     net = make_generator(name, "batch", width=4, **start).eval()  # type: ignore[arg-type]

@@ -32,10 +32,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return np.roll(drawn(0, height, width), 11 * index, axis=1)
 
     path = tmp_path_factory.mktemp("clips") / "my clip.mp4"
-    return write_clip(path, Clip(size=(48, 80), frames=12, rate=Fraction(10), picture=image))
+    return write_clip(path, Clip(size=(48, 80), frames=12, rate=Fraction(10), image=image))
 
 
-def test_every_nth_frame_becomes_a_picture_named_after_its_number(clip: Path, tmp_path: Path) -> None:
+def test_every_nth_frame_becomes_a_image_named_after_its_number(clip: Path, tmp_path: Path) -> None:
     shown: list[int] = []
     config = Frames(video=str(clip), out=tmp_path / "data" / "trainA", every=5)
     found = extract_frames(config, shown.append)
@@ -70,7 +70,7 @@ def test_after_a_gap_in_time_the_rhythm_goes_on_without_catching_up(tmp_path: Pa
     assert numbers(tmp_path / "out") == [0, 3, 13]
 
 
-def test_pictures_are_scaled_and_written_in_the_asked_format(clip: Path, tmp_path: Path) -> None:
+def test_images_are_scaled_and_written_in_the_asked_format(clip: Path, tmp_path: Path) -> None:
     take(clip, tmp_path, every=6, size=32, format="png")
     paths = sorted(tmp_path.iterdir())
     assert [path.suffix for path in paths] == [".png", ".png"]
@@ -83,7 +83,7 @@ def test_frames_of_a_still_scene_are_written_once(tmp_path: Path) -> None:
     def image(index: int, height: int, width: int) -> Rgb:
         return drawn(40 if index >= 6 else 0, height, width)
 
-    video = write_clip(tmp_path / "still.mp4", Clip(frames=10, picture=image))
+    video = write_clip(tmp_path / "still.mp4", Clip(frames=10, image=image))
     found = take(video, tmp_path / "out", every=1)
     assert numbers(tmp_path / "out") == [0, 6]
     assert found.text.endswith("from 10 frames, 8 nearly equal ones left out")
@@ -95,7 +95,7 @@ def test_a_limit_ends_the_reading(clip: Path, tmp_path: Path) -> None:
     assert (found.written, found.read) == (2, 3)
 
 
-def test_pictures_of_other_videos_are_left_alone_and_of_this_one_only_replaced_when_asked(
+def test_images_of_other_videos_are_left_alone_and_of_this_one_only_replaced_when_asked(
     clip: Path, tmp_path: Path
 ) -> None:
     others = [tmp_path / name for name in ("other-000001.jpg", "my-clip-2-000001.jpg", "my-clip-1.jpg")]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rt.frame import Rgb
-from tests.support.pictures import COLOURS, draw_picture, make_domains
+from tests.support.drawings import COLOURS, draw_image, make_domains
 from tests.support.training import make_classes
 from train.data.fingerprint import are_near, find_near, take_fingerprint
 from train.data.images import save_image
@@ -19,7 +19,7 @@ from train.errors import DataError
 
 def draw(seed: int, size: tuple[int, int] = (64, 64), domain: str = "A") -> Rgb:
     """An image unlike those of other seeds: waves with blocks of its own."""
-    image = draw_picture(*size, seed, COLOURS[domain])
+    image = draw_image(*size, seed, COLOURS[domain])
     rng = np.random.default_rng(seed)
     for top, left in rng.integers(0, (size[0] - 20, size[1] - 20), (6, 2)):
         image[top : top + 20, left : left + 20] = rng.integers(0, 256, 3)
@@ -78,7 +78,7 @@ def test_damaged_files_are_named_and_counted(tmp_path: Path) -> None:
     assert found.text.endswith("1 fault(s)")
 
 
-def test_the_same_picture_twice_is_a_note_within_a_folder_and_a_fault_across(tmp_path: Path) -> None:
+def test_the_same_image_twice_is_a_note_within_a_folder_and_a_fault_across(tmp_path: Path) -> None:
     fill(tmp_path / "trainA", range(0, 4))
     fill(tmp_path / "trainB", range(10, 14))
     fill(tmp_path / "testA", range(20, 24))
@@ -95,7 +95,7 @@ def test_the_same_picture_twice_is_a_note_within_a_folder_and_a_fault_across(tmp
     assert "testA has images but testB has none" in found.notes
 
 
-def test_nearly_equal_pictures_are_notes_to_look_at(tmp_path: Path) -> None:
+def test_nearly_equal_images_are_notes_to_look_at(tmp_path: Path) -> None:
     fill(tmp_path / "trainA", range(0, 5))
     fill(tmp_path / "trainB", range(10, 13))
     fill(tmp_path / "testA", range(20, 24))
@@ -179,7 +179,7 @@ def test_progress_counts_every_file(tmp_path: Path) -> None:
     assert shown == [(number, 8) for number in range(1, 9)]
 
 
-def test_fingerprints_tell_a_reencoded_picture_from_another_and_from_a_flat_one() -> None:
+def test_fingerprints_tell_a_reencoded_image_from_another_and_from_a_flat_one() -> None:
     image = draw(1)
     _, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])
     decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
@@ -198,7 +198,7 @@ def test_fingerprints_tell_a_reencoded_picture_from_another_and_from_a_flat_one(
     assert find_near([]) == []
 
 
-def test_a_class_or_a_domain_without_pictures_is_a_fault(tmp_path: Path) -> None:
+def test_a_class_or_a_domain_without_images_is_a_fault(tmp_path: Path) -> None:
     make_classes(tmp_path / "shapes", 2, side=40)
     (tmp_path / "shapes" / "star").mkdir()
     found = inspect_data(Check(data=tmp_path / "shapes"))

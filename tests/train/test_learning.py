@@ -227,7 +227,7 @@ def test_cyclegan_finds_the_translation_without_pairs(tmp_path: Path) -> None:
     assert psnr_of(untaught, "BtoA", dusks, days) < 10
 
 
-def test_a_student_reaches_its_teachers_picture(pairs: Path, paired: Path, tmp_path: Path) -> None:
+def test_a_student_reaches_its_teachers_image(pairs: Path, paired: Path, tmp_path: Path) -> None:
     """SSIM 0.87 to the teacher on images held out from both; untrained 0.08."""
     settings = {
         **{**QUICK, "load_size": SCENE_PX, "crop_size": SCENE_PX, "batch": 8, "steps": 450},

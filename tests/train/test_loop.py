@@ -78,7 +78,7 @@ def test_a_file_system_without_hard_links_keeps_copies(
     assert {load_file(tmp_path / name)["G/weight"].sum().item() for name in (BEST, CHECKPOINT)} == {2.0}
 
 
-def test_epochs_are_counted_in_pictures(classes: Path, tmp_path: Path) -> None:
+def test_epochs_are_counted_in_images(classes: Path, tmp_path: Path) -> None:
     # 8 images, 4 a step: 2.5 epochs are 5 steps
     train_tiny(tiny(Gan, classes / "disc", tmp_path / "run", epochs=2.5))
     assert read_facts(tmp_path / "run" / CHECKPOINT).step == 5
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_0_1_is_read_under_todays_names() -> None:
         "recipe": "distill",
         "settings": {"student": "pu32", "norm": "batch", "start": "icnr", "teacher": "runs/t", "data": "d"},
         "environment": {"command": "videobrush-train distill"},
-        "images": {"trainA": 6},
+        "pictures": {"trainA": 6},
         "teacher": {"checkpoint": "best.safetensors", "sha256": "00"},
         "backbone": "somebody's",
     }

@@ -105,7 +105,7 @@ def test_the_haar_bands_see_detail_and_no_brightness() -> None:
     assert haar_high_l1(wide, dark, levels=2).item() == pytest.approx((0.0 + 2.0 / 3) / 2)
 
 
-def test_ssim_of_flat_pictures_is_what_the_formula_says() -> None:
+def test_ssim_of_flat_images_is_what_the_formula_says() -> None:
     x, y = torch.full((1, 3, 16, 16), 0.5), torch.full((1, 3, 16, 16), 0.25)
     c1 = (0.01 * 2) ** 2
     expected = (2 * 0.5 * 0.25 + c1) / (0.5**2 + 0.25**2 + c1)

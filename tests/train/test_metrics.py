@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rt.frame import Rgb
-from tests.support.pictures import COLOURS, draw_picture, make_domains
+from tests.support.drawings import COLOURS, draw_image, make_domains
 from train.data.images import load_images
 from train.errors import DataError
 from train.metrics import translation as metrics
@@ -24,7 +24,7 @@ def _one_thread() -> None:
 
 
 def drawn(count: int, side: int = 64, domain: str = "B", first_seed: int = 0) -> list[Rgb]:
-    return [draw_picture(side, side, first_seed + seed, COLOURS[domain]) for seed in range(count)]
+    return [draw_image(side, side, first_seed + seed, COLOURS[domain]) for seed in range(count)]
 
 
 def test_every_distance_sees_a_colour_shift_and_is_small_between_halves_of_one_set() -> None:
@@ -37,7 +37,7 @@ def test_every_distance_sees_a_colour_shift_and_is_small_between_halves_of_one_s
     assert sliced_wasserstein(reals, reals) == 0.0
 
 
-def test_distances_take_small_pictures_and_refuse_tiny_ones() -> None:
+def test_distances_take_small_images_and_refuse_tiny_ones() -> None:
     small = drawn(8, side=16)
     assert sliced_wasserstein(small, small) == 0.0
     assert sliced_wasserstein(drawn(8, 16, "A"), small) > 1.0
@@ -61,7 +61,7 @@ def test_the_domain_classifier_tells_the_domains_apart(tmp_path: Path) -> None:
     assert measured["compared"] == 3
 
 
-def test_pictures_from_noise_stand_between_other_reals_and_pure_noise() -> None:
+def test_images_from_noise_stand_between_other_reals_and_pure_noise() -> None:
     measured = metrics.measure_drawn(drawn(6, 32, first_seed=200), drawn(12, 32))
     for name in ("swd", "lab", "rkid"):
         assert measured[name]["floor"] < measured[name]["ceiling"] / 3, name

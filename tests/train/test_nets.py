@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.pictures import draw_picture
+from tests.support.drawings import draw_image
 from tools.gallery.kuwahara import kuwahara
 from train.errors import RunError
 from train.nets import GENERATORS, count_parameters, make_generator
@@ -119,7 +119,7 @@ def test_the_flattening_filter_keeps_edges_and_plain_ground_and_agrees_with_the_
     grain = plain + 0.1 * torch.randn(plain.shape, generator=torch.Generator().manual_seed(0))
     assert float((flatten(grain) - plain).std()) < 0.4 * 0.1
     noise = np.random.default_rng(0).normal(0, 12, (64, 80, 1))
-    image = np.clip(draw_picture(64, 80, 3, (110, 120, 100)) + noise, 0, 255).astype(np.uint8)
+    image = np.clip(draw_image(64, 80, 3, (110, 120, 100)) + noise, 0, 255).astype(np.uint8)
     as_float = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
     flat = (flatten(as_float)[0].permute(1, 2, 0).numpy() + 1) * 127.5
     expected = kuwahara(image, 5).astype(float)
@@ -140,7 +140,7 @@ def test_the_flattening_filter_is_computed_in_float32_under_autocast_and_passes_
     assert leaf.grad.abs().mean() > 0.1
 
 
-def test_the_painting_hourglass_starts_as_the_flattened_picture_and_passes_noise_on() -> None:
+def test_the_painting_hourglass_starts_as_the_flattened_image_and_passes_noise_on() -> None:
     net = make_generator("paint48", "none")
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     flat = SoftKuwahara()(image)
@@ -241,7 +241,7 @@ def test_features_are_those_behind_every_leaky_relu_and_the_logits() -> None:
 
 
 @pytest.mark.parametrize("classes", [0, 3])
-def test_nets_from_noise_draw_pictures_and_judge_them(classes: int) -> None:
+def test_nets_from_noise_draw_images_and_judge_them(classes: int) -> None:
     labels = torch.tensor([0, 2]) if classes else None
     pairs = (
         (MlpGenerator(7, 16, 3, classes, 8), MlpDiscriminator(16, 3, classes, 8)),
@@ -255,7 +255,7 @@ def test_nets_from_noise_draw_pictures_and_judge_them(classes: int) -> None:
     assert images.shape == (2, 3, 64, 64)
 
 
-def test_the_asked_class_changes_the_picture_and_the_judgement() -> None:
+def test_the_asked_class_changes_the_image_and_the_judgement() -> None:
     z, image = torch.randn(1, 7), torch.rand(1, 3, 16, 16)
     for generator, discriminator in (
         (MlpGenerator(7, 16, classes=2), MlpDiscriminator(16, classes=2)),

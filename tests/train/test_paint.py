@@ -21,7 +21,7 @@ from rt.backends import open_backend
 from rt.errors import VideobrushError
 from rt.frame import Rgb
 from rt.styles import Style, find_style
-from tests.support.pictures import COLOURS, draw_picture
+from tests.support.drawings import COLOURS, draw_image
 from tests.support.training import CPU, train_tiny
 from train.checkpoint import CHECKPOINT, read_facts
 from train.config import Paint
@@ -85,7 +85,7 @@ def run_paint(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
 
 
 @pytest.mark.parametrize("soften", [False, True])
-def test_strokes_give_the_pictures_of_the_network_they_come_from_at_every_size(soften: bool) -> None:
+def test_strokes_give_the_images_of_the_network_they_come_from_at_every_size(soften: bool) -> None:
     style = drawn_style(soften)
     strokes = from_style(style)
     for height, width in itertools.product(range(16, 49, 4), (16, 20, 36, 64)):
@@ -99,7 +99,7 @@ def test_strokes_give_the_pictures_of_the_network_they_come_from_at_every_size(s
         assert wanted.std() > 0.05
 
 
-def test_without_the_right_order_of_folded_channels_the_pictures_differ() -> None:
+def test_without_the_right_order_of_folded_channels_the_images_differ() -> None:
     style = drawn_style(soften=True)
     strokes = from_style(style)
     weight = strokes.state_dict()["see.0.weight"]
@@ -235,7 +235,7 @@ def test_a_painting_becomes_a_style_at_once_and_training_goes_on_from_there(
 
 
 def check_it_paints(style: Style, height: int, width: int) -> None:
-    image = draw_picture(height, width, 0, COLOURS["A"])
+    image = draw_image(height, width, 0, COLOURS["A"])
     backend = open_backend("onnxruntime", style, (height, width), "fp32").backend
     found = backend.translate(image[None])[0]
     backend.close()
@@ -268,7 +268,7 @@ def test_training_goes_on_where_the_command_before_stopped(
 def few_photos(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):
-        save_image(folder / f"{number}.png", draw_picture(72, 80, number, COLOURS["B"]))
+        save_image(folder / f"{number}.png", draw_image(72, 80, number, COLOURS["B"]))
     return folder
 
 

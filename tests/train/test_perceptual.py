@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rt.frame import Rgb
-from tests.support.pictures import make_domains
+from tests.support.drawings import make_domains
 from tests.support.training import tiny, train_tiny
 from train.config import CycleGan
 from train.errors import DataError, RunError

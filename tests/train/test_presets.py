@@ -10,7 +10,7 @@ import pytest
 import tyro
 from rich.console import Console
 
-from tests.support.pictures import make_domains
+from tests.support.drawings import make_domains
 from tests.support.training import tiny, train_tiny
 from train.checkpoint import CHECKPOINT, read_facts
 from train.cli import training_bar

@@ -88,22 +88,22 @@ def test_the_stages_are_read_off_the_weights(thinner: int) -> None:
 
 def test_folding_the_batch_norms_changes_nothing() -> None:
     state = drawn_state()
-    picture = torch.rand(1, 3, 96, 96) * 2 - 1
-    padded = nn.functional.pad(picture * (127.5 / 128), (1, 1, 1, 1), mode="reflect")
+    image = torch.rand(1, 3, 96, 96) * 2 - 1
+    padded = nn.functional.pad(image * (127.5 / 128), (1, 1, 1, 1), mode="reflect")
     x = nn.functional.conv2d(padded, state["_conv_stem.weight"], stride=2)
     mean, variance, gain, bias = (
         state[f"_bn0.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
     )
     wanted = nn.functional.relu6(nn.functional.batch_norm(x, mean, variance, gain, bias, eps=EPSILON))
-    assert torch.allclose(Backbone(state, "drawn")(picture).stem, wanted, atol=1e-5)
+    assert torch.allclose(Backbone(state, "drawn")(image).stem, wanted, atol=1e-5)
 
 
 def test_features_let_gradients_through_to_the_image_and_learn_nothing() -> None:
     net = Backbone(drawn_state(4), "drawn")
-    picture = (torch.rand(1, 3, 96, 96) * 2 - 1).requires_grad_(True)
-    torch.stack([stage.square().mean() for stage in net(picture).stages]).sum().backward()  # type: ignore[no-untyped-call]
-    assert picture.grad is not None
-    assert picture.grad.abs().max() > 0
+    image = (torch.rand(1, 3, 96, 96) * 2 - 1).requires_grad_(True)
+    torch.stack([stage.square().mean() for stage in net(image).stages]).sum().backward()  # type: ignore[no-untyped-call]
+    assert image.grad is not None
+    assert image.grad.abs().max() > 0
     assert not list(net.parameters())
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.support.pictures import make_domains
+from tests.support.drawings import make_domains
 from tests.support.training import CPU, differing, make_classes, make_pairs, tiny, train_tiny
 from train.checkpoint import BEST, CHECKPOINT, read_facts
 from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
@@ -131,7 +131,7 @@ def test_accumulated_batches_learn_what_one_batch_of_their_size_learns(
         assert parts == pytest.approx(whole, rel=1e-3, abs=1e-5)
 
 
-def test_single_pictures_give_the_gradients_of_a_batch_of_them(
+def test_single_images_give_the_gradients_of_a_batch_of_them(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     moments = []
@@ -298,7 +298,7 @@ class Same(nn.Module):
         return image
 
 
-def test_a_perfect_picture_has_the_wanted_features_however_the_discriminator_is_shown_it(
+def test_a_perfect_image_has_the_wanted_features_however_the_discriminator_is_shown_it(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     changes = {"feature_weight": 10.0, "augment": ("translation", "cutout", "colour"), "batch": 2}
@@ -313,7 +313,7 @@ def test_a_perfect_picture_has_the_wanted_features_however_the_discriminator_is_
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_a_translation_does_not_depend_on_the_pictures_of_the_identity_loss(
+def test_a_translation_does_not_depend_on_the_images_of_the_identity_loss(
     folders: dict[str, Path], tmp_path: Path, norm: str
 ) -> None:
     found = []
@@ -329,9 +329,7 @@ def test_a_translation_does_not_depend_on_the_pictures_of_the_identity_loss(
     assert (found[0] - found[1]).abs().max() < 1e-5
 
 
-def test_pictures_are_counted_under_the_name_of_their_folder(
-    folders: dict[str, Path], tmp_path: Path
-) -> None:
+def test_images_are_counted_under_the_name_of_their_folder(folders: dict[str, Path], tmp_path: Path) -> None:
     for kind, folder, counts in (
         (Gan, "disc", {"disc": 6}),
         (Pix2Pix, "pairs", {"train": 6}),

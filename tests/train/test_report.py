@@ -135,7 +135,7 @@ def test_many_samples_are_folded_and_many_sheets_thinned() -> None:
     assert len(set(steps)) == SHOWN_SHEETS
 
 
-def test_pictures_are_embedded_small() -> None:
+def test_images_are_embedded_small() -> None:
     big = Sheet(("fake",), 1, np.zeros((600, 900, 3), np.uint8), 1)
     image = Page(render(Report("run", "done", sheets=[big]))).images[0]
     assert decoded(image).shape == (128, CELL_PX, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.support.pictures import COLOURS, draw_picture
+from tests.support.drawings import COLOURS, draw_image
 from train.data.augment import diff_augment
 from train.data.images import to_tensor
 from train.data.warp import disturb, draw_flow, equivariance, inside, warp
@@ -17,7 +17,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def images(count: int = 2, size: tuple[int, int] = (64, 80)) -> torch.Tensor:
-    return torch.stack([to_tensor(draw_picture(*size, seed, COLOURS["A"])) for seed in range(count)])
+    return torch.stack([to_tensor(draw_image(*size, seed, COLOURS["A"])) for seed in range(count)])
 
 
 def test_a_whole_shift_moves_every_pixel_and_the_mirror_fills_the_edge() -> None:
@@ -54,7 +54,7 @@ def test_motion_is_drawn_from_the_seed_and_has_the_asked_size() -> None:
     assert wavy.diff(dim=3).abs().max() < 0.6  # and smooth
 
 
-def test_a_camera_disturbs_each_picture_a_little_and_keeps_the_range() -> None:
+def test_a_camera_disturbs_each_image_a_little_and_keeps_the_range() -> None:
     real = images(8)
     found = disturb(real, rng())
     assert found.abs().max() <= 1.0
@@ -108,7 +108,7 @@ def test_cutout_takes_a_rectangle_of_half_the_size() -> None:
     assert torch.equal(cut[:, 0], cut[:, 2])
 
 
-def test_colour_changes_brightness_saturation_and_contrast_of_each_picture() -> None:
+def test_colour_changes_brightness_saturation_and_contrast_of_each_image() -> None:
     real = images(50, (16, 16))
     changed = diff_augment(real, ("colour",), rng())
     shift = (changed - real).mean(dim=(1, 2, 3))

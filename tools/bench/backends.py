@@ -1,6 +1,6 @@
 """Which backend is fastest here, and do they agree: `python -m tools.bench.backends --style winter`.
 
-The backends take turns within one process, a few pictures each, so that whatever else the machine does falls
+The backends take turns within one process, a few images each, so that whatever else the machine does falls
 on all of them alike; compare the ratio of one run, never times of different runs. Prints a table, then one
 JSON object as the last line; `--save` also writes it to tools/bench/results/backends-<date>-<size>.json.
 """
@@ -24,9 +24,9 @@ from rt.styles import Style, find_style
 from tools.bench.result import facts, finish, parser, table
 
 TURN = 10
-"""Pictures a backend translates before the next one's turn."""
+"""Images a backend translates before the next one's turn."""
 SETTLE = 2
-"""Pictures at the start of a turn that do not count: they meet the other backend's threads and cache."""
+"""Images at the start of a turn that do not count: they meet the other backend's threads and cache."""
 
 
 def main() -> int:
@@ -45,13 +45,13 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     made = parser(__doc__)
     made.add_argument("--style", required=True, help="name of a style, or the path of its folder")
-    made.add_argument("--size", type=int, default=256, help="short side of the network's picture in pixels")
+    made.add_argument("--size", type=int, default=256, help="short side of the network's image in pixels")
     made.add_argument("--seconds", type=float, default=5.0, help="seconds of measuring per contender")
     return made.parse_args()
 
 
 def measure(style: Style, short_px: int, seconds: float) -> dict[str, Any]:
-    """Let every CPU backend and precision translate a 16:9 picture in turns; return all there is to say."""
+    """Let every CPU backend and precision translate a 16:9 image in turns; return all there is to say."""
     size = style_size(style.card, 1080, 1920, short_px)
     rows = measure_at(style, size, seconds)
     return {
@@ -65,7 +65,7 @@ def measure(style: Style, short_px: int, seconds: float) -> dict[str, Any]:
 
 
 def measure_at(style: Style, size: tuple[int, int], seconds: float) -> list[dict[str, Any]]:
-    """Return a line for every CPU backend and precision at pictures of `size` = (height, width)."""
+    """Return a line for every CPU backend and precision at images of `size` = (height, width)."""
     working = [status.name for status in backend_status() if status.works and status.name in CPU_ORDER]
     contenders = {
         f"{name} {precision}": open_backend(name, style, size, precision).backend
@@ -73,15 +73,15 @@ def measure_at(style: Style, size: tuple[int, int], seconds: float) -> list[dict
         for precision in sorted(CPU_PRECISIONS[name])
         if precision in style.card.models
     }
-    picture = drawn(size)
+    image = drawn(size)
     try:
-        pictures = {name: backend.translate(picture).astype(int) for name, backend in contenders.items()}
-        times_ms = take_turns(contenders, picture, seconds)
+        images = {name: backend.translate(image).astype(int) for name, backend in contenders.items()}
+        times_ms = take_turns(contenders, image, seconds)
     finally:
         for backend in contenders.values():
             backend.close()
     first = next(iter(contenders))
-    return [row(name, times_ms, np.abs(pictures[name] - pictures[first]).max(), first) for name in contenders]
+    return [row(name, times_ms, np.abs(images[name] - images[first]).max(), first) for name in contenders]
 
 
 class Translates(Protocol):
@@ -93,9 +93,9 @@ class Translates(Protocol):
 
 
 def take_turns(
-    contenders: Mapping[str, Translates], picture: npt.NDArray[np.uint8], seconds: float
+    contenders: Mapping[str, Translates], image: npt.NDArray[np.uint8], seconds: float
 ) -> dict[str, list[float]]:
-    """Return the milliseconds of every counted picture by contender.
+    """Return the milliseconds of every counted image by contender.
 
     All have the same number of turns; together they take about `seconds` for each contender.
     """
@@ -104,7 +104,7 @@ def take_turns(
         for name, backend in contenders.items():
             for number in range(SETTLE + TURN):
                 begin = time.perf_counter()
-                backend.translate(picture)
+                backend.translate(image)
                 if number >= SETTLE:
                     times_ms[name].append((time.perf_counter() - begin) * 1000)
     return times_ms
@@ -123,7 +123,7 @@ def row(name: str, times_ms: dict[str, list[float]], difference: int, first: str
     p50_ms, p95_ms = np.percentile(times_ms[name], [50, 95])
     return {
         "name": name,
-        "pictures": len(times_ms[name]),
+        "images": len(times_ms[name]),
         "p50_ms": round(float(p50_ms), 2),
         "p95_ms": round(float(p95_ms), 2),
         "fps": round(1000 / float(np.mean(times_ms[name])), 1),
@@ -136,8 +136,8 @@ def shown(result: dict[str, Any]) -> Table:
     """Return the result as people read it."""
     height, width = result["size"]
     title = f"style {result['style']}, {width}x{height}, {result['machine']['cpu']}"
-    keys = ("name", "p50_ms", "p95_ms", "fps", "pictures", "ratio", "largest_difference_levels")
-    headings = ("backend", "p50 ms", "p95 ms", "fps", "pictures", "time ratio", "levels off")
+    keys = ("name", "p50_ms", "p95_ms", "fps", "images", "ratio", "largest_difference_levels")
+    headings = ("backend", "p50 ms", "p95 ms", "fps", "images", "time ratio", "levels off")
     return table(title, headings, [[row[key] for key in keys] for row in result["contenders"]])
 
 

@@ -1,6 +1,6 @@
 // Put into the studio's page before its own scripts: a camera that draws the number of each of its frames into
 // it as black and white bars, and a reader of the numbers in what the page shows. `barcode.start(size, fps,
-// picture)` makes the camera; `barcode.read` has one [trip_ms, shown_ms] for every number that was read.
+// image)` makes the camera; `barcode.read` has one [trip_ms, shown_ms] for every number that was read.
 
 const BITS = 12;
 const BARS = BITS + 3; // white, black, the number, its parity
@@ -11,8 +11,8 @@ const barcode = (globalThis.barcode = { drawn: new Map(), read: [], unread: 0, l
 const { drawImage } = CanvasRenderingContext2D.prototype;
 
 barcode.start = async (width, height, fps, address) => {
-  const picture = Object.assign(new Image(), { src: address });
-  await picture.decode();
+  const image = Object.assign(new Image(), { src: address });
+  await image.decode();
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const pen = canvas.getContext("2d", { alpha: false });
   const stream = canvas.captureStream(0);
@@ -20,8 +20,8 @@ barcode.start = async (width, height, fps, address) => {
   setInterval(() => {
     number = (number + 1) % (1 << BITS);
     const shift = (4 * number) % width; // it moves, like a camera that turns
-    drawImage.call(pen, picture, shift, 0, width, height);
-    drawImage.call(pen, picture, shift - width, 0, width, height);
+    drawImage.call(pen, image, shift, 0, width, height);
+    drawImage.call(pen, image, shift - width, 0, width, height);
     const bits = [...Array(BITS).keys()].map((place) => (number >> place) & 1);
     const bars = [1, 0, ...bits, bits.reduce((one, other) => one ^ other)];
     bars.forEach((bit, place) => {
@@ -58,7 +58,7 @@ const look = (canvas) => {
   barcode.read.push([shown - barcode.drawn.get(number), shown]);
 };
 
-// The page draws its picture with drawImage: what it shows is read when it has drawn.
+// The page draws its image with drawImage: what it shows is read when it has drawn.
 CanvasRenderingContext2D.prototype.drawImage = function (...values) {
   drawImage.apply(this, values);
   if (this.canvas.id === "view") queueMicrotask(() => look(this.canvas));

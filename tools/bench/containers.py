@@ -2,8 +2,8 @@
 
 Draws clips with ffmpeg's lavfi in some 500 combinations of container, codecs, frame rate, first time, size,
 rotation, colour tags and output, runs each through this program without a network, and checks the output with
-ffprobe: frames, times, sound (how loud it is and where it begins), default stream, rotation, colour tags and
-the picture itself. A refusal counts as right where the name it offers works. Prints a table, then one JSON
+ffprobe: frames, times, audio (how loud it is and where it begins), default stream, rotation, colour tags and
+the image itself. A refusal counts as right where the name it offers works. Prints a table, then one JSON
 object as the last line; `--save` also writes it to tools/bench/results.
 """
 
@@ -34,7 +34,7 @@ from rt.pipeline import Stop
 from tools.bench.result import facts, finish, parser, table
 
 ONSET_S = 0.3
-"""The drawn sound is silent before this time, then a tone."""
+"""The drawn audio is silent before this time, then a tone."""
 LENGTH_S = 0.8
 MIN_PSNR_DB = 22.0
 """Of drawn edges in 4:4:4 against 4:2:0; a wrong matrix, range or frame is below 20."""
@@ -122,7 +122,7 @@ AUDIO: dict[str, tuple[str, ...]] = {
     ".3gp": ("aac",),
     ".nut": ("pcm_s16le", "flac"),
 }
-"""Suffix → codecs of sound in such files."""
+"""Suffix → codecs of audio in such files."""
 RATES = ("24000/1001", "30000/1001", "12", "50", "60000/1001")
 STARTS_S = (1.4, 3601.5, 50000.0)
 TURNS = (90, 180, 270)
@@ -133,7 +133,7 @@ COLOURS = {
 }
 """Name → matrix, primaries and transfer."""
 _MONO = frozenset(("nellymoser", "libspeex"))
-_SOUND_RATES = {"adpcm_swf": 22050, "nellymoser": 22050, "libspeex": 16000, "pcm_alaw": 8000, "flac": 48000}
+_AUDIO_RATES = {"adpcm_swf": 22050, "nellymoser": 22050, "libspeex": 16000, "pcm_alaw": 8000, "flac": 48000}
 
 
 def combinations() -> Iterator[Combination]:
@@ -188,7 +188,7 @@ def draw(wanted: Combination, folder: Path) -> Path:
 
 
 def _drawing(clip: Combination, path: Path) -> list[str]:
-    rate = _SOUND_RATES.get(clip.audio, 48000)
+    rate = _AUDIO_RATES.get(clip.audio, 48000)
     tone = f"aevalsrc=0.5*sin(2*PI*440*t)*gte(t\\,{ONSET_S}):s={rate}:d={LENGTH_S}"
     words = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi"]
     words += ["-i", f"testsrc2=s={clip.size}:r={clip.rate}:d={LENGTH_S}"]
@@ -255,31 +255,31 @@ def _compared(source: Path, target: Path) -> tuple[str, list[str]]:
         if before[fact] and before[fact] != after[fact]
     ]
     if (psnr_db := _psnr_db(source, target)) < MIN_PSNR_DB:
-        wrong.append(f"the picture is {psnr_db:.1f} dB off")
+        wrong.append(f"the image is {psnr_db:.1f} dB off")
     if "audio" in before:
-        ended, faults = _sound_compared(source, target, before, after)
+        ended, faults = _audio_compared(source, target, before, after)
         wrong += faults
     return ended, wrong
 
 
-def _sound_compared(
+def _audio_compared(
     source: Path, target: Path, before: dict[str, Any], after: dict[str, Any]
 ) -> tuple[str, list[str]]:
     if "audio" not in after:
-        return "lost", ["its sound is lost"]
+        return "lost", ["its audio is lost"]
     ended = "copied" if before["audio"] == after["audio"] else "encoded"
     heard = [_heard(path) for path in (source, target)]
     offsets = [onset_s - each["times"][0] for (_, onset_s), each in zip(heard, (before, after), strict=True)]
     wrong = []
     if abs(heard[1][0] / heard[0][0] - 1) > 0.1:
-        wrong.append(f"its sound is {heard[1][0] / heard[0][0]:.2f} times as loud")
+        wrong.append(f"its audio is {heard[1][0] / heard[0][0]:.2f} times as loud")
     if abs(offsets[0] - offsets[1]) > 0.02:
-        wrong.append(f"its sound begins {1000 * (offsets[1] - offsets[0]):.0f} ms late")
+        wrong.append(f"its audio begins {1000 * (offsets[1] - offsets[0]):.0f} ms late")
     return ended, wrong
 
 
 def probe(path: Path) -> dict[str, Any]:
-    """Return what ffprobe says of a file's video and sound."""
+    """Return what ffprobe says of a file's video and audio."""
     fields = (
         "stream=index,codec_type,codec_name,color_space,color_primaries,color_transfer:stream_disposition=default,"
         "attached_pic:stream_side_data=rotation:frame=stream_index,best_effort_timestamp_time"
@@ -290,7 +290,7 @@ def probe(path: Path) -> dict[str, Any]:
     video = next(each for each in videos if not each["disposition"]["attached_pic"])
     turns = [data["rotation"] for data in video.get("side_data_list", ()) if "rotation" in data]
     frames = [frame for frame in found["frames"] if int(frame.get("stream_index", -1)) == video["index"]]
-    sounds = [each["codec_name"] for each in found["streams"] if each["codec_type"] == "audio"]
+    audio = [each["codec_name"] for each in found["streams"] if each["codec_type"] == "audio"]
     return {
         "frames": len(frames),
         "times": sorted(
@@ -304,7 +304,7 @@ def probe(path: Path) -> dict[str, Any]:
         "matrix": _stated(video.get("color_space")),
         "primaries": _stated(video.get("color_primaries")),
         "transfer": _stated(video.get("color_transfer")),
-        **({"audio": sounds[0]} if sounds else {}),
+        **({"audio": audio[0]} if audio else {}),
     }
 
 
@@ -379,10 +379,10 @@ def main() -> int:
         **facts("containers"),
         "combinations": len(wanted),
         "right": len(wanted) - len(faults),
-        "sound": {kind: sum(counts[suffix, kind] for suffix in suffixes) for kind in kinds},
+        "audio": {kind: sum(counts[suffix, kind] for suffix in suffixes) for kind in kinds},
         "faults": faults,
     }
-    title = f"{result['right']} of {len(wanted)} combinations are right; their sound"
+    title = f"{result['right']} of {len(wanted)} combinations are right; their audio"
     finish(result, table(title, ("input", *kinds), rows), typed.save)
     return 1 if faults else 0
 

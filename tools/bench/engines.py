@@ -2,14 +2,14 @@
 
 Builds the engine where it is missing, then measures, one after the other and each with frames that differ:
 
-    network, latency      one picture at a time: host → GPU → engine → host, one CUDA graph
-    network, throughput   three pictures in flight on three streams
-    frame, fit cpu        a frame shrunk and laid back on the CPU, in both modes
+    network, latency      one image at a time: host → GPU → engine → host, one CUDA graph
+    network, throughput   three images in flight on three streams
+    frame, fit cpu        a frame shrunk and the residual applied on the CPU, in both modes
     frame, fit gpu        the same with the kernels, in both modes
 
-Times are p50 and p95 of what a caller waits for one picture (latency) and the time between two results
+Times are p50 and p95 of what a caller waits for one image (latency) and the time between two results
 (throughput). `copies overlapped` is how much of the copies' own time, measured alone, three streams hide
-against one stream with as many pictures in flight.
+against one stream with as many images in flight.
 Prints a table, then one JSON object as the last line; `--save` also writes it to tools/bench/results.
 """
 
@@ -47,11 +47,11 @@ from tools.bench.result import facts, finish, parser, table
 
 MODES: tuple[Mode, ...] = ("latency", "throughput")
 FRAME_SIZE = (1080, 1920)
-PICTURES = 8
-"""Different pictures that take turns, so that nothing is measured on one picture in the caches."""
+IMAGES = 8
+"""Different images that take turns, so that nothing is measured on one image in the caches."""
 WARM_UP = 20
-Pictures = npt.NDArray[np.uint8]
-"""uint8[PICTURES, H, W, 3] RGB."""
+Images = npt.NDArray[np.uint8]
+"""uint8[IMAGES, H, W, 3] RGB."""
 
 
 def main() -> int:
@@ -72,9 +72,9 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     made = parser(__doc__)
     made.add_argument("--style", default="winter", help="name of a style, or the path of its folder")
-    made.add_argument("--size", type=int, default=256, help="short side of the network's picture in pixels")
+    made.add_argument("--size", type=int, default=256, help="short side of the network's image in pixels")
     made.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp16")
-    made.add_argument("--runs", type=int, default=500, help="pictures measured in each row")
+    made.add_argument("--runs", type=int, default=500, help="images measured in each row")
     return made.parse_args()
 
 
@@ -122,29 +122,29 @@ def engine_of(style: Style, size: tuple[int, int], precision: str) -> Engine:
         return find_engine(style.card, size, precision)
 
 
-def in_network(engine: Engine, mode: Mode, pictures: Pictures, runs: int) -> tuple[list[float], str]:
-    """Return the times of pictures of the network's size in ms, and the device in words."""
+def in_network(engine: Engine, mode: Mode, images: Images, runs: int) -> tuple[list[float], str]:
+    """Return the times of images of the network's size in ms, and the device in words."""
     backend = load_engine(engine, mode)
     try:
         return paced(
-            backend, lambda number: backend.start(pictures[number : number + 1]), runs
+            backend, lambda number: backend.start(images[number : number + 1]), runs
         ), backend.info.device
     finally:
         backend.close()
 
 
-def on_one_stream(engine: Engine, pictures: Pictures, runs: int) -> list[float]:
-    """Return the times of throughput in ms, with every step of every picture on the same stream."""
+def on_one_stream(engine: Engine, images: Images, runs: int) -> list[float]:
+    """Return the times of throughput in ms, with every step of every image on the same stream."""
     with patch.object(Streams, "three", Streams.one):
-        return in_network(engine, "throughput", pictures, runs)[0]
+        return in_network(engine, "throughput", images, runs)[0]
 
 
-def in_frames(engine: Engine, mode: Mode, fit: str, frames: Pictures, runs: int) -> tuple[list[float], str]:
+def in_frames(engine: Engine, mode: Mode, fit: str, frames: Images, runs: int) -> tuple[list[float], str]:
     """Return the times of whole frames in ms, and the device in words."""
     backend = load_engine(engine, mode, FRAME_SIZE if fit == "gpu" else None)
     translator = Translator(backend, Controls())
     try:
-        given = (Frame(frames[n % PICTURES], n, Fraction(1, 30), n) for n in range(WARM_UP + runs))
+        given = (Frame(frames[n % IMAGES], n, Fraction(1, 30), n) for n in range(WARM_UP + runs))
         times, before = [], time.perf_counter()
         for _ in translator.translate_all(given):
             now = time.perf_counter()
@@ -156,11 +156,11 @@ def in_frames(engine: Engine, mode: Mode, fit: str, frames: Pictures, runs: int)
 
 
 def paced(backend: TensorRtBackend, start: Callable[[int], Pending], runs: int) -> list[float]:
-    """Return the ms between two results, with as many pictures in flight as the backend holds."""
+    """Return the ms between two results, with as many images in flight as the backend holds."""
     flying: deque[Pending] = deque()
     times, before = [], time.perf_counter()
     for number in range(WARM_UP + runs):
-        flying.append(start(number % PICTURES))
+        flying.append(start(number % IMAGES))
         if len(flying) == backend.info.slots:
             flying.popleft().result()
             now = time.perf_counter()
@@ -172,7 +172,7 @@ def paced(backend: TensorRtBackend, start: Callable[[int], Pending], runs: int) 
 
 
 def copy_time_ms(size: tuple[int, int], runs: int) -> float:
-    """Return the median time of a picture's way to the GPU and back, without an engine."""
+    """Return the median time of an image's way to the GPU and back, without an engine."""
     device = Device()
     with device.current():
         buffers, stream = make_buffers(device, (1, *size, 3)), device.stream()
@@ -196,9 +196,9 @@ def overlapped(one_stream_ms: float, three_streams_ms: float, copies_ms: float) 
     return round(float(np.clip((one_stream_ms - three_streams_ms) / copies_ms, 0, 1)), 3)
 
 
-def noise(size: tuple[int, int]) -> Pictures:
-    """Return pictures of seeded noise."""
-    return np.asarray(np.random.default_rng(0).integers(0, 256, (PICTURES, *size, 3)), np.uint8)
+def noise(size: tuple[int, int]) -> Images:
+    """Return images of seeded noise."""
+    return np.asarray(np.random.default_rng(0).integers(0, 256, (IMAGES, *size, 3)), np.uint8)
 
 
 def row(name: str, times_ms: list[float], device: str) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def row(name: str, times_ms: list[float], device: str) -> dict[str, Any]:
         "p50_ms": round(float(p50_ms), 3),
         "p95_ms": round(float(p95_ms), 3),
         "fps": round(1000 / float(np.mean(times_ms)), 1),
-        "pictures": len(times_ms),
+        "images": len(times_ms),
         "device": device,
     }
 
@@ -223,9 +223,9 @@ def shown(result: dict[str, Any]) -> Table:
         f"{result['gpu']['name']}; copies alone {result['copies_alone_ms']} ms, "
         f"of them hidden by three streams: {result['copies_overlapped']}"
     )
-    keys = ("name", "p50_ms", "p95_ms", "fps", "pictures")
+    keys = ("name", "p50_ms", "p95_ms", "fps", "images")
     return table(
-        title, ("way", "p50 ms", "p95 ms", "fps", "pictures"), [[r[k] for k in keys] for r in result["rows"]]
+        title, ("way", "p50 ms", "p95 ms", "fps", "images"), [[r[k] for k in keys] for r in result["rows"]]
     )
 
 

@@ -35,8 +35,8 @@ COLUMNS = {
     "opencv_cpu": "OpenCV CPU ms",
     "ratio_cpu": "ratio",
     "difference_levels": "difference",
-    "apply_residual": "lay back ms",
-    "apply_residual_cpu": "lay back CPU ms",
+    "apply_residual": "apply ms",
+    "apply_residual_cpu": "apply CPU ms",
 }
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     given = arguments.parse_args()
     rows = [measure(frame, short_px, given.seconds) for frame in FRAMES for short_px in SHORT_PX]
     shown = table(
-        "shrink and lay back, median",
+        "shrink and apply the residual, median",
         tuple(COLUMNS.values()),
         [[row[key] for key in COLUMNS] for row in rows],
     )

@@ -1,7 +1,7 @@
 """How fast every style of the gallery is beside the network of the papers: `python -m tools.bench.gallery`.
 
 Each style's INT8 and FP32 model on OpenVINO, and ResNet-9 with 64 channels in PyTorch without compilation,
-take turns within one process at 256x256; the ratio of one run is what counts, pictures a second hold for an
+take turns within one process at 256x256; the ratio of one run is what counts, images a second hold for an
 idle machine alone. Prints a table, then one JSON object as the last line; `--save` also writes it to
 tools/bench/results/gallery-<date>.json.
 """
@@ -29,7 +29,7 @@ SIZE = (256, 256)
 PAPERS = "ResNet-9, PyTorch eager"
 LEAST_FPS = 100
 LEAST_TIMES = 25
-"""What INT8 is to reach on two cores: pictures a second, and times as many as the papers' network."""
+"""What INT8 is to reach on two cores: images a second, and times as many as the papers' network."""
 
 
 class Eager:
@@ -80,11 +80,11 @@ def measure(styles: list[Style], seconds: float) -> dict[str, Any]:
     }
     contenders: dict[str, Translates] = {" ".join(key): backend for key, backend in backends.items()}
     contenders[PAPERS] = Eager()
-    picture = drawn(SIZE)
+    image = drawn(SIZE)
     try:
         for contender in contenders.values():
-            contender.translate(picture)  # compiles, allocates
-        times_ms = take_turns(contenders, picture, seconds)
+            contender.translate(image)  # compiles, allocates
+        times_ms = take_turns(contenders, image, seconds)
     finally:
         for backend in backends.values():
             backend.close()
@@ -104,7 +104,7 @@ def row(style: str, precision: str, times_ms: list[float], papers_ms: float) -> 
     return {
         "style": style,
         "precision": precision,
-        "pictures": len(times_ms),
+        "images": len(times_ms),
         "p50_ms": round(p50_ms, 2),
         "p95_ms": round(float(np.percentile(times_ms, 95)), 2),
         "fps": round(fps, 1),

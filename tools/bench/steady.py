@@ -1,12 +1,12 @@
-"""What steadying a style's change brings and costs: `python -m tools.bench.steady --style winter CLIP...`.
+"""What steadying a style's residual brings and costs: `python -m tools.bench.steady --style winter CLIP...`.
 
-Every clip is translated as it is, and with tremor: each picture is shifted by another offset within the
+Every clip is translated as it is, and with tremor: each frame is shifted by another offset within the
 network's grid, translated and shifted back. A network that treats every place alike would not notice; what
 this one does notice is the flicker that its own seeing frame by frame brings about.
 
 Prints for several amounts how much warping error is cut and how much sharpness is kept, then one JSON object
 as the last line; `--save` also writes it to tools/bench/results/steady-<date>-<style>.json. What a viewer
-sees is measured at the size of the frames, and the network's own pictures besides.
+sees is measured at the size of the frames, and the network's own frames besides.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video files")
     made.add_argument("--style", required=True, help="name of a style, or the path of its folder")
-    made.add_argument("--size", type=int, help="short side of the network's picture; default: the style's")
+    made.add_argument("--size", type=int, help="short side of the network's frame; default: the style's")
     made.add_argument("--precision", default="auto", help="of the style's network")
     made.add_argument("--frames", type=int, help="frames of each clip; default: all")
     return made.parse_args()
@@ -113,7 +113,7 @@ def measure(clip: Path, style: Style, tremor_px: int, given: argparse.Namespace)
 
 
 def read(source: FileSource, count: int | None) -> Iterator[Rgb]:
-    """Yield the pictures of a file, of a damaged one as far as it goes."""
+    """Yield the frames of a file, of a damaged one as far as it goes."""
     try:
         yield from (frame.rgb for frame in islice(source, count))
     except DamagedSource as error:
@@ -121,7 +121,7 @@ def read(source: FileSource, count: int | None) -> Iterator[Rgb]:
 
 
 def shaken(backend: Backend, tremor_px: int, margin_px: int) -> Callable[[Rgb], Rgb]:
-    """Return a network that sees every picture at another offset, within a mirrored margin."""
+    """Return a network that sees every frame at another offset, within a mirrored margin."""
     rng = np.random.default_rng(0)
 
     def translate(rgb: Rgb) -> Rgb:

@@ -1,8 +1,8 @@
 """How long is the studio's round trip: `python -m tools.bench.studio`.
 
 A page of the studio in a real Chromium is given a camera that draws a number into each frame as black and
-white bars; the bars are read out of the picture that comes back, when it is drawn. So the trip is the whole
-one, from the camera's frame to the translated picture on the page: what the frame waits for is in it. Told
+white bars; the bars are read out of the image that comes back, when it is drawn. So the trip is the whole
+one, from the camera's frame to the translated image on the page: what the frame waits for is in it. Told
 are trip, frames a second, frames of the camera that were not translated, and the server's share of a core,
 through no network (`identity`) and through a style. The aim is 1.2 times what a bare page took through a
 WebSocket, and the network's own time. Needs chromium, Playwright and an idle machine. Prints a table, then
@@ -71,7 +71,7 @@ def main() -> int:
         "runs": runs,
     }
     headings = (
-        "network, picture",
+        "network, image",
         "trip p50/p95 ms",
         "aim ms",
         "network ms",
@@ -81,7 +81,7 @@ def main() -> int:
     )
     rows = [
         [
-            f"{run['network']}, {run['picture']}",
+            f"{run['network']}, {run['image']}",
             f"{run['p50_ms']:.0f}/{run['p95_ms']:.0f}",
             f"{run['aim_p50_ms']:.0f}/{run['aim_p95_ms']:.0f}",
             *(run["network_ms"], run["shown_fps"], run["dropped"], f"{run['server_core']:.0%}"),
@@ -150,7 +150,7 @@ def visit(
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1400, "height": 860})
         page.add_init_script(path=Path(__file__).with_name("barcode.js"))
-        camera = f"barcode.start({size_wh[0]}, {size_wh[1]}, {fps}, {picture(size_wh)!r})"
+        camera = f"barcode.start({size_wh[0]}, {size_wh[1]}, {fps}, {image(size_wh)!r})"
         page.add_init_script(f"navigator.mediaDevices.getUserMedia = () => {camera};")
         page.goto(address)
         page.wait_for_selector("#stage:not([data-empty])")
@@ -165,10 +165,10 @@ def visit(
         lost = _dropped(page) - dropped
         browser.close()
     if not read:
-        raise SystemExit(f"no bar code could be read out of {unread} pictures")
+        raise SystemExit(f"no bar code could be read out of {unread} images")
     p50_ms, p95_ms = np.percentile([trip_ms for trip_ms, _ in read], (50, 95))
     return {
-        "picture": f"{size_wh[0]}x{size_wh[1]}",
+        "image": f"{size_wh[0]}x{size_wh[1]}",
         "p50_ms": round(float(p50_ms), 1),
         "p95_ms": round(float(p95_ms), 1),
         "shown_fps": round(len(read) / took_s, 1),
@@ -183,8 +183,8 @@ def _dropped(page: Any) -> int:
     return int(page.inner_text("#dropped").replace(",", "").replace("–", "0"))
 
 
-def picture(size_wh: tuple[int, int]) -> str:
-    """Return the first picture of the bundled clip, enlarged, as an address of its bytes."""
+def image(size_wh: tuple[int, int]) -> str:
+    """Return the first image of the bundled clip, enlarged, as an address of its bytes."""
     with av.open(str(CLIP)) as container:
         rgb = next(container.decode(video=0)).to_ndarray(format="rgb24")
     large = np.asarray(cv2.resize(rgb, size_wh, interpolation=cv2.INTER_CUBIC), np.uint8)

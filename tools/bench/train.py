@@ -1,10 +1,10 @@
 """What a CycleGAN step costs, against the plain one: `python -m tools.bench.train`.
 
 The plain step is the authors' (`tools/bench/plain_cyclegan.py`): fp32, NCHW, one pass after the other. Ours
-starts with the same weights and is given the same pictures, first in fp32, whose losses must agree with the
+starts with the same weights and is given the same images, first in fp32, whose losses must agree with the
 plain ones over the first steps, then with `--amp` where this machine computes bfloat16 fast. All take turns
 within one process; compare the ratios of one run, never times of different runs. Beside the time on the clock
-stands the processor's, which holds on a busy machine too. Then the loader alone: how many pictures a second
+stands the processor's, which holds on a busy machine too. Then the loader alone: how many images a second
 it cuts, against what the fastest step needs. On CUDA the peak of memory is told. Prints a table, then one
 JSON object as the last line; `--save` also writes it to tools/bench/results. Exit 1 where losses differ.
 """
@@ -39,7 +39,7 @@ COMPARED_STEPS = 2
 steps go by the sign of the gradient, so the last digits of two orders of summing grow tenfold with each."""
 TOLERANCE = 1e-4
 """Largest difference of two losses, as a share of the larger, over the compared steps in fp32."""
-PICTURES = 32
+IMAGES = 32
 TURN = 2
 """Steps of a contender before the next one's turn, beside one before them that does not count."""
 LOADER_STEPS = 300
@@ -84,7 +84,7 @@ def write_domains(folder: Path, side: int) -> Path:
     for domain, channels in (("A", (0, 1, 2)), ("B", (2, 0, 1))):
         target = folder / f"train{domain}"
         target.mkdir()
-        for number in range(PICTURES):
+        for number in range(IMAGES):
             rgb = np.roll(drawn((side, side))[0][:, :, channels], 17 * number, axis=1)
             save_image(target / f"{number:02d}.png", rgb)
     return folder

@@ -154,8 +154,8 @@ def torch_loop() -> Callable[[Rgb], Rgb]:
 
     @torch.no_grad()
     def translate(rgb: Rgb) -> Rgb:
-        picture = torch.from_numpy(rgb.transpose(2, 0, 1).astype(np.float32)[None] / 127.5 - 1)
-        found = net(picture)[0].numpy().transpose(1, 2, 0)
+        image = torch.from_numpy(rgb.transpose(2, 0, 1).astype(np.float32)[None] / 127.5 - 1)
+        found = net(image)[0].numpy().transpose(1, 2, 0)
         return np.asarray((found + 1) * 127.5, np.uint8)
 
     return translate

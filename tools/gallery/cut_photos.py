@@ -1,9 +1,9 @@
-"""Cut many square pictures out of a few large photos: a data folder where whole photos are too few.
+"""Cut many square images out of a few large photos: a data folder where whole photos are too few.
 
-    python tools/gallery/cut_photos.py PHOTOS OUT --held-back NAME... [--leave-out NAME...] [--count 30]
+    python tools/gallery/cut_photos.py PHOTOS OUT --held-out NAME... [--leave-out NAME...] [--count 30]
 
 OUT/trainA gets `count` squares of each photo, at random places and from 0.4 to 1 of its short side; OUT/testA
-four of each photo that is held back (whole photos, so that nothing in testA was trained on).
+four of each photo that is held out (whole photos, so that nothing in testA was trained on).
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--held-back", nargs="+", required=True, help="names of photos for testA alone")
+    parser.add_argument("--held-out", nargs="+", required=True, help="names of photos for testA alone")
     parser.add_argument("--leave-out", nargs="*", default=[], help="names of photos not to use")
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--side", type=int, default=288)
     args = parser.parse_args()
     paths = {path.stem: path for path in image_paths(args.photos)}
-    if unknown := sorted({*args.held_back, *args.leave_out} - paths.keys()):
+    if unknown := sorted({*args.held_out, *args.leave_out} - paths.keys()):
         raise SystemExit(f"no photo {unknown[0]} in {args.photos}: there are {' '.join(paths)}")
     rng = np.random.default_rng(0)
     for name, path in paths.items():
         rgb = load_image(path)
         if rgb is None or name in args.leave_out:
             continue
-        held = name in args.held_back
+        held = name in args.held_out
         squares = cut(rgb, 4 if held else args.count, args.side, rng)
         write(squares, args.out / ("testA" if held else "trainA"), name)
 

@@ -1,4 +1,4 @@
-"""Make the clip of `videobrush demo`: a camera that moves over four photos, with a sound that is computed.
+"""Make the clip of `videobrush demo`: a camera that moves over four photos, with audio that is computed.
 
     python -m tools.gallery.demo_clip WALLPAPERS ASTRONAUT.png [--out rt/demo/clip.mp4]
 
@@ -59,7 +59,7 @@ SCENES = (
 )
 
 
-def pictures(folders: list[Path]) -> Iterator[Rgb]:
+def images(folders: list[Path]) -> Iterator[Rgb]:
     """Yield the frames, uint8[HEIGHT, WIDTH, 3] RGB."""
     for scene in SCENES:
         path = next(folder / scene.photo for folder in folders if (folder / scene.photo).exists())
@@ -87,7 +87,7 @@ def seen(photo: Rgb, scene: Scene, share: float) -> Rgb:
     )
 
 
-def sound(seconds: float) -> npt.NDArray[np.float32]:
+def soundtrack(seconds: float) -> npt.NDArray[np.float32]:
     """Return float32[samples] in [-1, 1]: water, and a chord for each scene."""
     random = np.random.default_rng(7)
     count = round(seconds * RATE_HZ)
@@ -118,12 +118,12 @@ def write(path: Path, folders: list[Path]) -> None:
         audio = out.add_stream("aac", rate=RATE_HZ)
         audio.bit_rate = 64000
         audio.layout = "mono"
-        for index, rgb in enumerate(pictures(folders)):
+        for index, rgb in enumerate(images(folders)):
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FPS)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
-        samples = sound(len(SCENES) * SCENE_FRAMES / FPS)
+        samples = soundtrack(len(SCENES) * SCENE_FRAMES / FPS)
         for begin in range(0, len(samples), 1024):
             chunk = av.AudioFrame.from_ndarray(
                 samples[None, begin : begin + 1024], format="fltp", layout="mono"

@@ -5,7 +5,7 @@
 
 STYLE is the style's folder. Each option fills its own part of the card and leaves the others as they are:
 --facts the data and the known faults (as for `videobrush-train export`), --make the script that made the
-style, --speed milliseconds and pictures a second of every CPU backend and precision at 256x256 and at the
+style, --speed milliseconds and images a second of every CPU backend and precision at 256x256 and at the
 style's own size (on an idle machine only), --clips the warping error on real clips, over the clip's own, of
 the style beside its teacher.
 """
@@ -39,7 +39,7 @@ from train.load import best_checkpoint, load_generator
 
 Translate = Callable[[Rgb], Rgb]
 RATIOS = ("style", "teacher", "seen", "seen_steadied")
-"""Warping errors over the clip's own: the network's and its teacher's pictures, and what a viewer sees."""
+"""Warping errors over the clip's own: the network's and its teacher's images, and what a viewer sees."""
 SQUARE = (256, 256)
 """(height, width) at which the styles are compared with each other."""
 
@@ -101,7 +101,7 @@ def within_repository(path: Path) -> str:
 
 
 def measure_speed(style: Style, seconds: float) -> dict[str, Any]:
-    """Return milliseconds and pictures a second at 256x256 and at the style's own size."""
+    """Return milliseconds and images a second at 256x256 and at the style's own size."""
     own = style_size(style.card, 1080, 1920)
     sizes = [SQUARE, own] if style.card.fixed_size is None else [own]
     kept = ("name", "p50_ms", "p95_ms", "fps")
@@ -114,7 +114,7 @@ def measure_speed(style: Style, seconds: float) -> dict[str, Any]:
 
 
 def measure_clips(style: Style, given: argparse.Namespace) -> dict[str, Any]:
-    """Return the warping error over the clip's own: of the network's pictures, and of what a viewer sees."""
+    """Return the warping error over the clip's own: of the network's images, and of what a viewer sees."""
     rows = [measure_clip(style, clip, given) for clip in given.clips]
     found = {name: [row[name] for row in rows if row.get(name) is not None] for name in RATIOS}
     medians = {name: round(statistics.median(values), 3) for name, values in found.items() if values}

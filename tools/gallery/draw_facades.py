@@ -1,8 +1,8 @@
-"""Draw plans of facades in the colours of the CMP set: previews that may be passed on, and INT8's pictures.
+"""Draw plans of facades in the colours of the CMP set: previews that may be passed on, and INT8's images.
 
     python tools/gallery/draw_facades.py OUT [--count 8] [--seed 0] [--growing FRAMES]
 
-OUT gets `count` plans as PNG files; with --growing one plan that is drawn part by part, FRAMES pictures.
+OUT gets `count` plans as PNG files; with --growing one plan that is drawn part by part, FRAMES images.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python tools/gallery/edge_pairs.py DATA OUT [--side 176]
 
 DATA has train and test with drawing and photo side by side. OUT gets each photo twice: beside its drawing,
-and beside the edges that a camera's picture is turned into, so that the style takes both.
+and beside the edges that a camera's image is turned into, so that the style takes both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--side", type=int, default=176, help="side of the pictures: --load-size of the run")
+    parser.add_argument("--side", type=int, default=176, help="side of the images: --load-size of the run")
     args = parser.parse_args()
     for split in ("train", "test"):
         (args.out / split).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The generalised Kuwahara filter: pictures flattened into dabs, as painters see them.
+"""The generalised Kuwahara filter: images flattened into dabs, as painters see them.
 
 Source: Papari, Petkov and Campisi 2007 (Artistic edge and corner enhancing smoothing).
 """
@@ -34,11 +34,11 @@ def _sectors(radius: int) -> tuple[np.ndarray, ...]:
 
 def kuwahara(rgb: Rgb, radius: int) -> Rgb:
     """Return uint8[H, W, 3]: each pixel the mean of the calmest sectors of a disc of `radius` px."""
-    picture = rgb.astype(np.float32) / 255
-    total, weights = np.zeros_like(picture), np.zeros(picture.shape[:2], np.float32)
+    image = rgb.astype(np.float32) / 255
+    total, weights = np.zeros_like(image), np.zeros(image.shape[:2], np.float32)
     for kernel in _sectors(radius):
-        mean = cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT)
-        square = cv2.filter2D(picture * picture, -1, kernel, borderType=cv2.BORDER_REFLECT)
+        mean = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT)
+        square = cv2.filter2D(image * image, -1, kernel, borderType=cv2.BORDER_REFLECT)
         deviation = np.sqrt(np.maximum(square - mean * mean, 0).sum(axis=2))
         weight = (1 + 255 * deviation / 3) ** -SHARPNESS
         total += weight[:, :, None] * mean

@@ -33,7 +33,7 @@ TIMES = 4
 
 
 def main() -> int:
-    """Write the pictures of every clip and say where they are."""
+    """Write the images of every clip and say where they are."""
     given = parse()
     try:
         style = find_style(given.style)
@@ -57,7 +57,7 @@ def parse() -> argparse.Namespace:
 
 
 def look(style: Style, clip: str, out: Path) -> list[Path]:
-    """Write the pictures of one clip and return their paths."""
+    """Write the images of one clip and return their paths."""
     count = count_frames(clip)
     if count < CONSECUTIVE:
         raise VideobrushError(f"{clip} has {count} frames, {CONSECUTIVE} are needed")
@@ -68,9 +68,9 @@ def look(style: Style, clip: str, out: Path) -> list[Path]:
     written = []
     with viewing(style, spread[0]) as viewer:
         for number, rgb in zip(numbers, spread, strict=True):
-            for name, picture in versions(viewer, rgb).items():
+            for name, image in versions(viewer, rgb).items():
                 written.append(out / f"{stem}-{number:04}-{name}.png")
-                write_image(picture, written[-1])
+                write_image(image, written[-1])
         written.append(out / f"{stem}-consecutive.png")
         following = read_frames(clip, range(middle, middle + CONSECUTIVE))
         write_image(consecutive(viewer, following), written[-1])

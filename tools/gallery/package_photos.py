@@ -44,7 +44,7 @@ PHOTOS: dict[str, tuple[str, dict[str, Box]]] = {
     "seeding_by_Clements_Engelhardt.jpg": (WALLPAPERS, {"dandelions": (0.1, 0.0, 0.74)}),
     "sunset_by_Aitzol_Berasategi.jpg": (WALLPAPERS, {"sunset": (0.05, 0.0, 0.88)}),
     "Wine_by_Jakkub_Mede.jpg": (WALLPAPERS, {"room": (0.0, 0.2, 1.0)}),
-    "Picture_0B_by_freespace.jpg": (WALLPAPERS, {"fig": (0.0, 0.0, 0.9)}),
+    "Image_0B_by_freespace.jpg": (WALLPAPERS, {"fig": (0.0, 0.0, 0.9)}),
     "astronaut.png": (SKIMAGE, {"astronaut": (0.0, 0.0, 1.0), "face": (0.23, 0.0, 0.45)}),
     "chelsea.png": (SKIMAGE, {"cat": (0.05, 0.0, 0.88)}),
     "coffee.png": (SKIMAGE, {"coffee": (0.06, 0.0, 0.88)}),
@@ -111,7 +111,7 @@ def _shrunk(rgb: Rgb, size: tuple[int, int]) -> Rgb:
 def _read(path: Path) -> Rgb:
     rgb = load_image(path)
     if rgb is None:
-        raise VideobrushError(f"no picture {path}: unpack both packages, as this module's text says")
+        raise VideobrushError(f"no image {path}: unpack both packages, as this module's text says")
     return rgb
 
 

@@ -1,4 +1,4 @@
-"""Make the data folders of the style `monet`: pictures, each beside its painting.
+"""Make the data folders of the style `monet`: images, each beside its painting.
 
     python -m tools.gallery.paint_pairs paintings MONET2PHOTO OUT [--variants 4]
     python -m tools.gallery.paint_pairs photos DATA OUT --run RUN [--variants 4]
@@ -30,7 +30,7 @@ from train.graph import crop_to_multiple, translate_images
 from train.load import load_generator
 
 SIDE = 256
-"""Short side of the pictures: brushwork of the paintings is a few pixels wide at it."""
+"""Short side of the images: brushwork of the paintings is a few pixels wide at it."""
 RADII = (3, 4, 5)
 """Of the filter, in pixels; photos are flattened with the largest: their dabs have to be seen."""
 NOISE = 0.015
@@ -48,7 +48,7 @@ MARGIN_PX = 8
 
 
 def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """Return a picture with another contrast, brightness, saturation and white balance."""
+    """Return an image with another contrast, brightness, saturation and white balance."""
     out = rgb.astype(np.float32) / 255
     gray = out.mean(axis=2, keepdims=True)
     out = gray + (out - gray) * rng.uniform(0.5, 1.25)
@@ -58,8 +58,8 @@ def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
     return _levels(out + (curve - out) * rng.uniform(0.0, 1.0))
 
 
-def _levels(picture: np.ndarray) -> Rgb:
-    return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)
+def _levels(image: np.ndarray) -> Rgb:
+    return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)
 
 
 def _noisy(rgb: Rgb, rng: np.random.Generator) -> Rgb:
@@ -72,14 +72,14 @@ class Light:
     def __init__(self, photos: list[Rgb], paintings: list[Rgb]) -> None:
         """Match the quantiles of all photos to those of all paintings, drawn together by `VEIL`."""
         self._from, self._to = (
-            np.array([0.0, *np.quantile(_lightness(pictures), LIGHT_QUANTILES), 100.0])
-            for pictures in (photos, paintings)
+            np.array([0.0, *np.quantile(_lightness(images), LIGHT_QUANTILES), 100.0])
+            for images in (photos, paintings)
         )
         median = self._to[1 + LIGHT_QUANTILES.index(0.5)]
         self._to += VEIL * (median - self._to)
 
     def __call__(self, rgb: Rgb) -> Rgb:
-        """Return the picture in the paintings' lightness, its dabs further apart in colour."""
+        """Return the image in the paintings' lightness, its dabs further apart in colour."""
         lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
         lab[..., 0] = np.interp(lab[..., 0], self._from, self._to)
         around = cv2.GaussianBlur(lab, (0, 0), AROUND_PX)
@@ -87,8 +87,8 @@ class Light:
         return _levels(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
 
 
-def _lightness(pictures: list[Rgb]) -> np.ndarray:
-    small = [cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA) for rgb in pictures]
+def _lightness(images: list[Rgb]) -> np.ndarray:
+    small = [cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA) for rgb in images]
     pixels = np.vstack(small).astype(np.float32) / 255
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)[..., 0]
 
@@ -113,7 +113,7 @@ def _from_photos(
 
 
 def _painted(net: nn.Module, flat: Rgb) -> Rgb:
-    """Paint a picture at each of `SHIFTS_RC` and return the mean, uint8[H, W, 3] like it."""
+    """Paint an image at each of `SHIFTS_RC` and return the mean, uint8[H, W, 3] like it."""
     height, width = flat.shape[:2]
     total = np.zeros(flat.shape, np.float32)
     for down, right in SHIFTS_RC:
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--run", type=Path, help="the network that paints photos")
-    parser.add_argument("--variants", type=int, default=4, help="differently graded ones of each picture")
+    parser.add_argument("--variants", type=int, default=4, help="differently graded ones of each image")
     args = parser.parse_args()
     if (args.run is None) != (args.kind == "paintings"):
         parser.error("--run RUN is needed with photos, and with them alone")
@@ -146,11 +146,11 @@ def main() -> None:
     light = None if args.run is None else Light(_load(args.data / "trainA"), _load(args.data / "trainB"))
     for split, variants in (("train", args.variants), ("test", 1)):
         (args.out / split).mkdir(parents=True)
-        pictures = _load(args.data / f"{split}A")
+        images = _load(args.data / f"{split}A")
         pairs = (
-            _from_paintings(pictures, variants, rng)
+            _from_paintings(images, variants, rng)
             if light is None
-            else _from_photos(pictures, variants, rng, args.run, light)
+            else _from_photos(images, variants, rng, args.run, light)
         )
         for number, pair in enumerate(pairs):
             save_image(args.out / split / f"{number:05}.png", np.hstack(pair))

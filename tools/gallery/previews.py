@@ -1,10 +1,10 @@
-"""Make the previews of a style: pictures and a clip, before and after.
+"""Make the previews of a style: images and a clip, before and after.
 
-    python -m tools.gallery.previews STYLE --pictures PATH... --clip FILE [--start S]
+    python -m tools.gallery.previews STYLE --images PATH... --clip FILE [--start S]
 
-STYLE is the style's folder; pictures (files or folders, eight are needed) and the clip must be ones that may
+STYLE is the style's folder; images (files or folders, eight are needed) and the clip must be ones that may
 be passed on; the card's `data` says which of them the style was trained on, best none. Written to
-STYLE/previews: grid.jpg, eight pictures before|after; pair.jpg, the first of them alone; clip.mp4, three
+STYLE/previews: grid.jpg, eight images before|after; pair.jpg, the first of them alone; clip.mp4, three
 seconds before|after, small and silent.
 """
 
@@ -27,15 +27,15 @@ from rt.styles import Style, find_style
 from tools.gallery.viewing import count_frames, read_frames, resized, tile, viewing
 from train.data.images import image_paths, load_image
 
-PICTURES = 8
+IMAGES = 8
 GRID_BYTES = 90_000
 PAIR_BYTES = 36_000
 CLIP_BYTES = 100_000
 """Two networks of a style take 6.3 MB: with these and the card six styles fit into the gallery's 40 MB."""
 SHOWN = (360, 480)
-"""(height, width) at which pictures are translated."""
+"""(height, width) at which images are translated."""
 CELL = (144, 192)
-"""(height, width) of a picture in the grid."""
+"""(height, width) of an image in the grid."""
 CLIP_HEIGHT = 192
 CLIP_FPS = 15
 CLIP_S = 3.0
@@ -48,7 +48,7 @@ def main() -> int:
         style = find_style(Path(given.style))
         folder = style.folder / "previews"
         folder.mkdir(exist_ok=True)
-        pairs = list(translated_pictures(style, chosen(given.pictures)))
+        pairs = list(translated_images(style, chosen(given.images)))
         cells = [side_by_side(*(resized(rgb, CELL) for rgb in pair)) for pair in pairs]
         write_jpeg(folder / "grid.jpg", tile(cells, 2), GRID_BYTES)
         write_jpeg(folder / "pair.jpg", side_by_side(*pairs[0]), PAIR_BYTES)
@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("style", help="folder of the style")
-    made.add_argument("--pictures", type=Path, nargs="+", required=True, metavar="PATH")
+    made.add_argument("--images", type=Path, nargs="+", required=True, metavar="PATH")
     made.add_argument("--clip", required=True, metavar="FILE")
     made.add_argument(
         "--start", type=float, default=0.0, metavar="S", help="seconds of the clip to leave out"
@@ -74,32 +74,32 @@ def parse() -> argparse.Namespace:
 
 
 def chosen(paths: list[Path]) -> list[Rgb]:
-    """Return the first eight pictures of files and folders, in their order.
+    """Return the first eight images of files and folders, in their order.
 
     Raises:
         VideobrushError: there are fewer, or one is damaged.
     """
     files = [found for path in paths for found in (image_paths(path) if path.is_dir() else [path])]
-    if len(files) < PICTURES:
-        raise VideobrushError(f"--pictures: {len(files)} found, {PICTURES} needed")
-    pictures = []
-    for path in files[:PICTURES]:
+    if len(files) < IMAGES:
+        raise VideobrushError(f"--images: {len(files)} found, {IMAGES} needed")
+    images = []
+    for path in files[:IMAGES]:
         if (rgb := load_image(path)) is None:
-            raise VideobrushError(f"--pictures: {path} is no picture that can be read")
-        pictures.append(rgb)
-    return pictures
+            raise VideobrushError(f"--images: {path} is no image that can be read")
+        images.append(rgb)
+    return images
 
 
-def translated_pictures(style: Style, pictures: list[Rgb]) -> Iterator[tuple[Rgb, Rgb]]:
-    """Yield each picture before and after, cut to one shape."""
+def translated_images(style: Style, images: list[Rgb]) -> Iterator[tuple[Rgb, Rgb]]:
+    """Yield each image before and after, cut to one shape."""
     with viewing(style, np.empty((*SHOWN, 3), np.uint8)) as viewer:
-        for rgb in pictures:
+        for rgb in images:
             shown = resized(cut(rgb, SHOWN[1] / SHOWN[0]), SHOWN)
             yield viewer.before(shown), viewer.translate(shown)
 
 
 def cut(rgb: Rgb, aspect: float) -> Rgb:
-    """Return the middle of a picture at a width over height of `aspect`."""
+    """Return the middle of an image at a width over height of `aspect`."""
     height, width = rgb.shape[:2]
     wide, high = min(width, round(height * aspect)), min(height, round(width / aspect))
     top, left = (height - high) // 2, (width - wide) // 2
@@ -107,7 +107,7 @@ def cut(rgb: Rgb, aspect: float) -> Rgb:
 
 
 def write_jpeg(path: Path, rgb: Rgb, most_bytes: int) -> None:
-    """Write a picture at the best quality that stays within `most_bytes`.
+    """Write an image at the best quality that stays within `most_bytes`.
 
     Raises:
         SinkError: none does.

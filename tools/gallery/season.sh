@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes a style of a season: bash tools/gallery/season.sh winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_BACK
+# Makes a style of a season: bash tools/gallery/season.sh winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_OUT
 # SUMMER2WINTER has trainA, trainB, testA and testB; the rest is as for finish.sh.
 # One teacher translates both ways: run in one folder, the two scripts share runs/season_teacher.
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
 here="$(cd "$(dirname "$0")" && pwd)"
 . "$here/steps.sh"
-need "winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_BACK" "$@"
-name="$1" data="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+need "winter|summer SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_OUT" "$@"
+name="$1" data="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_out="$7"
 refuse_existing "$out"
 case "$name" in
     winter) direction=AtoB title="Summer turns to winter: snow-white ground, cold pale colours" ;;
@@ -24,4 +24,4 @@ train distill "runs/${name}_student" --data summer2winter_snow --teacher runs/se
     --student hg48 --norm none --copy-teacher --load-size 160 --crop-size 128 \
     --batch 8 --amp --learning-rate 2e-4 --threads 1 --steps 500
 bash "$here/finish.sh" "$name" "runs/${name}_student" runs/season_teacher "$direction" "$previews" "$clip" \
-    "$out" "$calibrate" "$held_back" --title "$title" --size 160
+    "$out" "$calibrate" "$held_out" --title "$title" --size 160

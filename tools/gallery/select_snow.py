@@ -1,10 +1,10 @@
-"""Make the data folder of the style `winter`: of the winter pictures those that show snow.
+"""Make the data folder of the style `winter`: of the winter images those that show snow.
 
     python tools/gallery/select_snow.py DATA OUT
 
 DATA has trainA, testA (summer) and trainB, testB (winter) as the CycleGAN paper's Yosemite set; many of its
-winter pictures are nights, sunsets and autumn woods. OUT gets links to the pictures of DATA: winter pictures
-with much snow and little warm colour, summer pictures without what looks like snow.
+winter images are nights, sunsets and autumn woods. OUT gets links to the images of DATA: winter images
+with much snow and little warm colour, summer images without what looks like snow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from train.data.images import image_paths, load_image
 from train.errors import DataError
 
 SNOW_SHARE = 0.14
-"""Least share of snow in the lower part of a winter picture, and the most of a summer picture."""
+"""Least share of snow in the lower part of a winter image, and the most of a summer image."""
 
 
 def snow_share(rgb: Rgb) -> float:
@@ -34,7 +34,7 @@ def snow_share(rgb: Rgb) -> float:
 
 
 def select(folder: Path, out: Path, winter: bool) -> tuple[int, int]:
-    """Link the pictures of one folder that fit; return how many of how many."""
+    """Link the images of one folder that fit; return how many of how many."""
     paths = image_paths(folder)
     out.mkdir(parents=True)
     taken = 0

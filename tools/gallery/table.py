@@ -19,7 +19,7 @@ BEGIN, END = "<!-- styles: python -m tools.gallery.table --write -->\n", "<!-- /
 HEADINGS = (
     "style",
     "what it does",
-    "against real pictures (its teacher)",
+    "against real images (its teacher)",
     "SSIM to its teacher",
     "warping error (its teacher's)",
     "INT8 to FP32",

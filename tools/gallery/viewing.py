@@ -1,4 +1,4 @@
-"""What a viewer of a style sees: pictures and frames of clips, translated as the program does it."""
+"""What a viewer of a style sees: images and frames of clips, translated as the program does it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from rt.view import look_at
 
 
 class Viewer:
-    """Translates pictures of one size, uint8[H, W, 3] RGB."""
+    """Translates images of one size, uint8[H, W, 3] RGB."""
 
     def __init__(self, style: Style, size: tuple[int, int]) -> None:
-        """`size` is the (height, width) of the pictures."""
+        """`size` is the (height, width) of the images."""
         self._view = style.card.view
         self.network_size = style_size(style.card, *size)
         self._controls = Controls()
         self._translator = Translator(open_backend("auto", style, self.network_size).backend, self._controls)
 
     def translate(self, rgb: Rgb, strength: float = 1.0) -> Rgb:
-        """Return the picture in the style."""
+        """Return the image in the style."""
         self._controls.strength = strength
         return self._translator.translate(Frame(rgb, 0, Fraction(1, 30), 0)).rgb
 
     def before(self, rgb: Rgb) -> Rgb:
-        """Return what stands beside a translation: the picture, or what the network sees of it."""
-        if self._view == "picture":
+        """Return what stands beside a translation: the image, or what the network sees of it."""
+        if self._view == "image":
             return rgb
         return resized(look_at(shrink(rgb, self.network_size), self._view), (rgb.shape[0], rgb.shape[1]))
 
@@ -49,7 +49,7 @@ class Viewer:
 
 @contextmanager
 def viewing(style: Style, rgb: Rgb) -> Iterator[Viewer]:
-    """Open a viewer for pictures of the size of `rgb`."""
+    """Open a viewer for images of the size of `rgb`."""
     viewer = Viewer(style, (rgb.shape[0], rgb.shape[1]))
     try:
         yield viewer
@@ -86,9 +86,9 @@ def resized(rgb: Rgb, size: tuple[int, int], nearest: bool = False) -> Rgb:
     return np.asarray(cv2.resize(rgb, (size[1], size[0]), interpolation=way), np.uint8)
 
 
-def tile(pictures: list[Rgb], columns: int) -> Rgb:
-    """Return pictures of one size in rows of `columns`; what is left of the last row is white."""
-    blank = np.full_like(pictures[0], 255)
-    padded = [*pictures, *[blank] * (-len(pictures) % columns)]
+def tile(images: list[Rgb], columns: int) -> Rgb:
+    """Return images of one size in rows of `columns`; what is left of the last row is white."""
+    blank = np.full_like(images[0], 255)
+    padded = [*images, *[blank] * (-len(images) % columns)]
     rows = [np.hstack(padded[at : at + columns]) for at in range(0, len(padded), columns)]
     return np.asarray(np.vstack(rows), np.uint8)

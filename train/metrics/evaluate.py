@@ -127,7 +127,7 @@ def gather_eval_set(
 def training_view(facts: RunFacts) -> View:
     """Return what of its images a checkpoint's generator, or a student's teacher, learned to look at."""
     pair = first_teacher(facts).pair
-    return "picture" if pair == "none" else pair
+    return "image" if pair == "none" else pair
 
 
 def _painted(facts: RunFacts, data: Path | None, size: int) -> EvalSet:

@@ -110,7 +110,7 @@ export class Camera {
     this.taken = this.presented;
   }
 
-  /** Capture the current frame: {jpeg, picture, captured}; null before the first one. */
+  /** Capture the current frame: {jpeg, bitmap, captured}; null before the first one. */
   async take() {
     const { videoWidth, videoHeight } = this.video;
     if (!videoWidth) return null;
@@ -122,10 +122,10 @@ export class Camera {
     this.pen.drawImage(this.video, 0, 0, width, height);
     if (this.taken) this.skipped += Math.max(0, this.presented - this.taken - 1);
     this.taken = this.presented;
-    const [jpeg, picture] = await Promise.all([
+    const [jpeg, bitmap] = await Promise.all([
       new Promise((resolve) => this.canvas.toBlob(resolve, "image/jpeg", QUALITY)),
       createImageBitmap(this.canvas),
     ]);
-    return { jpeg, picture, captured };
+    return { jpeg, bitmap, captured };
   }
 }

@@ -33,9 +33,9 @@ export class Panel {
     Object.assign(button, { type: "button", title: index < 9 ? `${title} (${index + 1})` : title });
     button.dataset.id = id;
     button.setAttribute("role", "radio");
-    const picture = preview ? Object.assign(new Image(), { src: preview, alt: "", draggable: false }) : monogram(id);
+    const image = preview ? Object.assign(new Image(), { src: preview, alt: "", draggable: false }) : monogram(id);
     const name = Object.assign(document.createElement("span"), { textContent: id });
-    button.append(picture, name);
+    button.append(image, name);
     if (index < 9) button.append(Object.assign(document.createElement("kbd"), { textContent: index + 1, ariaHidden: "true" }));
     button.onclick = () => this.change({ style: id });
     return button;

@@ -26,7 +26,7 @@ let changed = {}; // those that the visitor changed
 let changes = 0; // how many times
 let changedAt = {}; // the number of the last change of each
 let cameraFailed = null; // {title, text} of the notice shown
-let flight = null; // the frame in flight: {sequence, picture, timer}
+let flight = null; // the frame in flight: {sequence, bitmap, timer}
 let sequence = 0;
 
 const link = new Link({ text, frame: showAnswer, state });
@@ -112,19 +112,19 @@ async function pump() {
   if (flight || !link.open || (document.hidden && !recorder.on)) return;
   if (source === "browser" && !camera.ready) return;
   sequence = (sequence + 1) >>> 0;
-  const own = (flight = { sequence, picture: null, timer: null });
+  const own = (flight = { sequence, bitmap: null, timer: null });
   let taken = null;
   if (source === "browser") {
     await camera.next();
     taken = camera.ready ? await camera.take().catch(() => null) : null;
     if (flight !== own || !taken?.jpeg || !link.open) {
-      taken?.picture.close();
+      taken?.bitmap.close();
       if (flight !== own) return;
       abandon();
       setTimeout(pump, RETAKE_MS);
       return;
     }
-    own.picture = taken.picture;
+    own.bitmap = taken.bitmap;
   }
   link.sendFrame(own.sequence, taken?.captured ?? performance.now(), taken?.jpeg);
   own.timer = setTimeout(() => {
@@ -137,25 +137,25 @@ async function pump() {
 /** Discard the frame in flight. */
 function abandon() {
   clearTimeout(flight?.timer);
-  flight?.picture?.close();
+  flight?.bitmap?.close();
   flight = null;
 }
 
 /** Show a translated frame beside its original. */
 async function showAnswer({ sequence: number, captured, before, after }) {
   if (flight?.sequence !== number) return; // discarded already
-  const { picture, timer } = flight;
+  const { bitmap, timer } = flight;
   clearTimeout(timer);
-  flight.picture = null;
+  flight.bitmap = null;
   const own = flight;
   try {
-    const [translated, original] = await Promise.all([createImageBitmap(after), before ? createImageBitmap(before) : picture]);
+    const [translated, original] = await Promise.all([createImageBitmap(after), before ? createImageBitmap(before) : bitmap]);
     stage.show(original, translated);
     meter.count(performance.now() - captured);
     hideNotice();
     if (toastStays()) hideToast();
   } catch (error) {
-    picture?.close();
+    bitmap?.close();
     toast(`a frame could not be shown: ${error.message}`);
   }
   if (flight === own) flight = null;

@@ -26,11 +26,11 @@ class Twin:
         return small
 
     def apply_residual(self, frame: Rgb, small_in: Rgb, small_out: Rgb, strength: float) -> Rgb:
-        """Return the frame with the change laid over it."""
-        laid, number = np.full_like(frame, 77), np.array([strength], np.float32)
+        """Return the frame with the residual applied."""
+        applied, number = np.full_like(frame, 77), np.array([strength], np.float32)
         size, small_size = frame.shape[:2], small_in.shape[:2]
-        self._run("apply_residual", size, frame, *size, number, small_in, small_out, *small_size, laid)
-        return laid
+        self._run("apply_residual", size, frame, *size, number, small_in, small_out, *small_size, applied)
+        return applied
 
     def _run(self, name: str, size: tuple[int, ...], *given: object) -> None:
         arguments = b""

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes the style `colour`: bash tools/gallery/colour/make.sh SUMMER2WINTER MONET2PHOTO PREVIEWS CLIP OUT CALIBRATE HELD_BACK
+# Makes the style `colour`: bash tools/gallery/colour/make.sh SUMMER2WINTER MONET2PHOTO PREVIEWS CLIP OUT CALIBRATE HELD_OUT
 # SUMMER2WINTER and MONET2PHOTO have trainA, trainB, testA and testB (the paintings are not used); the rest is as for
 # finish.sh.
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
-need "SUMMER2WINTER MONET2PHOTO PREVIEWS CLIP OUT CALIBRATE HELD_BACK" "$@"
-season="$(cd "$1" && pwd)" monet="$(cd "$2" && pwd)" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+need "SUMMER2WINTER MONET2PHOTO PREVIEWS CLIP OUT CALIBRATE HELD_OUT" "$@"
+season="$(cd "$1" && pwd)" monet="$(cd "$2" && pwd)" previews="$3" clip="$4" out="$5" calibrate="$6" held_out="$7"
 refuse_existing "$out"
 common="--pair gray --data colour_data --generator hg48 --norm none --discriminator-norm spectral --discriminator-width 32 \
     --loss lsgan --batch 4 --amp --threads 1"
@@ -39,4 +39,4 @@ train distill runs/colour_student --data colour_data --teacher runs/colour_teach
     --student hg48 --norm none --copy-teacher --load-size 168 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --threads 1 --steps 400
 bash "$gallery/finish.sh" colour runs/colour_student runs/colour_teacher AtoB "$previews" "$clip" "$out" \
-    "$calibrate" "$held_back" --size 168 --title "Gray pictures in colour: skies, woods and meadows"
+    "$calibrate" "$held_out" --size 168 --title "Gray photos in colour: skies, woods and meadows"

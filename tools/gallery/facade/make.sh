@@ -11,7 +11,7 @@ refuse_existing "$out"
 draw() {
     python "$gallery/draw_facades.py" "$1/previews"
     python "$gallery/draw_facades.py" "$1/calibrate" --count 24 --seed 1
-    python "$gallery/draw_facades.py" "$1/held_back" --seed 2
+    python "$gallery/draw_facades.py" "$1/held_out" --seed 2
     python "$gallery/draw_facades.py" "$1/clip" --growing 90 --seed 7
 }
 export PYTHONPATH="$gallery/../.."
@@ -29,4 +29,4 @@ train distill runs/facade_student --data facades --teacher runs/facade_teacher -
     --student draw48 --norm none --copy-teacher --load-size 216 --crop-size 192 --batch 4 --amp --learning-rate 2e-4 \
     --threads 1 --steps 500
 bash "$gallery/finish.sh" facade runs/facade_student runs/facade_teacher BtoA facade_plans/previews facade_plans/clip "$out" \
-    facade_plans/calibrate facade_plans/held_back --size 216 --title "Plans of coloured rectangles turn to house fronts"
+    facade_plans/calibrate facade_plans/held_out --size 216 --title "Plans of coloured rectangles turn to house fronts"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Makes the style `monet`: bash tools/gallery/monet/make.sh MONET2PHOTO LANDSCAPES_CC0 PREVIEWS CLIP OUT CALIBRATE HELD_BACK
+# Makes the style `monet`: bash tools/gallery/monet/make.sh MONET2PHOTO LANDSCAPES_CC0 PREVIEWS CLIP OUT CALIBRATE HELD_OUT
 # MONET2PHOTO has the paintings in trainA and testA (its photos are only measured on), LANDSCAPES_CC0 photos; the rest
 # is as for finish.sh.
 # What was really run, with its times and its machine, is on the style's card.
 set -eu
 gallery="$(cd "$(dirname "$0")/.." && pwd)"
 . "$gallery/steps.sh"
-need "MONET2PHOTO LANDSCAPES_CC0 PREVIEWS CLIP OUT CALIBRATE HELD_BACK" "$@"
-data="$1" photos="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_back="$7"
+need "MONET2PHOTO LANDSCAPES_CC0 PREVIEWS CLIP OUT CALIBRATE HELD_OUT" "$@"
+data="$1" photos="$2" previews="$3" clip="$4" out="$5" calibrate="$6" held_out="$7"
 refuse_existing "$out"
 export PYTHONPATH="$gallery/../.."
 common="--norm none --discriminator-norm instance --loss lsgan --load-size 256 --crop-size 160 --batch 4 --amp \
@@ -15,7 +15,7 @@ common="--norm none --discriminator-norm instance --loss lsgan --load-size 256 -
 
 cut_all() {
     python "$gallery/cut_photos.py" "$photos" "$1" --count 40 \
-        --held-back canyon-wren oakland-zoo-otters roman-colosseum sunset_by_the_pier \
+        --held-out canyon-wren oakland-zoo-otters roman-colosseum sunset_by_the_pier \
         --leave-out abstract-spiral high-trestle-trail mr_lee photo_by_spacex piazza-gae-aulenti saturnian-profile \
         valley-midnight waves-midnight
     cp -r "$data/trainA" "$1/trainB"
@@ -43,4 +43,4 @@ train distill runs/monet_student --data monet_data --teacher runs/monet_teacher 
     --student paint48 --norm none --copy-teacher --load-size 256 --crop-size 160 --batch 8 --amp --learning-rate 2e-4 \
     --steps 400
 bash "$gallery/finish.sh" monet runs/monet_student runs/monet_teacher AtoB "$previews" "$clip" "$out" \
-    "$calibrate" "$held_back" --data monet_measured --size 256 --title "In Monet's hand: his palette, in crisp dabs"
+    "$calibrate" "$held_out" --data monet_measured --size 256 --title "In Monet's hand: his palette, in crisp dabs"

@@ -1,6 +1,6 @@
-"""Make README's moving picture: the demo, smaller, as an animated WebP.
+"""Make README's moving image: the demo, smaller, as an animated WebP.
 
-python -m tools.gallery.readme_picture [--out README.webp]
+python -m tools.gallery.readme_image [--out README.webp]
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MOST_BYTES = 3_000_000
 
 
 def main() -> int:
-    """Make the picture; exit status 1 where it is too large."""
-    parser = argparse.ArgumentParser(description="Make README's moving picture.")
+    """Make the image; exit status 1 where it is too large."""
+    parser = argparse.ArgumentParser(description="Make README's moving image.")
     parser.add_argument("--out", type=Path, default=Path("README.webp"))
     parser.add_argument("--quality", type=int, default=60)
     given = parser.parse_args()
