@@ -1,6 +1,6 @@
 // Fit a frame to the network and the network's residual back to the frame: what rt/fit.py does on the CPU.
 //
-// A picture is uint8[rows][columns][3], without gaps. One thread writes one pixel; threads share nothing and
+// An image is uint8[rows][columns][3], without gaps. One thread writes one pixel; threads share nothing and
 // never wait for each other, so that the tests can compile this very text for the CPU and run it there.
 
 typedef unsigned char Level;
