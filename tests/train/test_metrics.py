@@ -115,3 +115,15 @@ def test_a_generator_is_as_steady_as_it_moves_with_its_input() -> None:
     assert inverted["translated"] == pytest.approx(inverted["floor"], abs=1e-3)
     assert measure(shimmering)["translated"] > identity["translated"] + 4.0
     assert measure(lambda x: x) == identity  # seeded
+
+
+def test_the_classifier_is_trained_no_longer_than_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    net = metrics._classifier()
+    net.register_forward_hook(lambda *_: steps.append(1))
+    monkeypatch.setattr(metrics, "_classifier", lambda: net)
+    folder = make_domains(tmp_path)
+    metrics.train_domain_classifier(*(load_images(folder / f"train{domain}", 64).images for domain in "AB"))
+    assert 20 <= len(steps) < 150

@@ -6,6 +6,7 @@ untranslated inputs reach): a translation is worth as much as it moves from the 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,9 @@ DISTANCES: dict[str, Callable[[Images, Images], float]] = {
 }
 """Distances between two sets of images by name; 0 for sets that are alike."""
 
+
+_TOLD_APART, _TOLD_APART_STEPS = 0.02, 20
+"""The classifier's training ends after this many steps in a row of a smaller loss."""
 
 IDENTITY_LEVELS = 2.0
 """A network that changes images by less, on average, is called the identity."""
@@ -141,7 +145,10 @@ def measure_steadiness(
 
 
 def train_domain_classifier(domain_A: Images, domain_B: Images, steps: int = 300) -> nn.Module:
-    """Train a small network to tell domain B (1) from domain A (0) on images shrunk to 64×64."""
+    """Train a small network to tell domain B (1) from domain A (0) on images shrunk to 64×64.
+
+    It ends before `steps` where the domains have been told apart for a while.
+    """
     rng = torch.Generator().manual_seed(0)
     set_A, set_B = (ImageSet([squash(rgb, 72) for rgb in images]) for images in (domain_A, domain_B))
     with torch.random.fork_rng(devices=()):  # a run that validates in its middle goes on as if it had not
@@ -163,6 +170,7 @@ def _train_classifier(
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     labels = torch.cat([torch.zeros(16), torch.ones(16)])
+    losses: deque[float] = deque([1.0] * _TOLD_APART_STEPS, maxlen=_TOLD_APART_STEPS)
     for _ in range(steps):
         crops = torch.cat([set_A.crops(16, 64, rng), set_B.crops(16, 64, rng)])
         loss = nn.functional.binary_cross_entropy_with_logits(net(crops).squeeze(1), labels)
@@ -170,6 +178,9 @@ def _train_classifier(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
+        losses.append(loss.item())
+        if max(losses) < _TOLD_APART:
+            break
     return net.eval()
 
 
