@@ -54,6 +54,10 @@ class Combination:
     turn: int = 0
     colour: str = ""
     size: str = "64x48"
+    flags: tuple[str, ...] = ()
+    """More words for ffmpeg."""
+    kind: str = ""
+    """What the flags mean."""
 
     @property
     def name(self) -> str:
@@ -68,6 +72,7 @@ class Combination:
             start,
             turn,
             self.colour,
+            self.kind,
         )
         return "_".join(filter(None, (*parts, f"to-{self.output[1:]}")))
 
@@ -81,17 +86,30 @@ VIDEO: dict[str, tuple[str, ...]] = {
     ".mp4": ("libx264", "libx265", "mpeg4", "mjpeg", "libvpx-vp9", "libaom-av1"),
     ".mov": ("libx264", "prores_ks", "mjpeg", "qtrle", "png", "mpeg4"),
     ".mkv": ("libx264", "libx265", "libvpx", "libvpx-vp9", "ffv1", "mpeg2video", "libtheora", "mjpeg"),
-    ".webm": ("libvpx", "libvpx-vp9"),
-    ".avi": ("mpeg4", "msmpeg4", "mjpeg", "huffyuv", "libx264"),
+    ".webm": ("libvpx", "libvpx-vp9", "libaom-av1"),
+    ".m4v": ("libx264", "mpeg4"),
+    ".avi": ("mpeg4", "msmpeg4", "mjpeg", "huffyuv", "libx264", "ffv1", "dvvideo"),
     ".ts": ("libx264", "mpeg2video", "libx265"),
     ".m2ts": ("libx264",),
+    ".mts": ("libx264",),
     ".mpg": ("mpeg2video", "mpeg1video"),
     ".vob": ("mpeg2video",),
     ".flv": ("flv", "libx264"),
     ".wmv": ("wmv2", "wmv1", "msmpeg4"),
+    ".asf": ("msmpeg4",),
     ".ogv": ("libtheora",),
-    ".3gp": ("mpeg4",),
+    ".3gp": ("mpeg4", "h263"),
+    ".3g2": ("mpeg4",),
     ".nut": ("ffv1", "mpeg4"),
+    ".dv": ("dvvideo",),
+    ".mxf": ("mpeg2video",),
+    ".wtv": ("mpeg2video",),
+    ".rm": ("rv20",),
+    ".ivf": ("libvpx-vp9", "libaom-av1"),
+    ".y4m": ("wrapped_avframe",),
+    ".h264": ("libx264",),
+    ".hevc": ("libx265",),
+    ".mjpg": ("mjpeg",),
 }
 """Suffix → codecs of video in such files."""
 AUDIO: dict[str, tuple[str, ...]] = {
@@ -111,18 +129,48 @@ AUDIO: dict[str, tuple[str, ...]] = {
         "tta",
     ),
     ".webm": ("libvorbis", "libopus"),
+    ".m4v": ("aac", "ac3"),
     ".avi": ("libmp3lame", "pcm_s16le", "pcm_u8", "adpcm_ima_wav", "adpcm_ms", "ac3"),
     ".ts": ("aac", "mp2", "ac3", "libmp3lame"),
     ".m2ts": ("pcm_bluray", "ac3"),
+    ".mts": ("ac3", "pcm_bluray"),
     ".mpg": ("mp2",),
     ".vob": ("ac3", "mp2", "pcm_dvd"),
     ".flv": ("libmp3lame", "aac", "adpcm_swf", "nellymoser"),
     ".wmv": ("wmav1", "wmav2"),
+    ".asf": ("libmp3lame",),
     ".ogv": ("libvorbis", "flac", "libspeex"),
     ".3gp": ("aac",),
+    ".3g2": ("aac",),
     ".nut": ("pcm_s16le", "flac"),
+    ".dv": ("pcm_s16le",),
+    ".mxf": ("pcm_s16le",),
+    ".wtv": ("mp2",),
+    ".rm": ("ac3",),
+    ".ivf": ("",),
+    ".y4m": ("",),
+    ".h264": ("",),
+    ".hevc": ("",),
+    ".mjpg": ("",),
 }
 """Suffix → codecs of audio in such files."""
+RARE = frozenset(
+    (".asf", ".3g2", ".mts", ".dv", ".mxf", ".wtv", ".rm", ".ivf", ".y4m", ".h264", ".hevc", ".mjpg")
+)
+"""Inputs that are tried with fewer outputs."""
+WRITTEN_SO: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
+    "fragmented": ((".mp4", ".mov"), "", ("-movflags", "+frag_keyframe+empty_moov")),
+    "faststart": ((".mp4", ".m4v"), "", ("-movflags", "+faststart")),
+    "live": ((".mkv", ".webm"), "", ("-live", "1")),
+    "b-frames": ((".avi", ".mp4", ".ts"), "libx264", ("-bf", "3", "-b_strategy", "0")),
+    "b-frames-of-mpeg-4": ((".avi", ".mp4"), "mpeg4", ("-bf", "2")),
+    "frames-left-out": (
+        (".mp4", ".mkv", ".mov", ".webm", ".flv"),
+        "",
+        ("-vf", "select='not(eq(mod(n,5),3))'", "-vsync", "vfr"),
+    ),
+}
+"""How it is written → into what, with which codec (the container's first), by which words."""
 RATES = ("24000/1001", "30000/1001", "12", "50", "60000/1001")
 STARTS_S = (1.4, 3601.5, 50000.0)
 TURNS = (90, 180, 270)
@@ -133,6 +181,13 @@ COLOURS = {
 }
 """Name → matrix, primaries and transfer."""
 _MONO = frozenset(("nellymoser", "libspeex"))
+_FIXED_SIZES = {"dvvideo": "720x576", "h263": "176x144"}
+_NAMED_FORMATS = {".mjpg": ("-f", "mjpeg")}
+_PIXELS = {
+    "mjpeg": "yuvj420p",
+    "dvvideo": "yuv420p",
+    **dict.fromkeys(("libx264", "libx265", "ffv1", "wrapped_avframe"), "yuv420p"),
+}
 _AUDIO_RATES = {"adpcm_swf": 22050, "nellymoser": 22050, "libspeex": 16000, "pcm_alaw": 8000, "flac": 48000}
 
 
@@ -147,16 +202,16 @@ def combinations() -> Iterator[Combination]:
 
 def _all() -> Iterator[Combination]:
     for suffix, codecs in VIDEO.items():
-        for output in OUTPUTS:
+        for output in OUTPUTS if suffix not in RARE else OUTPUTS[::2]:
             for video in codecs:
                 yield Combination(suffix, video, AUDIO[suffix][0], output=output)
             for audio in AUDIO[suffix]:
                 yield Combination(suffix, codecs[0], audio, output=output)
-    for suffix in (".mp4", ".mov", ".mkv", ".avi", ".ts", ".wmv"):
+    for suffix in (".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".wmv"):
         for rate in RATES if suffix != ".wmv" else ("30000/1001",):
             for output in OUTPUTS:
                 yield Combination(suffix, VIDEO[suffix][0], AUDIO[suffix][0], rate, output=output)
-    for suffix in (".ts", ".m2ts", ".mkv", ".vob", ".mp4", ".flv"):
+    for suffix in (".ts", ".m2ts", ".mkv", ".vob", ".mp4", ".flv", ".webm"):
         for start_s in STARTS_S:
             for output in OUTPUTS:
                 yield Combination(suffix, VIDEO[suffix][0], AUDIO[suffix][0], start_s=start_s, output=output)
@@ -172,6 +227,16 @@ def _all() -> Iterator[Combination]:
         for size in ("66x50", "64x46", "480x270", "320x180", "62x34"):
             for output in OUTPUTS:
                 yield Combination(suffix, VIDEO[suffix][0], AUDIO[suffix][0], size=size, output=output)
+    for kind, (suffixes, video, flags) in WRITTEN_SO.items():
+        for suffix in suffixes:
+            for output in OUTPUTS:
+                coded = video or VIDEO[suffix][0]
+                yield Combination(suffix, coded, AUDIO[suffix][0], output=output, flags=flags, kind=kind)
+    for suffix in (".webm", ".mp4", ".mkv", ".mov", ".avi", ".ts", ".wmv"):
+        for audio in AUDIO[suffix][:3]:
+            yield Combination(suffix, VIDEO[suffix][0], audio, output=".webm")
+    for video in VIDEO[".webm"]:
+        yield Combination(".webm", video, AUDIO[".webm"][0], output=".webm")
 
 
 def draw(wanted: Combination, folder: Path) -> Path:
@@ -191,22 +256,21 @@ def _drawing(clip: Combination, path: Path) -> list[str]:
     rate = _AUDIO_RATES.get(clip.audio, 48000)
     tone = f"aevalsrc=0.5*sin(2*PI*440*t)*gte(t\\,{ONSET_S}):s={rate}:d={LENGTH_S}"
     words = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi"]
-    words += ["-i", f"testsrc2=s={clip.size}:r={clip.rate}:d={LENGTH_S}"]
+    size = _FIXED_SIZES.get(clip.video, clip.size)
+    words += ["-i", f"testsrc2=s={size}:r={clip.rate}:d={LENGTH_S}"]
     words += ["-f", "lavfi", "-i", tone] if clip.audio else []
     words += ["-c:v", clip.video, "-b:v", "2M", "-g", "12"]
     words += ["-preset", "ultrafast", "-crf", "12"] if clip.video in ("libx264", "libx265") else []
     words += ["-cpu-used", "8"] if clip.video in ("libvpx", "libvpx-vp9", "libaom-av1") else []
     words += ["-x265-params", "log-level=none"] if clip.video == "libx265" else []
-    words += ["-bf", "0"] if clip.suffix == ".avi" else []  # the container has no place for their times
-    words += ["-pix_fmt", "yuvj420p"] if clip.video == "mjpeg" else []
-    words += ["-pix_fmt", "yuv420p"] if clip.video in ("libx264", "libx265", "ffv1") else []
+    words += ["-pix_fmt", _PIXELS[clip.video]] if clip.video in _PIXELS else []
     if clip.colour:
         matrix, primaries, transfer = COLOURS[clip.colour]
         words += ["-colorspace", matrix, "-color_primaries", primaries, "-color_trc", transfer]
     if clip.audio:
         words += ["-c:a", clip.audio, "-ac", "1" if clip.audio in _MONO else "2", "-strict", "-2"]
     words += ["-muxdelay", "0", "-output_ts_offset", str(clip.start_s)] if clip.start_s else []
-    return [*words, str(path)]
+    return [*words, *clip.flags, *_NAMED_FORMATS.get(clip.suffix, ()), str(path)]
 
 
 def outcome(wanted: Combination, source: Path, folder: Path) -> tuple[str, list[str]]:
@@ -229,11 +293,13 @@ def outcome(wanted: Combination, source: Path, folder: Path) -> tuple[str, list[
 
 
 def _run(source: Path, target: Path) -> None:
-    run_job(Run(str(source), "winter", (str(target),), backend="identity"), Stop())
+    codec = "av1" if target.suffix == ".webm" else "h264"
+    run_job(Run(str(source), "winter", (str(target),), backend="identity", codec=codec), Stop())
 
 
 def _compared(source: Path, target: Path) -> tuple[str, list[str]]:
     before, after = probe(source), probe(target)
+    before["times"] = _true_times(source, before)
     ended, wrong = "copied" if "audio" in before else "silent", []
     step_s = (
         0.0011 if target.suffix == ".mkv" or source.suffix in (".mkv", ".webm", ".flv", ".wmv") else 0.0002
@@ -260,6 +326,14 @@ def _compared(source: Path, target: Path) -> tuple[str, list[str]]:
         ended, faults = _audio_compared(source, target, before, after)
         wrong += faults
     return ended, wrong
+
+
+def _true_times(source: Path, found: dict[str, Any]) -> list[float]:
+    """Return when the frames of a drawn clip are shown, where ffprobe does not know it."""
+    if not found["times"]:  # raw video: no clock at all
+        return [frame / 25 for frame in range(found["frames"])]
+    first_s = found["times"][0] if source.suffix == ".avi" else 0.0  # decoded then, shown at once
+    return [time_s - first_s for time_s in found["times"]]
 
 
 def _audio_compared(
