@@ -25,7 +25,7 @@ from rt.sinks import WINDOW, Sink, SinkOptions, open_outputs
 from rt.sinks.display import display_fault
 from rt.sources import Source, SourceOptions, open_source
 from rt.stats import Meter, Stats, Status
-from rt.styles import find_style, list_styles
+from rt.styles import find_style, usable_styles
 from rt.switcher import Switcher
 from rt.terminal import live_status, progress
 from rt.translator import EachOwnSize, Translator
@@ -146,7 +146,7 @@ def _controls(asked: Run) -> Controls:
     """Return the knobs; a viewer can switch to the style asked for and to all that are listed."""
     styles = [asked.style]
     if not asked.output or WINDOW in asked.output:
-        listed = [entry.name for entry in list_styles() if entry.style is not None]
+        listed = list(usable_styles())
         styles = listed if asked.style in listed else [asked.style, *listed]
     return Controls(styles, asked.style, asked.strength, asked.steadiness, asked.compare)
 

@@ -88,6 +88,15 @@ def list_styles() -> list[Listed]:
     return [found[name] for name in sorted(found)]
 
 
+def usable_styles() -> dict[str, Style]:
+    """Return every style that can be used, by name: what a viewer may switch to.
+
+    Raises:
+        StyleError: a folder of styles is there and cannot be read.
+    """
+    return {listed.name: listed.style for listed in list_styles() if listed.style is not None}
+
+
 def _search(name: str, is_path: bool) -> Style:
     path = Path(name).expanduser()
     if (path / "card.json").is_file():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rt.errors import SinkError, nearest
@@ -42,15 +42,15 @@ ANIMATION_SUFFIXES = (".gif", ".webp")
 """Suffixes of images: files for one frame, and those that can move."""
 
 
-class _Opener(Protocol):
-    def __call__(
-        self,
-        address: str,
-        like: SourceInfo | None,
-        options: SinkOptions,
-        size: Size | None,
-        frame_rate: Fraction | None,
-    ) -> Sink: ...
+@dataclass(frozen=True)
+class Wanted:
+    """An output that is to be opened: what `open_sink` is given."""
+
+    address: str
+    like: SourceInfo | None
+    options: SinkOptions
+    size: Size | None
+    frame_rate: Fraction | None
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Kind:
     """What it is, in words."""
     examples: tuple[str, ...]
     """Addresses of this kind."""
-    open: _Opener
-    """Opens an address of this kind; see `open_sink`."""
+    open: Callable[[Wanted], Sink]
+    """Opens an address of this kind."""
     schemes: tuple[str, ...] = ()
     """What stands before `://` in its addresses; none for names of files and folders."""
     shown_live: bool = False
@@ -73,89 +73,51 @@ class Kind:
     """The optional part of the installation that it needs."""
 
 
-def _open_file(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
+def _open_file(wanted: Wanted) -> Sink:
     from rt.sinks.file import FileSink
 
-    return FileSink(address, like, options, size=size, frame_rate=frame_rate)
+    return FileSink(
+        wanted.address, wanted.like, wanted.options, size=wanted.size, frame_rate=wanted.frame_rate
+    )
 
 
-def _open_images(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
+def _open_images(wanted: Wanted) -> Sink:
     from rt.sinks.images import ImageSink
 
-    return ImageSink(address, like, overwrite=options.overwrite)
+    return ImageSink(wanted.address, wanted.like, overwrite=wanted.options.overwrite)
 
 
-def _open_animation(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
-    if like is not None and like.frame_count == 1:
-        return _open_images(address, like, options, size, frame_rate)
+def _open_animation(wanted: Wanted) -> Sink:
+    if wanted.like is not None and wanted.like.frame_count == 1:
+        return _open_images(wanted)
     from rt.sinks.animation import AnimationSink
 
-    return AnimationSink(address, like, overwrite=options.overwrite)
+    return AnimationSink(wanted.address, wanted.like, overwrite=wanted.options.overwrite)
 
 
-def _open_null(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
+def _open_null(wanted: Wanted) -> Sink:
     from rt.sinks.null import NullSink
 
     return NullSink()
 
 
-def _open_virtual_camera(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
+def _open_virtual_camera(wanted: Wanted) -> Sink:
     from rt.sinks.virtual_camera import VirtualCamera
 
-    return VirtualCamera(address, like, size=size, frame_rate=frame_rate)
+    return VirtualCamera(wanted.address, wanted.like, size=wanted.size, frame_rate=wanted.frame_rate)
 
 
-def _open_window(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
-    raise SinkError(f"cannot write {redacted(address)}: a window has no name; type {WINDOW}")
+def _open_window(wanted: Wanted) -> Sink:
+    raise SinkError(f"cannot write {redacted(wanted.address)}: a window has no name; type {WINDOW}")
 
 
-def _open_stream(
-    address: str,
-    like: SourceInfo | None,
-    options: SinkOptions,
-    size: Size | None,
-    frame_rate: Fraction | None,
-) -> Sink:
-    _check_server(address)
+def _open_stream(wanted: Wanted) -> Sink:
+    _check_server(wanted.address)
     from rt.sinks.stream import StreamSink
 
-    return StreamSink(address, like, options, size=size, frame_rate=frame_rate)
+    return StreamSink(
+        wanted.address, wanted.like, wanted.options, size=wanted.size, frame_rate=wanted.frame_rate
+    )
 
 
 VIDEO_FILE = Kind("video file", ("out.mp4", "out.mov", "out.mkv"), _open_file, encodes=True)
@@ -213,7 +175,7 @@ def open_sink(
     Raises:
         SinkError: it cannot be written; nothing is left behind then.
     """
-    return _kind_of(address).open(address, like, options, size, frame_rate)
+    return _kind_of(address).open(Wanted(address, like, options, size, frame_rate))
 
 
 def open_outputs(
@@ -311,7 +273,8 @@ class _Outputs:
         kind = _kind_of(address)
         if self._live and kind is VIDEO_FILE:
             return self.open_recording(address, None)
-        sink = self._compared(kind.open(address, self._like, self._options, self._size, self._frame_rate))
+        wanted = Wanted(address, self._like, self._options, self._size, self._frame_rate)
+        sink = self._compared(kind.open(wanted))
         if kind.shown_live:
             return self._in_thread(address, sink, recorded=False)
         if self._live and kind in (IMAGES, ANIMATION):

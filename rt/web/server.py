@@ -20,7 +20,7 @@ from rt.errors import VideobrushError
 from rt.log import LOG
 from rt.pipeline import Stop
 from rt.sources import SourceOptions, is_camera, is_pipe, open_source
-from rt.styles import Style, find_style, list_styles
+from rt.styles import find_style, usable_styles
 from rt.web.access import ANY_ADDRESS, AccessPolicy, load_token, state_folder
 from rt.web.app import make_app
 from rt.web.protocol import MESSAGE_BYTES
@@ -41,7 +41,8 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
     Raises:
         VideobrushError: style, source, port or token cannot be opened.
     """
-    styles = _usable_styles(options.style)
+    first = find_style(options.style)
+    styles = {first.name: first} | usable_styles() | {first.name: first}  # it leads, and it may lie elsewhere
     with ExitStack() as opened:
         listening = opened.enter_context(_listen(options.host, options.port))
         address, port = listening.getsockname()[:2]
@@ -54,7 +55,7 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
             opened.callback(source.close)
         service = TranslationService(
             styles,
-            next(iter(styles)),
+            first.name,
             backend=options.backend,
             precision=options.precision,
             capacity=options.visitors,
@@ -74,16 +75,6 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
         _serve(make_app(service, policy, shared_source), listening, stop)
         if service.fault is not None:
             raise service.fault
-
-
-def _usable_styles(first: str) -> dict[str, Style]:
-    """Return the style chosen, then all others that can be used, by name."""
-    style = find_style(first)
-    found = {style.name: style}
-    for listed in list_styles():
-        if listed.style is not None:
-            found.setdefault(listed.name, listed.style)
-    return found
 
 
 def _recorded(address: str) -> bool:

@@ -13,7 +13,6 @@ import pytest
 from tests.support.onnx_styles import drawn_image
 from tests.support.training import tiny, train_tiny
 from tools.gallery import draw_facades, paint_pairs, select_snow
-from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import BEST
 from train.config import Pix2Pix
 from train.data.images import load_image, save_image
@@ -34,12 +33,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_the_filter_flattens_texture_and_keeps_plain_ground_and_edges() -> None:
     rng = np.random.default_rng(0)
     plain = np.full((48, 64, 3), (40, 130, 220), np.uint8)
-    assert np.array_equal(kuwahara(plain, 4), plain)
+    assert np.array_equal(paint_pairs.flattened(plain, 4), plain)
     edge = plain.copy()
     edge[:, 32:] = (200, 20, 60)
-    assert np.abs(kuwahara(edge, 4).astype(int) - edge).max() <= 1
+    assert np.abs(paint_pairs.flattened(edge, 4).astype(int) - edge).max() <= 1
     grain = np.clip(plain + rng.normal(0, 12, plain.shape), 0, 255).astype(np.uint8)
-    left = kuwahara(grain, 4).astype(float) - plain
+    left = paint_pairs.flattened(grain, 4).astype(float) - plain
     assert left.std() < 0.5 * (grain.astype(float) - plain).std()
 
 

@@ -20,14 +20,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch import nn
 
 from rt.frame import Rgb
-from tools.gallery.kuwahara import kuwahara
 from train.checkpoint import CHECKPOINT
 from train.data.images import load_images, save_image
 from train.graph import crop_to_multiple, translate_images
 from train.load import load_generator
+from train.nets.layers import SoftKuwahara
 
 SIDE = 256
 """Short side of the images: brushwork of the paintings is a few pixels wide at it."""
@@ -45,6 +46,14 @@ SHIFTS_RC = ((0, 0), (1, 2), (2, 1), (3, 3))
 """Pixels down and right by which a photo is moved before it is painted: each row and column of a block."""
 MARGIN_PX = 8
 """Mirrored around what is painted, so that it can be moved; the network's sizes are multiples of it."""
+
+
+def flattened(rgb: Rgb, radius: int) -> Rgb:
+    """Return an image in dabs with crisp edges: the filter that the network `paint48` begins with."""
+    seen = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.inference_mode():
+        flat = SoftKuwahara(radius)(seen)[0].permute(1, 2, 0).numpy()
+    return _levels((flat + 1) / 2)
 
 
 def graded(rgb: Rgb, rng: np.random.Generator) -> Rgb:
@@ -98,7 +107,7 @@ def _from_paintings(
 ) -> Iterator[tuple[Rgb, Rgb]]:
     for painting in paintings:
         for _ in range(variants):
-            flat = kuwahara(painting, int(rng.choice(RADII)))
+            flat = flattened(painting, int(rng.choice(RADII)))
             yield graded(_noisy(flat, rng), rng), painting
 
 
@@ -109,7 +118,7 @@ def _from_photos(
     for photo in photos:
         for number in range(variants):
             seen = crop_to_multiple(graded(photo, rng) if number else photo, int(net.multiple))  # type: ignore[arg-type]
-            yield seen, _painted(net, _noisy(light(kuwahara(seen, RADII[-1])), rng))
+            yield seen, _painted(net, _noisy(light(flattened(seen, RADII[-1])), rng))
 
 
 def _painted(net: nn.Module, flat: Rgb) -> Rgb:
