@@ -12,6 +12,7 @@ from rt.errors import VideobrushError
 from rt.install import install_hint
 from rt.log import LOG
 from rt.terminal import phases, print_results, printing, run_command, table
+from rt.text import megabytes
 
 if TYPE_CHECKING:
     from engines.sensitivity import Sensitivity
@@ -269,7 +270,7 @@ def _build(command: Build) -> int:
             for made in build_engines(style, order, phases):
                 facts = made.facts
                 how = "was there already" if made.was_there else f"built in {facts.build_s:.1f} s"
-                found = f"{facts.plan_bytes / 1e6:.1f} MB, {how}{_convolutions(facts.precisions)}"
+                found = f"{megabytes(facts.plan_bytes)}, {how}{_convolutions(facts.precisions)}"
                 print_results(f"{made.path}: {found}")
     return 0
 

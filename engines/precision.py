@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from engines.errors import PrecisionError
 from rt.card import HIGHEST_OPSET
+from rt.text import one_line
 
 QUANTIZED_OPSET = 19
 """The first opset whose QuantizeLinear takes FP16 scales."""
@@ -59,12 +60,12 @@ def read_onnx(path: Path) -> Any:
     except OSError as error:
         raise PrecisionError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, TypeError, onnx.checker.ValidationError) as error:
-        raise PrecisionError(f"{path} cannot be read as ONNX: {one_line(error)}") from None
+        raise PrecisionError(f"{path} cannot be read as ONNX: {one_line(error, 3)}") from None
     except Exception as error:
         # protobuf's DecodeError belongs to another package, of which onnx alone needs to know.
         if type(error).__name__ != "DecodeError":
             raise
-        raise PrecisionError(f"{path} cannot be read as ONNX: {one_line(error)}") from None
+        raise PrecisionError(f"{path} cannot be read as ONNX: {one_line(error, 3)}") from None
     _forget_weights_as_inputs(model)
     _hoist_constants(model.graph)
     taken: set[str] = set()
@@ -105,8 +106,8 @@ def with_opset(model: Any, least: int) -> Any:
         newer = version_converter.convert_version(model, least)
     except RuntimeError as error:
         raise PrecisionError(
-            f"the network is of opset {opset(model)} and cannot be converted to {least}: {one_line(error)}; "
-            f"export it with opset {least} or later"
+            f"the network is of opset {opset(model)} and cannot be converted to {least}: "
+            f"{one_line(error, 3)}; export it with opset {least} or later"
         ) from None
     _hoist_constants(newer.graph)  # what were attributes, a Clip's limits say
     return newer
@@ -126,7 +127,7 @@ def lowered(model: Any) -> Any:
     except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise PrecisionError(
             f"the network is of opset {opset(model)} and cannot be converted to {HIGHEST_OPSET}: "
-            f"{one_line(error)}"
+            f"{one_line(error, 3)}"
         ) from None
     return older
 
@@ -228,7 +229,7 @@ def to_half(model: Any) -> Any:
     try:
         onnx.checker.check_model(half, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PrecisionError(f"the network cannot compute in FP16: {one_line(error)}") from None
+        raise PrecisionError(f"the network cannot compute in FP16: {one_line(error, 3)}") from None
     return half
 
 
@@ -253,13 +254,7 @@ def with_fixed_shape(model: Any, batch: int, size: tuple[int, int]) -> Any:
     try:
         return onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        raise PrecisionError(f"the network cannot take {list(wanted)}: {one_line(error)}") from None
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first lines of a library's error as one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:3]) or type(error).__name__
+        raise PrecisionError(f"the network cannot take {list(wanted)}: {one_line(error, 3)}") from None
 
 
 def _hoist_constants(graph: Any) -> None:

@@ -13,9 +13,9 @@ import onnxruntime as ort
 from onnx import helper
 
 from engines.errors import PrecisionError
-from engines.precision import one_line
 from rt.backends.cpu import cpu_threads
 from rt.frame import Rgb
+from rt.text import counted, one_line
 
 GATES_DB: Mapping[str, float] = {"fp32": 50.0, "fp16": 50.0, "int8": 35.0}
 """The least PSNR against FP32 that each precision must reach."""
@@ -37,11 +37,9 @@ class Comparison:
     frames: int
 
     def __str__(self) -> str:
-        frames = f"{self.frames} frame{'' if self.frames == 1 else 's'}"
-        largest = f"{self.largest} level{'' if self.largest == 1 else 's'}"
         return (
-            f"PSNR {self.psnr_db:.1f} dB on {frames} "
-            f"(worst frame {self.worst_db:.1f} dB, largest difference {largest})"
+            f"PSNR {self.psnr_db:.1f} dB on {counted(self.frames, 'frame')} "
+            f"(worst frame {self.worst_db:.1f} dB, largest difference {counted(self.largest, 'level')})"
         )
 
 
@@ -64,7 +62,7 @@ class Network:
                 _with_outputs(model, self._extra), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's errors have no class in common but Exception
-            raise PrecisionError(f"ONNX Runtime refuses the network: {one_line(error)}") from None
+            raise PrecisionError(f"ONNX Runtime refuses the network: {one_line(error, 3)}") from None
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
 
@@ -93,7 +91,7 @@ class Network:
                 outputs, {self._input: np.ascontiguousarray(rgb[None])}
             )
         except Exception as error:  # ONNX Runtime's errors have no class in common but Exception
-            raise PrecisionError(f"ONNX Runtime cannot run the network: {one_line(error)}") from None
+            raise PrecisionError(f"ONNX Runtime cannot run the network: {one_line(error, 3)}") from None
         return found
 
 

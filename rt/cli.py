@@ -32,6 +32,7 @@ from rt.terminal import (
     table,
     todays_words,
 )
+from rt.text import counted
 
 if TYPE_CHECKING:
     from rt.batch.work import Fact
@@ -138,7 +139,7 @@ def _translate(command: Run) -> int:
         if received.received is not None:
             return _interrupted(received, stats.frames, _where(command))
     where = f", {_where(command)}" if command.output else ""
-    print_results(f"{_frames(stats.frames)}, {stats.fps:.1f} fps{where}", *live_lines(stats))
+    print_results(f"{counted(stats.frames, 'frame')}, {stats.fps:.1f} fps{where}", *live_lines(stats))
     return 0
 
 
@@ -253,15 +254,11 @@ def _demo(command: Demo) -> int:
         if received.received is not None:
             return _interrupted(received, made.stats.frames, str(made.video))
     print_results(
-        f"{_frames(made.stats.frames)}, {made.stats.fps:.1f} fps",
+        f"{counted(made.stats.frames, 'frame')}, {made.stats.fps:.1f} fps",
         f"{made.video}: the clip in {', '.join(styles)}, with its audio",
         f"{made.sheet}: before (top) and after (bottom)",
     )
     return 0
-
-
-def _frames(count: int) -> str:
-    return f"{count} frame{'' if count == 1 else 's'}"
 
 
 def _show_styles(command: Styles) -> int:
@@ -284,7 +281,7 @@ def _write_page(command: Styles) -> int:
         listed = [Listed(style.name, style.folder, style, None)]
     path = command.out or Path("styles.html")
     write_page(listed, path, command.overwrite)
-    print_results(f"{path}: {len(listed)} style{'' if len(listed) == 1 else 's'}")
+    print_results(f"{path}: {counted(len(listed), 'style')}")
     return 0
 
 

@@ -12,6 +12,7 @@ import av.error
 from rt.errors import SinkError, SourceError
 from rt.image import open_image
 from rt.media import local_name
+from rt.text import first_few
 
 _NAMED = 8
 """So many files are typed one by one in the command that is offered."""
@@ -36,7 +37,7 @@ def refuse_inputs_as_outputs(source: str, outputs: Sequence[str], style: str) ->
     folder = shlex.quote(folders[-1]) if folders else "DIR"
     command = f"videobrush batch {_typed([source, *media])} --out {folder} --style {shlex.quote(style)}"
     raise SinkError(
-        f"{_listed(media)} would be written over, since only the first name is an input; to translate "
+        f"{first_few(media, 3)} would be written over, since only the first name is an input; to translate "
         f"several inputs type: {command}; an output of an earlier run has to be removed first"
     )
 
@@ -74,11 +75,6 @@ def _is_stream(path: Path) -> bool:
 def is_folder(output: str) -> bool:
     """Tell whether an output names a folder."""
     return output.endswith(("/", "\\")) or Path(output).is_dir()
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown, more = ", ".join(names[:3]), len(names) - 3
-    return shown if more <= 0 else f"{shown} and {more} more"
 
 
 def _typed(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rt.terminal import table
+from rt.text import megabytes, width_x_height
 
 if TYPE_CHECKING:
     from rt.bench import Speed
@@ -29,8 +30,8 @@ def style_row(entry: Listed) -> tuple[str, str, str, str, str]:
     if entry.style is None:
         return entry.name, "(damaged)", "-", "-", str(entry.folder)
     card = entry.style.card
-    size_mb = sum(path.stat().st_size for path in entry.folder.rglob("*") if path.is_file()) / 1e6
-    return entry.name, card.title, f"{size_mb:.1f} MB", ", ".join(sorted(card.models)), str(entry.folder)
+    size = megabytes(sum(path.stat().st_size for path in entry.folder.rglob("*") if path.is_file()))
+    return entry.name, card.title, size, ", ".join(sorted(card.models)), str(entry.folder)
 
 
 def card_lines(style: Style) -> Iterator[str]:
@@ -52,7 +53,7 @@ def card_lines(style: Style) -> Iterator[str]:
     if card.detail == "network":
         yield "the network's image is shown instead of the frame, not as its residual"
     for precision, model in card.models.items():
-        yield f"model {precision}: {model.file}, {model.size_bytes / 1e6:.1f} MB, SHA-256 {model.sha256}"
+        yield f"model {precision}: {model.file}, {megabytes(model.size_bytes)}, SHA-256 {model.sha256}"
     yield f"recipe: {card.recipe}"
     for title in ("network", "data", "training", "metrics"):
         facts: Mapping[str, Any] = getattr(card, title)
@@ -87,7 +88,7 @@ def speed_lines(speed: Speed, version: str) -> Iterator[str]:
         f"{speed.in_flight} in flight"
     )
     yield (
-        f"network image {width}x{height}, frames {speed.frame_size[1]}x{speed.frame_size[0]}, "
+        f"network image {width}x{height}, frames {width_x_height(speed.frame_size)}, "
         f"{speed.turns} turns, {speed.frames} frames each"
     )
     yield from table(

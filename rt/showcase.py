@@ -11,6 +11,7 @@ from rt.errors import StyleError
 from rt.html import document, embedded, facts, table
 from rt.replacing import replacing
 from rt.styles import Listed, Style
+from rt.text import counted, megabytes
 
 PAIRS = 8
 """Images of pairs that are shown where a style has no grid."""
@@ -155,7 +156,7 @@ def _models(style: Style) -> dict[str, Any]:
     card = style.card
     px = f"{card.fixed_size[0]}×{card.fixed_size[1]}" if card.fixed_size else f"short side {card.size_px} px"
     found: dict[str, Any] = {
-        precision.upper(): f"{model.size_bytes / 1e6:.2f} MB" for precision, model in card.models.items()
+        precision.upper(): megabytes(model.size_bytes, 2) for precision, model in card.models.items()
     }
     seen = {} if card.view == "image" else {"looks at": f"the image's {card.view}"}
     shown = {"shown": "instead of the frame"} if card.detail == "network" else {}
@@ -210,7 +211,7 @@ def _steadiness(metrics: Mapping[str, Any]) -> Iterator[str]:
     if rows:
         yield f"<h3>How steady</h3>{table(['', 'warping error over the clip’s'], rows)}"
         count = len(metrics["clips"].get("rows", ()))
-        clips = f"{count} real clip{'' if count == 1 else 's'}"
+        clips = counted(count, "real clip")
         yield f'<p class="note">Median of {clips}; 1 is as steady as the clip itself.</p>'
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rt.replacing import replacing
+from rt.text import megabytes
 from train.data.pool import Pool
 from train.errors import RunError
 from train.facts import RunFacts
@@ -83,8 +84,8 @@ class Checkpoints:
         for name in (CHECKPOINT, BEST):
             if (path := self.run / name).is_file() and (same := places.get(path.stat().st_ino)):
                 names.append(f"{name} is another name of {same}")
-        size = sum(path.stat().st_size for path in kept) / 1e6
-        told = f"checkpoints: {len(kept)} of the newest, {size:.0f} MB"
+        size = megabytes(sum(path.stat().st_size for path in kept), 0)
+        told = f"checkpoints: {len(kept)} of the newest, {size}"
         return told + (f" ({', '.join(names)}: the same file, no further room)" if names else "")
 
     def check_space(self, checkpoint_bytes: int) -> None:
@@ -98,8 +99,8 @@ class Checkpoints:
         free = shutil.disk_usage(next(path for path in (self.run, *self.run.parents) if path.exists())).free
         if free < needed:
             raise RunError(
-                f"disk too full: {self.run} needs {needed / 1e6:.0f} MB for checkpoints, {free / 1e6:.0f} MB "
-                "are free; make room, lower --keep, or give another --run"
+                f"disk too full: {self.run} needs {megabytes(needed, 0)} for checkpoints, "
+                f"{megabytes(free, 0)} are free; make room, lower --keep, or give another --run"
             )
 
 

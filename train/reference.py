@@ -16,6 +16,7 @@ import torch
 import tyro
 from torch import Tensor
 
+from rt.text import first_few
 from train.errors import RunError
 from train.nets import make_generator
 from train.nets.layers import Generator
@@ -219,9 +220,4 @@ def _number(name: str) -> int:
 
 
 def _some_names(weights: Weights) -> str:
-    names = list(weights)
-    return (
-        ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        if names
-        else "no weights"
-    )
+    return first_few(list(weights), 3) or "no weights"

@@ -74,9 +74,3 @@ def check_fixed_size(model: Path, shape: Sequence[object], size: tuple[int, int]
 def describe(dtype: object, shape: Sequence[object]) -> str:
     """Return a type and a shape in NumPy's notation: `uint8[1, 256, 456, 3]`."""
     return f"{dtype}[{', '.join(str(length) for length in shape)}]"
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's message on one line, without the C++ source positions some libraries begin with."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return "; ".join(line for line in lines if line and not line.startswith(("Exception from", "Check '")))

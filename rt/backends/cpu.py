@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from rt.text import counted
+
 _PROC = Path("/proc/cpuinfo")
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -49,7 +51,7 @@ def computes_bf16_in_tiles() -> bool:
 
 def cpu_device(name: str, threads: int) -> str:
     """Return the device in words: `CPU (Intel Xeon ..., 2 threads)`."""
-    return f"CPU ({' '.join(name.split())}, {threads} thread{'' if threads == 1 else 's'})"
+    return f"CPU ({' '.join(name.split())}, {counted(threads, 'thread')})"
 
 
 def _usable_cpus() -> set[int]:

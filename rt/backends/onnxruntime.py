@@ -11,9 +11,10 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from rt.backends.base import BackendInfo, Computed
-from rt.backends.checks import check_fixed_size, check_input, check_ports, check_result, one_line
+from rt.backends.checks import check_fixed_size, check_input, check_ports, check_result
 from rt.backends.cpu import cpu_device, cpu_name, cpu_threads
 from rt.errors import BackendError
+from rt.text import one_line
 
 _ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,

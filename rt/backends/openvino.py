@@ -18,10 +18,10 @@ from rt.backends.checks import (
     check_ports,
     check_result,
     describe,
-    one_line,
 )
 from rt.backends.cpu import cpu_device, cpu_threads
 from rt.errors import BackendError
+from rt.text import one_line
 
 _READ_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,

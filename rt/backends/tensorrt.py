@@ -20,6 +20,7 @@ from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.errors import BackendError
+from rt.text import counted, width_x_height
 
 THROUGHPUT_SLOTS = 3
 """One image for each step: copied in, computed, copied out."""
@@ -270,8 +271,8 @@ def _check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> Non
     """
     if frame_size[0] < size[0] or frame_size[1] < size[1]:
         raise BackendError(
-            f"frames of {frame_size[1]}x{frame_size[0]} cannot be fitted on the GPU: they are smaller than "
-            f"the network's image of {size[1]}x{size[0]}; type --fit cpu"
+            f"frames of {width_x_height(frame_size)} cannot be fitted on the GPU: they are smaller than "
+            f"the network's image of {width_x_height(size)}; type --fit cpu"
         )
 
 
@@ -286,7 +287,7 @@ def _copying(device: Device, slot: Slot) -> Enqueue:
 def _in_words(trt: Any, gpu: Gpu, slots: list[Slot], around: list[FrameSlot]) -> str:
     """Return the device in words: `GPU (NVIDIA ..., TensorRT 10.13.3.9, 1 image in flight, CUDA graph)`."""
     fitted = ", frames fitted there" if around else ""
-    flying = f"{len(slots)} image{'' if len(slots) == 1 else 's'} in flight"
+    flying = f"{counted(len(slots), 'image')} in flight"
     faults = [slot.graph_fault for slot in (*slots, *around) if slot.graph_fault is not None]
     graphs = f"no CUDA graph: {faults[0]}" if faults else "CUDA graph"
     return f"GPU ({gpu.name}, {runtime_name(trt)}, {flying}, {graphs}{fitted})"

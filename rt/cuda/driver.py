@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rt.errors import BackendError
+from rt.text import one_line
 
 NEWEST_CUDA = 13
 """The major version of CUDA that packages without a number in their names are for."""
@@ -34,7 +35,7 @@ def load_driver() -> Any:
         ) from None
     except ImportError as error:
         raise BackendError(
-            f"the GPU cannot be used: PyCUDA does not load ({_one_line(error)}); an NVIDIA driver is needed, "
+            f"the GPU cannot be used: PyCUDA does not load ({one_line(error)}); an NVIDIA driver is needed, "
             "and PyCUDA compiled on this machine: "
             f"{how_to_install('pycuda', '--force-reinstall --no-cache-dir ')}"
         ) from None
@@ -42,7 +43,7 @@ def load_driver() -> Any:
         driver.init()
     except driver.Error as error:
         raise BackendError(
-            f"the GPU cannot be used: the NVIDIA driver does not start ({_one_line(error)}); "
+            f"the GPU cannot be used: the NVIDIA driver does not start ({one_line(error)}); "
             "nvidia-smi says more"
         ) from None
     return driver
@@ -60,7 +61,7 @@ def told(driver: Any, doing: str) -> Iterator[None]:
     except driver.Error as error:
         # What the failed calls were given would live as long as the error, and end without a context.
         traceback.clear_frames(error.__traceback__)
-        why = _one_line(error)
+        why = one_line(error)
         if isinstance(error, driver.MemoryError):
             why = f"it is out of memory ({why}); type a smaller --size, or end what else uses it"
         raise BackendError(f"the GPU failed to {doing}: {why}") from None
@@ -102,7 +103,3 @@ def check(status: int, call: str, doing: str) -> None:
     """
     if status:
         raise BackendError(f"the GPU failed to {doing}: {call} returns {status}")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

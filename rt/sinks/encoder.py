@@ -15,6 +15,7 @@ from rt.errors import SinkError, nearest
 from rt.media import reason
 from rt.scheduling import scheduling_kept
 from rt.sinks.base import SinkOptions
+from rt.text import width_x_height
 
 SOFTWARE = {"h264": "x264", "hevc": "x265", "av1": "svtav1"}
 """Codec → what codes it on any machine."""
@@ -136,7 +137,7 @@ def choose_encoder(
         encoder = _described(options.encoder, options, size, frame_rate, live, "as asked")
         if fault := _fault(encoder, size):
             raise SinkError(
-                f"--encoder {options.encoder} does not work here for frames of {size[1]}x{size[0]}: "
+                f"--encoder {options.encoder} does not work here for frames of {width_x_height(size)}: "
                 f"{fault}; leave it out, or see: videobrush doctor"
             )
         return encoder
@@ -157,7 +158,7 @@ def _automatic(options: SinkOptions, size: tuple[int, int], frame_rate: Fraction
     encoder = _described(software, options, size, frame_rate, live, why)
     if software != "x264" and (fault := _fault(encoder, size)):  # x264 takes any size, and opens in no time
         raise SinkError(
-            f"{software} cannot code frames of {size[1]}x{size[0]} as {CODECS[options.codec]} ({fault}); "
+            f"{software} cannot code frames of {width_x_height(size)} as {CODECS[options.codec]} ({fault}); "
             "type --codec h264"
         )
     return encoder
@@ -185,7 +186,8 @@ def _described(
     pixels = kind.pixels if even else kind.odd_pixels
     if pixels is None:
         raise SinkError(
-            f"{word} cannot code {size[1]}x{size[0]}, an odd size; type --encoder {SOFTWARE[options.codec]}"
+            f"{word} cannot code {width_x_height(size)}, an odd size; "
+            f"type --encoder {SOFTWARE[options.codec]}"
         )
     quality, preset = _quality(word, kind, options), _preset(word, kind, options)
     words = [f"{kind.quality} {quality}"] if quality is not None else []

@@ -24,6 +24,7 @@ from rt.sinks.encoder import CODECS, choose_encoder
 from rt.sinks.passthrough import Passthrough
 from rt.sinks.target import PartFile
 from rt.sinks.track import VideoTrack, plain_facts
+from rt.text import width_x_height
 
 _log = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ class FileSink:
             if frame.size != self._size:
                 found, wanted = frame.size, self._size
                 raise SinkError(
-                    f"cannot write {self._path}: a frame of {found[1]}x{found[0]} came, "
-                    f"the file was opened for {wanted[1]}x{wanted[0]}"
+                    f"cannot write {self._path}: a frame of {width_x_height(found)} came, "
+                    f"the file was opened for {width_x_height(wanted)}"
                 )
             self._guarded(lambda: self._write(frame))
 

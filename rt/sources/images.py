@@ -16,6 +16,7 @@ from rt.image import READ_SUFFIXES, StillImage, is_litter, look_at_header, read_
 from rt.media import reason
 from rt.sources.base import NUMBER, SourceOptions, frames_before, refuse_options
 from rt.sources.pixels import letterboxed
+from rt.text import counted, first_few
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class ImageSource:
         if skipped >= len(self._paths):
             length_s = float(len(self._paths) / self._fps)
             raise SourceError(
-                f"cannot start {address} at {options.start_s:g} s: its {_counted(len(self._paths))} "
+                f"cannot start {address} at {options.start_s:g} s: its {counted(len(self._paths), 'image')} "
                 f"at {float(self._fps):g} fps end at {length_s:g} s"
             )
         self._paths = self._paths[skipped:]
@@ -103,8 +104,8 @@ class ImageSource:
             position += 1
         if self._faults and not self._closed:
             raise DamagedSource(
-                f"{self._address}: {len(self._faults)} of {_counted(len(self._paths))} cannot be read: "
-                f"{_some(self._faults)}"
+                f"{self._address}: {len(self._faults)} of {counted(len(self._paths), 'image')} "
+                f"cannot be read: {first_few(self._faults, _NAMED, '; ')}"
             )
 
     def _keeps_names(self, options: SourceOptions) -> bool:
@@ -122,7 +123,8 @@ class ImageSource:
         if len(self._paths) == 1:
             raise SourceError(f"cannot read {self._faults[0]}")
         raise SourceError(
-            f"cannot read {self._address}: none of its images can be read: {_some(self._faults)}"
+            f"cannot read {self._address}: none of its images can be read: "
+            f"{first_few(self._faults, _NAMED, '; ')}"
         )
 
     def _read(self, path: Path) -> StillImage | None:
@@ -236,12 +238,3 @@ def _natural(name: str) -> tuple[tuple[str, int, str], ...]:
     """Return what sorts names as people do: digits as numbers, upper case as lower."""
     parts = re.findall(r"(\D*)(\d*)", name)
     return tuple((text.lower(), int(number or -1), number) for text, number in parts)
-
-
-def _counted(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return "; ".join(names[:_NAMED]) + (f"; and {more} more" if more > 0 else "")

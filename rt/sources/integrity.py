@@ -15,6 +15,7 @@ import av.packet
 from rt.media import packet_time, rational
 from rt.mp4 import boxes
 from rt.sources.timeline import Timeline
+from rt.text import counted
 
 _log = logging.getLogger(__name__)
 
@@ -116,17 +117,17 @@ class Integrity:
         if not (early or lost or self._corrupt or self.failures):
             return None
         start_s = self._first_s or Fraction(0)
-        parts = [f"read {_counted(self._frames, 'frame')}, {float(self._end_s - start_s):.1f} s"]
+        parts = [f"read {counted(self._frames, 'frame')}, {float(self._end_s - start_s):.1f} s"]
         if self._declared_s is not None:
             parts[0] += f" of the declared {float(self._declared_s - start_s):.1f} s"
         if self._missing_bytes:
-            parts.append(f"{_counted(self._missing_bytes, 'byte')} missing at its end")
+            parts.append(f"{counted(self._missing_bytes, 'byte')} missing at its end")
         if lost:
-            parts.append(f"{_counted(lost, 'frame')} lost")
+            parts.append(f"{counted(lost, 'frame')} lost")
         if self._corrupt:
-            parts.append(f"{_counted(self._corrupt, 'frame')} damaged")
+            parts.append(f"{counted(self._corrupt, 'frame')} damaged")
         if self.failures:
-            parts.append(f"{_counted(self.failures, 'place')} unreadable")
+            parts.append(f"{counted(self.failures, 'place')} unreadable")
         return f"{'ends early' if early else 'is damaged'}: {'; '.join(parts)}"
 
     def _lost(self, until_s: Fraction | None) -> int:
@@ -229,7 +230,3 @@ def _clock_s(text: str) -> Fraction | None:
         return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
     except ValueError:
         return None
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -20,6 +20,7 @@ from rt.pacing import Pace
 from rt.planes import as_rgb
 from rt.sources.base import Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource
+from rt.text import one_line
 
 if TYPE_CHECKING:
     from mss import MSS
@@ -85,7 +86,7 @@ class ScreenGrabber:
         try:
             shot = taker.grab(taker.monitors[self._monitor])
         except (ScreenShotError, OSError) as error:
-            raise SourceError(f"cannot read {self.name}: {_one_line(error)}") from None
+            raise SourceError(f"cannot read {self.name}: {one_line(error)}") from None
         bgra = np.frombuffer(shot.raw, np.uint8).reshape(
             shot.height, shot.width, 4
         )  # [H * W * 4] → [H, W, 4]
@@ -130,8 +131,4 @@ def _connect(name: str) -> MSS:
     try:
         return MSS()
     except (ScreenShotError, OSError) as error:
-        raise SourceError(f"cannot read {name}: the display cannot be used ({_one_line(error)})") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise SourceError(f"cannot read {name}: the display cannot be used ({one_line(error)})") from None

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rt.backends import Backend, BackendInfo, Pending
 from rt.errors import BackendError
+from rt.text import width_x_height
 
 Key = tuple[str, tuple[int, int]]
 """Name of a style, (height, width) of the network's input."""
@@ -103,8 +104,9 @@ class BackendPool:
             idle = [(entry.last_used, old) for old, entry in self._entries.items() if not entry.leases]
             if not idle:
                 raise BackendError(
-                    f"style {key[0]} at {key[1][1]}x{key[1][0]} cannot be loaded: {len(self._entries)} other "
-                    "networks are in use, the limit of this studio; choose a style and size in use"
+                    f"style {key[0]} at {width_x_height(key[1])} cannot be loaded: "
+                    f"{len(self._entries)} other networks are in use, the limit of this studio; "
+                    "choose a style and size in use"
                 )
             entry = self._entries.pop(min(idle)[1])
         entry.backend.close()

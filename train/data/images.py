@@ -17,6 +17,7 @@ from rt.backends.cpu import cpu_threads
 from rt.errors import SinkError, SourceError
 from rt.frame import Rgb
 from rt.image import READ_SUFFIXES, is_litter, read_image, write_image
+from rt.text import first_few
 from train.data.cache import ImageCache
 from train.errors import DataError
 
@@ -149,5 +150,5 @@ def read_images(paths: Iterable[Path], load_size: int) -> list[Rgb | None]:
 def name_damaged(folder: Path, damaged: Sequence[Path]) -> None:
     """Warn of images that are left out: how many, and the first few by name."""
     if damaged:
-        names = ", ".join(path.name for path in damaged[:5]) + (", ..." if len(damaged) > 5 else "")
+        names = first_few([path.name for path in damaged], 5)
         log.warning("%d damaged images in %s left out: %s", len(damaged), folder, names)

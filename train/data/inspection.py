@@ -18,6 +18,7 @@ from rich.table import Table
 
 from rt.errors import SourceError
 from rt.image import StillImage, is_litter, read_image
+from rt.text import first_few
 from train.config import Pix2Pix, Training
 from train.data.fingerprint import Fingerprint, find_near, take_fingerprint
 from train.data.images import SUFFIXES, is_image
@@ -345,7 +346,7 @@ def _size(image: Image) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+    return first_few(names, SHOWN_NAMES)
 
 
 def _table(groups: Sequence[Group]) -> str:
