@@ -2,11 +2,12 @@
 
 The plain step is the authors' (`tools/bench/plain_cyclegan.py`): fp32, NCHW, one pass after the other. Ours
 starts with the same weights and is given the same images, first in fp32, whose losses must agree with the
-plain ones over the first steps, then with `--amp` where this machine computes bfloat16 fast. All take turns
-within one process; compare the ratios of one run, never times of different runs. Beside the time on the clock
-stands the processor's, which holds on a busy machine too. Then the loader alone: how many images a second
-it cuts, against what the fastest step needs. On CUDA the peak of memory is told. Prints a table, then one
-JSON object as the last line; `--save` also writes it to tools/bench/results. Exit 1 where losses differ.
+plain ones over the first steps, then with `--amp` where this machine computes bfloat16 fast, and with
+`--compile` the networks of the faster one compiled. All take turns within one process; compare the ratios of
+one run, never times of different runs. Beside the time on the clock stands the processor's, which holds on a
+busy machine too. Then the loader alone: how many images a second it cuts, against what the fastest step
+needs. On CUDA the peak of memory is told. Prints a table, then one JSON object as the last line; `--save`
+also writes it to tools/bench/results. Exit 1 where losses differ.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> int:
     made.add_argument("--batch", type=int, default=1)
     made.add_argument("--threads", type=int, default=0, help="0: all cores")
     made.add_argument("--seconds", type=float, default=60.0, help="seconds of measuring for all contenders")
+    made.add_argument("--compile", action="store_true", help="a contender with compiled networks, too")
     given = made.parse_args()
     torch.set_num_threads(given.threads or cpu_threads())
     world = open_world(given.device)
@@ -71,7 +73,7 @@ def main() -> int:
             load_size=size * 286 // 256,
             generator=given.generator or ("resnet9" if size >= 256 else "resnet6"),
         )
-        result = measure(config, world, given.seconds)
+        result = measure(config, world, given.seconds, given.compile)
     finish(result, shown(result), given.save, f"{world.device.type}-{size}")
     if result["largest_loss_difference"] > TOLERANCE:
         print(f"train: losses differ by more than {TOLERANCE:.0e} of themselves", file=sys.stderr)
@@ -90,11 +92,14 @@ def write_domains(folder: Path, side: int) -> Path:
     return folder
 
 
-def measure(config: CycleGan, world: World, seconds: float) -> dict[str, Any]:
+def measure(config: CycleGan, world: World, seconds: float, compiled: bool = False) -> dict[str, Any]:
     """Return all there is to say of the step's contenders and of the loader."""
     settings = {"ours fp32": config}
     if computes_bfloat16(world.device):
         settings["ours --amp"] = replace(config, amp=True)
+    if compiled:
+        name, fastest = list(settings.items())[-1]
+        settings[f"{name.removesuffix(' fp32')} --compile"] = replace(fastest, compile=True)
     recipes = {name: CycleGanRecipe(changed, world) for name, changed in settings.items()}
     feed = next(iter(recipes.values())).feed
     batches = Batches(feed, config, world)
