@@ -72,7 +72,8 @@ class _Translation(_Talk):
 
     backend: Backend = "auto"
     precision: PrecisionName = "auto"
-    """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
+    """What the network is computed in. auto: the quickest here, measured once where the CPU does not tell;
+    bf16 and int8+bf16 are OpenVINO's."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's image in pixels; more is finer and slower."""
     strength: Annotated[float, arg(metavar="0..1")] = 1.0
@@ -261,7 +262,8 @@ class Bench(_Talk):
     """Name or folder of a style; `videobrush styles` lists them."""
     backend: Backend = "auto"
     precision: PrecisionName = "auto"
-    """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
+    """What the network is computed in. auto: the quickest here, measured once where the CPU does not tell;
+    bf16 and int8+bf16 are OpenVINO's."""
     size: Annotated[int | None, arg(metavar="PX", help_behavior_hint="(default: the style's)")] = None
     """Short side of the network's image in pixels."""
     seconds: Annotated[float, arg(metavar="S")] = 10.0
@@ -310,7 +312,8 @@ class Studio(_Talk):
     """Pages served at once; further ones are told that the studio is full."""
     backend: Backend = "auto"
     precision: PrecisionName = "auto"
-    """Which of the style's models is computed; auto takes the quickest: INT8 on OpenVINO."""
+    """What the network is computed in. auto: the quickest here, measured once where the CPU does not tell;
+    bf16 and int8+bf16 are OpenVINO's."""
     allow_host: Annotated[tuple[str, ...], arg(metavar="NAME:PORT")] = ()
     """Further host names the server answers to, exactly as a browser sends them: behind a proxy, say."""
     new_token: bool = False

@@ -15,6 +15,7 @@ from rt.cuda.nvrtc import load_compiler
 from rt.errors import BackendError
 from rt.log import LOG
 from tests.support import signals
+from tests.support.forms import keep_forms
 
 _ignored = pytest.StashKey[list[str]]()
 
@@ -119,10 +120,27 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
+@pytest.fixture(scope="session")
+def plain_forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which this CPU is known to compute each style quickest as its file reads."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VIDEOBRUSH_CACHE", str(folder))
+        keep_forms(
+            {
+                "fp32 bf16": {"fp32": 1.0},
+                "int8 int8+bf16 bf16": {"int8": 1.0},
+                "int8 int8+bf16": {"int8": 1.0},
+            }
+        )
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU without AMX: what tests compare is computed in the precision of the file."""
-    monkeypatch.setattr("rt.backends.computes_bf16_in_tiles", lambda: False)
+def own_cache(plain_forms: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What tests compare is computed in the precision of the file, in this process and in others."""
+    monkeypatch.setenv("VIDEOBRUSH_CACHE", str(plain_forms))
+    return plain_forms
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from rt.backends.base import (
     Pending,
     PrecisionName,
 )
-from rt.backends.cpu import computes_bf16_in_tiles
+from rt.backends.forms import FORMS, Form, quickest_form
 from rt.card import Card, Detail, View
 from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
@@ -42,6 +42,7 @@ __all__ = [
     "PrecisionName",
     "backend_status",
     "open_backend",
+    "pinned_precision",
 ]
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -123,10 +124,10 @@ def open_backend(
     `FrameBackend` that takes frames of that size.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
-    first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has; OpenVINO
-    computes the rest of it in bf16 on a CPU with AMX, where no precision is asked for. It says in
-    the reason why others were passed over; on a CPU, a style that the one taken cannot load is an error, and
-    no reason to try the next.
+    first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has; with
+    OpenVINO the form that this CPU computes quickest, see `rt.backends.forms`. It says in the reason why
+    others were passed over; on a CPU, a style that the one taken cannot load is an error, and no reason to
+    try the next.
 
     Raises:
         BackendError: a name is unknown, the backend does not work here, or it cannot load the style, or it
@@ -171,11 +172,13 @@ def _open(
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise BackendError(f"no precision {precision!r}{nearest(precision, PRECISIONS)}; known: {known}")
+    form = FORMS.get(precision, Form(precision))
+    _check_form(name, form)
     _check_size(style.card, size)
     passed_over: list[str] = []
     if name == "tensorrt":
         return _open_engine(style.card, size, precision, mode, frame_size, "asked for")
-    if name == "auto":
+    if name == "auto" and not form.bf16:  # an engine's precision is that of its file
         try:
             if _has_engines(style.card):
                 return _open_engine(style.card, size, precision, mode, frame_size, "auto")
@@ -183,18 +186,45 @@ def _open(
             passed_over.append(str(error))
     # What is wrong with the style is found before a package is loaded: as if the first choice were taken.
     found, why = _choose_precision(style.card, precision, CPU_ORDER[0] if name == "auto" else name)
-    model = style.model(found)
+    style.model(found.precision)
     reason = "asked for"
     if name == "auto":
         name, reason = _choose(passed_over)
+        _check_form(name, form)
         found, why = _choose_precision(style.card, precision, name)
-        model = style.model(found)
     if name != "identity" and precision == "auto":
+        if name == "openvino":
+            plain = found
+            found, measured = quickest_form(style.card, size, lambda form: _load_form(style, size, form))
+            if measured or found != plain:
+                why = f"{found.name}: {measured or 'the quickest that keeps the image'}"
         reason = f"{reason}; {why}"
-    bf16 = name == "openvino" and precision == "auto" and computes_bf16_in_tiles()
-    if bf16:
-        reason = f"{reason}; what is not INT8 in bf16: the CPU has AMX, --precision {found} leaves it out"
-    return Choice(_load(name, model, size, found, mode, bf16), reason)
+    model = style.model(found.precision)
+    return Choice(_load(name, model, size, found.precision, mode, found.bf16), reason)
+
+
+def pinned_precision(name: str, style: LoadableStyle, precision: str) -> str:
+    """Return what to ask for so that every machine computes the style in the form chosen on this one.
+
+    It is `precision` itself where another is asked for than `auto`, or where an engine may be taken.
+
+    Raises:
+        BackendError, StyleError: OpenVINO does not work here, or the style has no model for a CPU.
+    """
+    if (
+        precision != "auto"
+        or name not in ("auto", "openvino")
+        or (name == "auto" and _has_engines(style.card))
+    ):
+        return precision
+    _choose_precision(style.card, precision, "openvino")
+    side = style.card.size_px
+    size = style.card.fixed_size or (side, side)
+    return quickest_form(style.card, size, lambda form: _load_form(style, size, form))[0].name
+
+
+def _load_form(style: LoadableStyle, size: tuple[int, int], form: Form) -> Backend:
+    return _load("openvino", style.model(form.precision), size, form.precision, bf16=form.bf16)
 
 
 def backend_status() -> list[BackendStatus]:
@@ -211,15 +241,22 @@ def _check_size(card: Card, size: tuple[int, int]) -> None:
         )
 
 
-def _choose_precision(card: Card, asked: str, backend: str) -> tuple[str, str]:
-    """Return the precision to open, and why it is the one that `auto` takes."""
+def _check_form(name: str, form: Form) -> None:
+    if form.bf16 and name in ("onnxruntime", "tensorrt"):
+        raise BackendError(
+            f"backend {name} has no {form.name}: type --backend openvino, or --precision {form.precision}"
+        )
+
+
+def _choose_precision(card: Card, asked: str, backend: str) -> tuple[Form, str]:
+    """Return the form to open, and why it is the one that `auto` takes."""
     if asked != "auto":
-        return asked, ""
+        return FORMS.get(asked, Form(asked)), ""
     order = CPU_PRECISIONS[backend]
     for precision in order:
         if precision in card.models:
             why = "the quickest" if precision == order[0] else f"there is no {order[0]}"
-            return precision, f"{precision}: {why}"
+            return Form(precision), f"{precision}: {why}"
     raise BackendError(
         f"style {card.name} has no model for a CPU: {' or '.join(order)} needed, "
         f"{', '.join(card.models)} found"

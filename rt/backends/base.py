@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # help reads the table of kinds: nothing heavy is loaded for 
 
 BackendName = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
 """What `--backend` takes."""
-PrecisionName = Literal["auto", "fp32", "fp16", "int8"]
-"""What `--precision` takes."""
+PrecisionName = Literal["auto", "fp32", "fp16", "int8", "bf16", "int8+bf16"]
+"""What `--precision` takes; the last two are forms of OpenVINO, see `rt.backends.forms`."""
 Mode = Literal["latency", "throughput"]
 """latency: one image as soon as possible. throughput: as many images as possible, several in flight."""
 
@@ -30,7 +30,7 @@ class BackendInfo:
     device: str
     """The device in words: `CPU (Intel Xeon ..., 2 threads)`."""
     precision: str
-    """What is really computed: `fp32`, `fp16`, `int8`."""
+    """What is really computed: `fp32`, `fp16`, `int8`, `bf16`, `int8+bf16`."""
     size: tuple[int, int]
     """(height, width) in pixels of the images it takes."""
     slots: int = 1

@@ -37,16 +37,24 @@ def cpu_name() -> str:
 
 
 def computes_bf16_in_tiles() -> bool:
-    """Return whether the processor multiplies bfloat16 in AMX tiles.
+    """Return whether the processor multiplies bfloat16 in AMX tiles."""
+    return "amx_bf16" in _flags()
 
-    AVX512-BF16 alone does not count: whether it gains anything depends on the processor.
+
+def has_bf16() -> bool:
+    """Return whether the processor has instructions for bfloat16.
+
+    Whether they gain anything depends on the processor: AVX512-BF16 was quicker on one and slower on another.
     """
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_flags())
+
+
+def _flags() -> list[str]:
     try:
         text = _PROC.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return "amx_bf16" in flags.split()
+        return []
+    return next((line for line in text.splitlines() if line.startswith("flags")), "").split()
 
 
 def cpu_device(name: str, threads: int) -> str:

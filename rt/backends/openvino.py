@@ -20,6 +20,7 @@ from rt.backends.checks import (
     describe,
 )
 from rt.backends.cpu import cpu_device, cpu_threads
+from rt.backends.forms import Form
 from rt.errors import BackendError
 from rt.text import one_line
 
@@ -62,11 +63,10 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise BackendError(f"backend openvino cannot load {model}: {one_line(error)}") from None
         if compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() != hint:
-            raise BackendError(
-                f"backend openvino does not compute in {hint} here; type --backend onnxruntime"
-            )
+            instead = f"--precision {precision}" if bf16 else "--backend onnxruntime"
+            raise BackendError(f"backend openvino does not compute in {hint} here; type {instead}")
         self._open = True
-        said = {"fp32": "bf16"}.get(precision, f"{precision}+bf16") if bf16 else precision
+        said = Form(precision, bf16).name
         self.info = BackendInfo("openvino", cpu_device(processor, threads), said, size, slots)
 
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +17,7 @@ from rt.batch.work import Fact
 from rt.errors import VideobrushError
 from rt.replacing import replacing
 
-_PLAN, _FACTS, _LOCK = "plan.jsonl", "facts", "lock"
+_PLAN, _FACTS, _LOCK, _PRECISION = "plan.jsonl", "facts", "lock", "precision"
 _DONE, _FAILED, _BEGUN = ".done.json", ".failed.json", ".begun"
 
 
@@ -55,8 +57,27 @@ class Account:
                     "style": item.style,
                     "output": str(item.output),
                     "bytes": item.source_bytes,
+                    "precision": item.precision or item.settings["precision"],
                 }
                 file.write(json.dumps(said) + "\n")
+
+    def pinned(self, style_sha256: tuple[str, ...], choose: Callable[[], str]) -> str:
+        """Return the precision of a style in this batch: the one that the first machine chose.
+
+        `choose` is asked where none has; of several machines that begin at once one is the first.
+        """
+        name = hashlib.sha256(" ".join(style_sha256).encode()).hexdigest()[:16]
+        path = self.folder / f"{_PRECISION}-{name}"
+        if not path.exists():
+            own = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
+            own.write_text(choose(), encoding="utf-8")
+            try:
+                with suppress(FileExistsError):  # another machine was first
+                    os.link(own, path)
+            except OSError:  # no links here: the last of those that begin in the same moment counts
+                own.replace(path)
+            own.unlink(missing_ok=True)
+        return path.read_text(encoding="utf-8")
 
     def planned(self) -> list[dict[str, Any]]:
         """Return the lines of the plan.

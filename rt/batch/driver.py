@@ -8,10 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from rt.backends import pinned_precision
 from rt.batch.account import Account
 from rt.batch.local import carry
 from rt.batch.plan import Item, Plan, is_there
@@ -19,6 +20,7 @@ from rt.batch.work import Fact
 from rt.commands import Batch
 from rt.errors import VideobrushError
 from rt.log import LOG
+from rt.styles import find_style
 
 DISK_FULL = 75
 """The exit status of a batch that a full disk ended; schedulers take it for: try again."""
@@ -86,6 +88,7 @@ def run_batch(
         raise VideobrushError(f"cannot make {asked.out}: {error.strerror}") from None
     shard, shards = asked.share
     with account.held(shard):
+        plan = _pinned(plan, account, asked)
         if shard == 0:
             account.write_plan(plan)
         # A watched folder looks different to each machine, from moment to moment: no numbers then.
@@ -124,6 +127,27 @@ def run_batch(
                 view.ended(fact)
     ended = [fact for fact in facts if fact.status != "stopped"]
     return Outcome(tuple(ended), skipped, len(mine) - skipped - len(ended), time.monotonic() - started)
+
+
+def _pinned(plan: Plan, account: Account, asked: Batch) -> Plan:
+    """Return the plan with what `--precision auto` stands for: the same for each process and machine."""
+
+    def precision(item: Item) -> str:
+        def choose() -> str:
+            try:
+                return pinned_precision(asked.backend, find_style(item.style), asked.precision)
+            except VideobrushError:  # each item says so in its turn
+                return asked.precision
+
+        return account.pinned(item.style_sha256, choose)
+
+    if asked.precision != "auto":
+        return plan
+    chosen = {item.style_sha256: item for item in plan.items}
+    pinned = {style: precision(item) for style, item in chosen.items()}
+    return replace(
+        plan, items=tuple(replace(item, precision=pinned[item.style_sha256]) for item in plan.items)
+    )
 
 
 def _todo(items: Sequence[Item], account: Account, asked: Batch) -> tuple[list[Item], int]:

@@ -70,6 +70,8 @@ class Item:
     """Of each of the style's models."""
     note: str = ""
     """What is said of it in the plan: another container than the input's, say."""
+    precision: str | None = None
+    """What stands for `auto` of the settings: every machine computes the same."""
 
     @cached_property
     def key(self) -> str:
@@ -83,7 +85,10 @@ class Item:
 
     def asked(self) -> Run:
         """Return this item as a run."""
-        return Run(str(self.source), self.style, (str(self.output),), **self.settings)
+        settings = dict(self.settings)
+        if self.precision is not None:
+            settings["precision"] = self.precision
+        return Run(str(self.source), self.style, (str(self.output),), **settings)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def load(
     style: str | Path,
     *,
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"] = "auto",
-    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto",
+    precision: Literal["auto", "fp32", "fp16", "int8", "bf16", "int8+bf16"] = "auto",
     size: int | None = None,
     strength: float = 1.0,
     steady: float = 0.0,
@@ -35,7 +35,8 @@ def load(
     Args:
         style: name or folder of a style; `styles()` lists them.
         backend: what computes the images; auto takes a TensorRT engine built here, else the CPU's quickest.
-        precision: which of the style's models is computed; auto takes the quickest.
+        precision: what the network is computed in; auto takes the quickest here, measured once for at most a
+            second where the CPU does not tell.
         size: short side in pixels of the network's image, None for the style's own; more is finer and slower.
         strength: how much of the residual is applied to the image, in [0, 1].
         steady: how much images that follow each other are smoothed in time, in [0, 1]; 0 for single images.

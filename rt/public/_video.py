@@ -45,7 +45,7 @@ def run(
     *,
     on_progress: Callable[[int, int | None], object] | None = None,
     backend: Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"] = "auto",
-    precision: Literal["auto", "fp32", "fp16", "int8"] = "auto",
+    precision: Literal["auto", "fp32", "fp16", "int8", "bf16", "int8+bf16"] = "auto",
     size: int | None = None,
     strength: float = 1.0,
     steady: float = 0.0,

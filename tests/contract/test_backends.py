@@ -353,7 +353,13 @@ def test_openvino_goes_on_after_a_image_that_failed(style: Style, monkeypatch: p
     ],
 )
 def test_openvino_computes_in_bf16_where_the_cpu_has_tiles_for_it_and_nothing_is_asked(
-    tiles: bool, asked: str, hint: str, said: str, style: Style, monkeypatch: pytest.MonkeyPatch
+    tiles: bool,
+    asked: str,
+    hint: str,
+    said: str,
+    style: Style,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from openvino import Core
 
@@ -362,7 +368,9 @@ def test_openvino_computes_in_bf16_where_the_cpu_has_tiles_for_it_and_nothing_is
     if hint == "bf16" and "BF16" not in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no instructions for bf16")
     exact = open_backend(installed("openvino"), style, SIZE, "fp32").backend.translate(images(2))
-    monkeypatch.setattr("rt.backends.computes_bf16_in_tiles", lambda: tiles)
+    monkeypatch.setenv("VIDEOBRUSH_CACHE", str(tmp_path / "new"))
+    monkeypatch.setattr("rt.backends.forms.computes_bf16_in_tiles", lambda: tiles)
+    monkeypatch.setattr("rt.backends.forms.has_bf16", lambda: tiles)
     choice = open_backend("openvino", style, SIZE, asked)
     backend = choice.backend
     assert isinstance(backend, OpenVinoBackend)

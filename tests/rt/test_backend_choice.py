@@ -127,6 +127,15 @@ def test_auto_takes_the_precision_that_is_quickest_on_its_backend(
     assert (choice.backend.info.precision, choice.reason) == (opened, reason)
 
 
+def test_a_form_of_openvino_is_refused_where_auto_finds_another_backend(
+    style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("onnxruntime")
+    hide(monkeypatch, "openvino")
+    with pytest.raises(BackendError, match="^backend onnxruntime has no bf16: type --backend openvino, or"):
+        open_backend("auto", style, SIZE, "bf16")
+
+
 def test_a_precision_that_is_unknown_or_that_the_style_lacks_is_refused(style: Style) -> None:
     with pytest.raises(BackendError, match="no precision 'int4'; did you mean 'int8'?"):
         open_backend("auto", style, SIZE, "int4")

@@ -97,6 +97,27 @@ def test_a_plan_mirrors_folders_and_says_what_it_leaves_out(asked: Batch, inputs
     assert not asked.out.exists()  # nothing is written by planning
 
 
+def test_every_machine_computes_the_form_that_the_first_one_chose(
+    asked: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precisions: list[str] = []
+
+    def fake(items: list[Item], *_: object, **__: object) -> Iterator[Fact]:
+        for item in items:
+            precisions.append(item.asked().precision)
+            yield Fact(item.key, str(item.source), item.style, str(item.output), "failed", "not tried")
+
+    monkeypatch.setattr("rt.batch.driver.carry", fake)
+    asked = replace(asked, backend="openvino")
+    for shard, quickest in enumerate(("int8+bf16", "int8", "bf16")):
+        monkeypatch.setattr("rt.batch.driver.pinned_precision", lambda *_, chosen=quickest: chosen)
+        run(replace(asked, shard=f"{shard}/3"))
+    assert precisions == ["int8+bf16"] * 4
+    assert {entry["precision"] for entry in Account(asked.out / FOLDER).planned()} == {"int8+bf16"}
+    run(replace(asked, precision="fp32"))
+    assert precisions[4:] == ["fp32"] * 4
+
+
 @pytest.mark.parametrize(
     ("name", "becomes"),
     [
