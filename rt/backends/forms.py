@@ -97,7 +97,7 @@ def measure(
     """Return the milliseconds an image takes in each form, from turns of at most `BUDGET_S`.
 
     They are the median of the first form times the medians of the ratios within a turn, on which a busy
-    machine falls alike. The first form is measured in any case; one that there is no time to load is left out.
+    machine falls alike. The first form is always measured; one that there is no time to load is left out.
     """
     image = drawn(size)
     began_s = clock()
