@@ -211,6 +211,7 @@ def test_the_folder_of_the_outputs_is_no_input_and_no_input_is_written_over(
         make_plan(Batch((str(tmp_path / "a.mp4"),), tmp_path, (style,)))
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_folder_and_what_is_done_is_not_done_again(
     asked: Batch, inputs: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_folder_becomes_a_folder_and_what_is_done_is_not_done_again(
     assert third.skipped == 2
 
 
+@pytest.mark.slow
 def test_a_bad_file_ends_nothing_and_is_tried_again_when_asked(asked: Batch, inputs: Path) -> None:
     bad = inputs / "bad.mp4"
     bad.write_bytes(b"this is no video" * 50)
@@ -280,6 +282,7 @@ def test_a_file_that_is_there_already_is_left_alone(
     assert (asked.out / "a.mp4").stat().st_size > 500
 
 
+@pytest.mark.slow
 def test_workers_and_shards_give_the_same_bytes(asked: Batch, tmp_path: Path) -> None:
     run(asked)
     whole = outputs(asked.out)
@@ -293,6 +296,7 @@ def test_workers_and_shards_give_the_same_bytes(asked: Batch, tmp_path: Path) ->
     assert list(status_lines(Account(shared.out / FOLDER))) == ["4 done, 0 damaged, 0 failed, 0 to do"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_process_that_dies_costs_its_item_a_try_and_no_other_item(asked: Batch, tmp_path: Path) -> None:
     for name in ("fine", "unlucky", "poison", "fine too"):
@@ -310,6 +314,7 @@ def test_a_process_that_dies_costs_its_item_a_try_and_no_other_item(asked: Batch
     assert tries == {"fine": 1, "fine too": 1, "unlucky": 2, "poison": DEATHS}
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_ended_drops_what_runs_and_goes_on_the_next_time(asked: Batch, inputs: Path) -> None:
     write_clip(inputs / "long.mp4", Clip(frames=4000, size=(64, 96)))
     ended = threading.Event()
@@ -417,6 +422,7 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_line_translates_a_folder_and_says_so(asked: Batch, inputs: Path, tmp_path: Path) -> None:
     typed = ["batch", inputs, "--out", "out", "--style", asked.style[0], "--backend", "identity"]
     planned = videobrush(*typed, "--dry-run", cwd=tmp_path)
@@ -463,6 +469,7 @@ def test_what_is_done_is_known_from_any_folder_and_however_it_is_typed(
         assert (len(again.facts), again.skipped) == (0, 4)
 
 
+@pytest.mark.slow
 def test_an_output_whose_driver_was_killed_before_it_noted_it_is_made_again(
     asked: Batch, inputs: Path
 ) -> None:
@@ -554,6 +561,7 @@ def test_the_input_named_first_decides_where_an_input_named_twice_goes(asked: Ba
     assert "below/b.mkv" in named(make_plan(replace(asked, inputs=(str(inputs), f"{inputs}/below"))))
 
 
+@pytest.mark.slow
 def test_a_watched_folder_does_not_try_again_what_failed(asked: Batch, inputs: Path) -> None:
     (inputs / "bad.mp4").write_bytes(b"this is no video" * 50)
     watching = replace(asked, watch=True)
@@ -564,6 +572,7 @@ def test_a_watched_folder_does_not_try_again_what_failed(asked: Batch, inputs: P
     assert run(watching).counts["failed"] == 1
 
 
+@pytest.mark.slow
 def test_a_watched_folder_is_shared_by_keys_and_survives_a_clash(
     asked: Batch, inputs: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -628,6 +637,7 @@ def test_many_inputs_read_their_style_once(
     assert calls == [asked.style[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups that are signalled")
 def test_a_signal_to_all_processes_of_a_batch_costs_no_item_a_try(asked: Batch, inputs: Path) -> None:
     write_clip(inputs / "long.mp4", Clip(frames=4000, size=(64, 96)))

@@ -70,6 +70,7 @@ def other_command(typed: tuple[str, ...], tmp_path: Path, stdout: int) -> subpro
     )
 
 
+@pytest.mark.slow
 @on_unix
 @pytest.mark.parametrize("typed", OTHER_COMMANDS, ids=" ".join)
 def test_a_reader_who_leaves_causes_no_traceback_of_the_other_commands(
@@ -82,6 +83,7 @@ def test_a_reader_who_leaves_causes_no_traceback_of_the_other_commands(
     assert (said.returncode, said.stderr) == (141, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("typed", OTHER_COMMANDS, ids=" ".join)
 def test_results_of_the_other_commands_that_cannot_be_printed_are_one_line(
