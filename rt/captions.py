@@ -13,14 +13,6 @@ _POINT = 1 << 4
 """libswscale's flag for the nearest pixel: what is scaled here is thrown away."""
 _TINY = 2
 """Height and width in pixels of the frame that carries the captions."""
-_HDR = {
-    "MASTERING_DISPLAY_METADATA": "mastering display",
-    "CONTENT_LIGHT_LEVEL": "content light level",
-    "DYNAMIC_HDR_PLUS": "HDR10+",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid",
-    "DOVI_METADATA": "Dolby Vision",
-    "DOVI_RPU_BUFFER": "Dolby Vision",
-}
 
 
 class Captions:
@@ -54,15 +46,11 @@ class Captions:
 
 def has_captions(frame: av.VideoFrame) -> bool:
     """Return whether a decoded frame has closed captions beside it."""
-    return "A53_CC" in _kinds(frame)
+    return "A53_CC" in side_data_kinds(frame)
 
 
-def hdr_metadata(frame: av.VideoFrame) -> str:
-    """Return in words what a frame says of its high dynamic range beside its pixels; "" for nothing."""
-    return ", ".join(dict.fromkeys(_HDR[kind] for kind in _kinds(frame) if kind in _HDR))
-
-
-def _kinds(frame: av.VideoFrame) -> list[str]:
+def side_data_kinds(frame: av.VideoFrame) -> list[str]:
+    """Return the names of what stands beside a frame's pixels, in order."""
     try:
         kept: Any = frame.side_data
         return [kept[index].type.name for index in range(len(kept))]

@@ -15,6 +15,7 @@ import av.stream
 import numpy as np
 
 from rt.frame import Rgb, SourceInfo
+from rt.hdr import Hdr
 
 MATRIX_709, MATRIX_FCC, MATRIX_470BG, MATRIX_601, MATRIX_240M = 1, 4, 5, 6, 7
 MATRIX_2020, MATRIX_2020_CONSTANT = 9, 10
@@ -138,6 +139,8 @@ class VideoFacts:
     """Nine integers that turn the stored image upright, where the file has them."""
     colour: Colour
     """Colour of the stored images."""
+    hdr: Hdr | None = None
+    """What is said of its high dynamic range, where it is."""
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,8 @@ class FileSink:
         if self._track.empty:  # not before: a run that fails at once says its error alone
             _log.info("%s: %s", self._path, self._encoder.said)
             _log.debug("%s: %s", self._path, self._encoder.why)
+            if self._track.lost_hdr:
+                _log.info("%s: the source's HDR metadata is left out: %s", self._path, self._track.lost_hdr)
         written_s = self._track.write(frame, self._side.shift_s)
         if written_s is not None:
             self._written = True

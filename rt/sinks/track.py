@@ -13,6 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from rt.captions import Captions
 from rt.frame import Frame
+from rt.hdr import merged
 from rt.media import (
     ACCURATE_ROUNDING,
     BILINEAR,
@@ -85,6 +86,11 @@ class VideoTrack:
         self._moved = 0
         interval = min(_MAX_KEYFRAME_INTERVAL, max(1, round(frame_rate * _KEYFRAME_INTERVAL_S)))
         options = {**encoder.options, **CONSTANT, **_CAPTIONED.get(encoder.name, {}), "g": str(interval)}
+        self.lost_hdr = ""
+        """What of the source's HDR metadata is not written, in words."""
+        if video.hdr is not None:
+            self.lost_hdr = video.hdr.lost(encoder.name, video.colour.transfer)
+            options = merged(options, video.hdr.options(encoder.name, video.colour.transfer))
         stream = container.add_stream(encoder.name, rate=frame_rate, options=options)
         assert isinstance(stream, av.VideoStream)
         self.stream = stream

@@ -15,9 +15,10 @@ import av.packet
 import av.stream
 from av.video.reformatter import VideoReformatter
 
-from rt.captions import Captions, has_captions, hdr_metadata
+from rt.captions import Captions, has_captions
 from rt.errors import DamagedSource, SourceError
 from rt.frame import Frame, Rgb, Stored
+from rt.hdr import TRANSFERS, Hdr
 from rt.media import (
     Colour,
     FileInfo,
@@ -47,6 +48,9 @@ from rt.sources.trim import Trim
 
 _log = logging.getLogger(__name__)
 
+_HIGH_RANGE = (
+    "HDR ({}) in 8 bits, not tone mapped: video files keep its tags; images, windows and streams look pale"
+)
 _MAX_FAILED_READS = 8
 """Unreadable places in a row after which the rest of a file is given up."""
 
@@ -186,8 +190,13 @@ class FileSource:
         rate, count = self._timeline.frame_rate, self._trim.frame_count(self._integrity)
         if self._options.fields and self._deinterlacer is not None and self._deinterlacer.active:
             rate, count = rate and 2 * rate, count and 2 * count
-        if not self._again and (lost := hdr_metadata(first)):
-            _log.info("%s: its HDR metadata (%s) is left out: what is written has 8 bits", self._path, lost)
+        colour = Colour(
+            matrix=known_matrix(int(first.colorspace), first.height),
+            primaries=known_code(int(first.color_primaries)),
+            transfer=known_code(int(first.color_trc)),
+        )
+        if not self._again and colour.transfer in TRANSFERS:
+            _log.info("%s: %s", self._path, _HIGH_RANGE.format(TRANSFERS[colour.transfer]))
         video = VideoFacts(
             path=self._path,
             time_base=self._unit,
@@ -195,11 +204,8 @@ class FileSource:
             frame_rate=rate,
             sample_aspect_ratio=rational(self._stream.sample_aspect_ratio),
             display_matrix=matrix,
-            colour=Colour(
-                matrix=known_matrix(int(first.colorspace), first.height),
-                primaries=known_code(int(first.color_primaries)),
-                transfer=known_code(int(first.color_trc)),
-            ),
+            colour=colour,
+            hdr=Hdr.beside(first),
         )
         self.info = FileInfo(str(self._path), height, width, rate, count, video, self._side)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import av
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from rt.captions import Captions, has_captions, hdr_metadata
+from rt.captions import Captions, has_captions
 from rt.sinks import SinkOptions
 from rt.sinks.file import FileSink
 from rt.sources.base import DEFAULTS, SourceOptions
 from rt.sources.file import FileSource
 from tests.support.captioned import TEXT, captions_of, write_captioned
-from tests.support.media import Clip, write_clip
 
 
 def copied(source: Path, target: Path, sink: SinkOptions, options: SourceOptions = DEFAULTS) -> int:
@@ -80,20 +78,3 @@ def test_the_pixels_beside_captions_are_those_given(
     made = captions.beside(drawn, VideoReformatter())
     assert has_captions(made)
     assert (made.to_ndarray() == drawn.to_ndarray()).all()
-
-
-def test_lost_hdr_metadata_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
-    options = {"x265-params": f"log-level=none:hdr10=1:master-display={master}:max-cll=1000,400"}
-    path = write_clip(
-        tmp_path / "in.mp4", Clip((64, 96), 3, codec="libx265", pixels="yuv420p10le", options=options)
-    )
-    list(FileSource(path))
-    assert "its HDR metadata (mastering display, content light level) is left out" in caplog.text
-    caplog.clear()
-    plain = write_clip(tmp_path / "plain.mp4")
-    list(FileSource(plain))
-    assert "HDR" not in caplog.text
-    with av.open(str(plain)) as container:
-        assert hdr_metadata(next(container.decode(video=0))) == ""
