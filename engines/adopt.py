@@ -27,7 +27,7 @@ from engines.io_nodes import (
     image_ports,
     spatial_size,
 )
-from engines.precision import lowered, opset, read_onnx, with_opset
+from engines.onnx_model import lowered, opset, read_onnx, with_opset
 from engines.quality import Network
 from rt.card import NAME_PATTERN, Card, describe_model, file_sha256, write_card
 from rt.errors import VideobrushError

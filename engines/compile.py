@@ -10,7 +10,8 @@ from typing import Any
 
 from engines.build import Report, build_plan
 from engines.inspection import convolution_precisions, quantized_convolutions
-from engines.precision import read_onnx, to_half, with_fixed_shape
+from engines.onnx_model import read_onnx, with_fixed_shape
+from engines.precision import to_half
 from engines.store import (
     prepare_folder,
     read_timing_cache,

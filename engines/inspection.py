@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from engines.precision import opset, read_onnx
+from engines.onnx_model import opset, read_onnx
 from engines.store import plans_of
 from rt.engine_file import find_plans, read_stored
 from rt.errors import EngineError

@@ -11,7 +11,8 @@ import onnx
 
 from engines.calibration import activation_ranges, hold_out, read_images
 from engines.errors import CalibrationError, PrecisionError
-from engines.precision import quantizable_layers, read_onnx, to_half
+from engines.onnx_model import read_onnx
+from engines.precision import quantizable_layers, to_half
 from engines.quality import GATES_DB, Comparison, compare
 from engines.sensitivity import Quantized, measure_layers, quantize_within_gate, translate_all
 from rt.card import describe_model, write_card

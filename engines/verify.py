@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engines.calibration import read_images
 from engines.compile import typed_model
-from engines.precision import read_onnx
+from engines.onnx_model import read_onnx
 from engines.quality import GATES_DB, Comparison, compare
 from engines.quantize import flat
 from engines.sensitivity import translate_all

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from engines.adopt import Adoption, Sizes, adopt
 from engines.errors import AdoptError
 from engines.io_nodes import Channels, Layout, Range
-from engines.precision import opset, read_onnx, to_half
+from engines.onnx_model import opset, read_onnx
+from engines.precision import to_half
 from rt.backends import open_backend
 from rt.card import HIGHEST_OPSET
 from rt.errors import StyleError

@@ -22,7 +22,8 @@ from engines.build import Report, build_plan
 from engines.calibration import activation_ranges
 from engines.compile import Made, Order, build_engines
 from engines.inspection import convolution_precisions, describe, engine_rows
-from engines.precision import quantizable_layers, quantize, read_onnx, to_half, with_fixed_shape
+from engines.onnx_model import read_onnx, with_fixed_shape
+from engines.precision import quantizable_layers, quantize, to_half
 from engines.target import Target
 from rt.card import describe_model, read_card, write_card
 from rt.engine_file import build_command, facts_path, read_engine

@@ -18,7 +18,8 @@ import pytest
 
 from engines.build import build_plan
 from engines.compile import Order, build_engines
-from engines.precision import read_onnx, to_half, with_fixed_shape
+from engines.onnx_model import read_onnx, with_fixed_shape
+from engines.precision import to_half
 from engines.store import timing_cache_path
 from engines.target import Target
 from rt.backends.tensorrt_runtime import logger_of

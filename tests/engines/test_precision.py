@@ -12,16 +12,8 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from engines.errors import PrecisionError
-from engines.precision import (
-    Layer,
-    half_scale,
-    lowered,
-    opset,
-    quantizable_layers,
-    quantize,
-    read_onnx,
-    to_half,
-)
+from engines.onnx_model import lowered, opset, read_onnx
+from engines.precision import Layer, half_scale, quantizable_layers, quantize, to_half
 from engines.quality import Network, compare
 from tests.support.networks import foreign, save_residual
 from tests.support.onnx_styles import drawn_image, save_generator, save_negative

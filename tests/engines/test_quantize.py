@@ -13,7 +13,8 @@ import torch
 
 from engines.calibration import activation_ranges, hold_out, read_images
 from engines.errors import CalibrationError, PrecisionError
-from engines.precision import quantizable_layers, read_onnx
+from engines.onnx_model import read_onnx
+from engines.precision import quantizable_layers
 from engines.quality import EXACT_DB, Network, compare, psnr_db
 from engines.quantize import Frames, make_fp16, make_int8
 from engines.sensitivity import convolution_macs

@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 
-from engines.precision import opset
+from engines.onnx_model import opset
 from engines.quality import compare
 from rt.backends import open_backend
 from rt.backends.onnxruntime import OnnxRuntimeBackend
