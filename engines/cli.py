@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from rt.errors import VideobrushError
 from rt.install import install_hint
 from rt.log import LOG
-from rt.terminal import phases, print_results, printing, run_command, table
+from rt.terminal import VERBOSE_HELP, phases, print_results, printing, run_command, table, take_verbose
 from rt.text import megabytes
 
 if TYPE_CHECKING:
@@ -150,13 +150,14 @@ def main() -> int:
 
 
 def _read() -> Command:
-    _refuse_old(sys.argv[1:])
+    typed = take_verbose(sys.argv[1:])
+    _refuse_old(typed)
     with printing():
         return tyro.cli(
             Command,
             prog="videobrush-engines",
-            description=__doc__,
-            args=_joined(sys.argv[1:]),
+            description=f"{__doc__}\n\n{VERBOSE_HELP}",
+            args=_joined(typed),
             config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
         )
 

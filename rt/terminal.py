@@ -26,6 +26,9 @@ ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 if sys.platform != "win32":
     ENDINGS[signal.SIGHUP] = TERMINAL_CLOSED
 
+VERBOSE = ("-v", "--verbose")
+VERBOSE_HELP = "`-v`, at any place, says more: what was tried and could not be used."
+
 Phases = Callable[[str, int, int], None]
 """Takes the phase, the steps done and all steps."""
 
@@ -58,6 +61,16 @@ def todays_words(typed: Sequence[str]) -> list[str]:
             words[number] = "--view=image"
         elif word == "picture" and number and words[number - 1] == "--view":
             words[number] = "image"
+    return words
+
+
+def take_verbose(typed: Sequence[str]) -> list[str]:
+    """Return the arguments without `-v` and `--verbose`, with which the log says more from here on.
+
+    So every command of training and engines takes them, at any place, without a setting of its own.
+    """
+    words = [word for word in typed if word not in VERBOSE]
+    set_up_log(len(words) < len(typed))
     return words
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from rt.errors import VideobrushError
 from rt.install import install_hint
-from rt.terminal import print_results, printing, progress, run_command, signals, todays_words
+from rt.terminal import (
+    VERBOSE_HELP,
+    print_results,
+    printing,
+    progress,
+    run_command,
+    signals,
+    take_verbose,
+    todays_words,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,8 +57,10 @@ def _main() -> int:
         tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())
     ]
     with printing():
-        words = full_command(todays_words(sys.argv[1:]))
-        config = tyro.cli(commands, prog="videobrush-train", description=__doc__, args=words)
+        words = full_command(todays_words(take_verbose(sys.argv[1:])))
+        config = tyro.cli(
+            commands, prog="videobrush-train", description=f"{__doc__}\n\n{VERBOSE_HELP}", args=words
+        )
     return _run(config)
 
 
