@@ -174,10 +174,13 @@ def load_checkpoint(path: Path, recipe: Trainable, suffix: str = "") -> RunFacts
 def load_weights(path: Path, recipe: Trainable) -> RunFacts:
     """Put the weights of a checkpoint, and nothing else of it, into a recipe and return the facts.
 
+    Networks that the checkpoint does not have stay as they are, if it has the generator; the average of a
+    generator starts as the generator.
+
     Raises:
         RunError: the checkpoint is missing, damaged, or of other networks.
     """
-    facts, _ = _load_nets(path, recipe)
+    facts, _ = _load_nets(path, recipe, partly=True)
     return facts
 
 
@@ -199,14 +202,19 @@ def load_net(path: Path, name: str, net: nn.Module) -> RunFacts:
     return facts
 
 
-def _load_nets(path: Path, recipe: Trainable) -> tuple[RunFacts, dict[str, Tensor]]:
+def _load_nets(path: Path, recipe: Trainable, partly: bool = False) -> tuple[RunFacts, dict[str, Tensor]]:
     facts, tensors = _read(path, tensors=True)
     _check_finite(
         path, {name: tensor for name, tensor in tensors.items() if name.partition("/")[0] in recipe.nets}
     )
     try:
         for name, net in recipe.nets.items():
-            net.load_state_dict(_below(tensors, name))
+            found = _below(tensors, name)
+            if partly and not found and (own := _below(tensors, "G")):
+                if name != "ema_G":
+                    continue
+                found = own
+            net.load_state_dict(found)
     except RuntimeError:
         raise RunError(
             f"checkpoint {path} is of other networks than {name}: it was trained with "

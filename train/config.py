@@ -238,8 +238,8 @@ class Dcgan(_FromNoise):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Translation(Training):
-    """What pix2pix and CycleGAN have in common."""
+class TwoDomains(Training):
+    """What all recipes have in common that translate images of A to images of B."""
 
     generator: GeneratorName = "resnet9"
     """Generator: resnet*, unet* are the papers'; the others are small enough for live video on a CPU, and
@@ -259,6 +259,12 @@ class _Translation(Training):
     init: Literal["identity", "icnr"] = "identity"
     """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
     (ICNR, Aitken 2017)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Translation(TwoDomains):
+    """What pix2pix and CycleGAN have in common."""
+
     patch: Literal["pixel", "16", "70", "286"] = "70"
     """Side of the patches the discriminators judge (Isola 2017, 4.4: 70)."""
     discriminator_width: int = 64
@@ -345,6 +351,65 @@ class Pix2Pix(_Translation):
     """Noise as dropout, in unet* and resnet* (Isola 2017, 3.2); default: in unet* without --z."""
     z: int = 0
     """Channels of noise concatenated to the input, for varied outputs; 0: none. In styles it is 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projected(TwoDomains):
+    """Train one small generator on unpaired images, with pretrained features as judge (projected GAN).
+
+    DATA has trainA and trainB; testA and testB, where present, feed sample sheets and the validation. There
+    is no way back: features of the input say what an image shows and has to stay. Source: Sauer et al. 2021.
+    """
+
+    recipe = "projected"
+    run: Path = Path("runs/projected")
+    """Folder of this run."""
+    generator: GeneratorName = "hg48"
+    """Generator: the small ones learn what the large ones would, from features that know images already."""
+    norm: Norm = "none"
+    """Normalisation in the generator (ours: none, for the same image whatever else is in it)."""
+    batch: int = 3
+    """Images of each kind per step and process (ours)."""
+    load_size: int = 256
+    """Short side in pixels that images are scaled to before cropping (ours)."""
+    crop_size: int = 192
+    """Side in pixels of the random training crops (ours)."""
+    learning_rate: float = 3e-4
+    """Adam's step size of the generator (ours)."""
+    discriminator_rate: float = 1e-3
+    """Adam's step size of the discriminator (ours)."""
+    beta1: float = 0.0
+    """Adam's memory of the gradient (Sauer 2021); its beta2 is 0.99."""
+    ema: float = 0.998
+    """Decay of the averaged generator weights; these are measured and exported (ours). 0: none are kept."""
+    amp: bool = True
+    """Compute in bfloat16 where it is safe (faster on GPUs and CPUs with instructions for it)."""
+    backbone: str = "lite0"
+    """Pretrained features of the losses: lite0, lite1, or the path of a .pth of an EfficientNet-Lite."""
+    anchor: Path | None = None
+    """Folder of a run whose generator gives the colours that are held, instead of the input."""
+    adversarial_weight: float = 2.8
+    """Weight of the hinge loss against the projected discriminator (Sauer 2021; the number is ours)."""
+    content_weight: float = 2.0
+    """Weight of the self-similarity of features: what is alike in the input stays alike (Kolkin 2019; the
+    number is ours)."""
+    gram_weight: float = 4.0
+    """Weight of the batch's Gram matrices to the mean of B's (Gatys 2016, equation 5; the number is ours)."""
+    low_weight: float = 0.0
+    """Weight of the L1 loss to the input, or to the anchor's image, both shrunk to a sixteenth (ours)."""
+    equivariance_weight: float = 10.0
+    """Weight of |G(Wx + n) - W G(x)| under a random flow W, against flicker (ours)."""
+    equivariance_weight_end: float = 20.0
+    """Weight of the equivariance loss from three tenths of the run on, reached linearly (ours)."""
+    dark_weight: float = 10.0
+    """Weight of the L1 loss to the input where it is black: nothing is invented there (ours)."""
+    grid_weight: float = 1000.0
+    """Weight of the loss on patterns of period 4 and 8 px in the change of the input (ours)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.crop_size % 16 or self.crop_size < 96:
+            raise RunError(f"--crop-size is {self.crop_size}: needed is a multiple of 16, at least 96")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -497,7 +562,7 @@ class Paint(Training):
             raise RunError("--from-scratch learns everything: give --minutes 30 or more")
 
 
-RECIPES: tuple[type[Training], ...] = (Gan, Cgan, Dcgan, Pix2Pix, CycleGan, Distill, Paint)
+RECIPES: tuple[type[Training], ...] = (Gan, Cgan, Dcgan, Pix2Pix, CycleGan, Projected, Distill, Paint)
 """The settings of every recipe, in the order of the help."""
 
 RESUMABLE_CHANGES = (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from train.config import CycleGan, Pix2Pix, Training
+from train.config import Pix2Pix, Training, TwoDomains
 from train.data.fingerprint import find_near, take_fingerprint
 from train.data.images import image_paths, is_image, load_image
 from train.errors import DataError
@@ -35,7 +35,7 @@ def arrange(config: Config, say: Callable[[str], None]) -> Config:
     Raises:
         DataError: --from or --to is missing, or has no image; pairs do not have equal names.
     """
-    if not isinstance(config, CycleGan | Pix2Pix):
+    if not isinstance(config, TwoDomains):
         return config
     paired = isinstance(config, Pix2Pix)
     if config.source is not None or config.target is not None:

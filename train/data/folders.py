@@ -12,7 +12,7 @@ from rt.card import View
 from rt.frame import Rgb
 from rt.image import is_litter
 from rt.view import look_at
-from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Training
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Projected, Training
 from train.data.cache import ImageCache
 from train.data.feed import InputFeed, NoiseFeed, PairedFeed, UnpairedFeed
 from train.data.images import (
@@ -33,7 +33,7 @@ HELD = 64
 """Most images of a kind that are held ready for sheets and validation."""
 
 
-def open_unpaired(config: CycleGan, multiple: int) -> UnpairedFeed:
+def open_unpaired(config: CycleGan | Projected, multiple: int) -> UnpairedFeed:
     """Open DATA/trainA and trainB; testA and testB are held where there are any, else training images.
 
     Raises:

@@ -43,14 +43,17 @@ def draw_flow(
     return flow + shift + scale * from_centre
 
 
-def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """Move float[N, C, H, W] images by a flow from `draw_flow`, bilinearly; mirrored at the edge."""
+def warp(images: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
+    """Move float[N, C, H, W] images by a flow from `draw_flow`; mirrored at the edge.
+
+    `mode` bicubic blurs less, and may leave the range of the images a little.
+    """
     height, width = images.shape[-2:]
     places = _places(height, width).to(flow.device) + flow  # [N, 2, H, W], px
     size = torch.tensor([width, height], dtype=torch.float32, device=flow.device).view(2, 1, 1)
     looked_up = ((2.0 * places + 1.0) / size - 1.0).permute(0, 2, 3, 1)  # [N, H, W, 2] in [-1, 1]
     grid = looked_up.to(images.device)
-    moved = grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    moved = grid_sample(images.float(), grid, mode=mode, padding_mode="reflection", align_corners=False)
     return moved.to(images.dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Training
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Paint, Pix2Pix, Projected, Training
 from train.device import World
 from train.recipes.base import Recipe
 from train.recipes.cyclegan import CycleGanRecipe
@@ -10,6 +10,7 @@ from train.recipes.distill import DistillRecipe
 from train.recipes.noise import CganRecipe, DcganRecipe, GanRecipe
 from train.recipes.paint import PaintRecipe
 from train.recipes.pix2pix import Pix2PixRecipe
+from train.recipes.projected import ProjectedRecipe
 
 
 def make_recipe(config: Training, world: World) -> Recipe:
@@ -23,6 +24,8 @@ def make_recipe(config: Training, world: World) -> Recipe:
             return CycleGanRecipe(config, world)
         case Pix2Pix():
             return Pix2PixRecipe(config, world)
+        case Projected():
+            return ProjectedRecipe(config, world)
         case Distill():
             return DistillRecipe(config, world)
         case Paint():

@@ -119,10 +119,10 @@ class Base:
         self._averaged.append((averaged, net))
         return averaged
 
-    def add_adam(self, name: str, *nets: nn.Module) -> torch.optim.Adam:
+    def add_adam(self, name: str, *nets: nn.Module, beta2: float = 0.999) -> torch.optim.Adam:
         """Return a new Adam over the networks' weights."""
         parameters = list(itertools.chain.from_iterable(net.parameters() for net in nets))
-        betas = (self.base.beta1, 0.999)
+        betas = (self.base.beta1, beta2)
         optimizer = torch.optim.Adam(parameters, lr=self.base.learning_rate, betas=betas, fused=True)
         self.optimizers[name] = optimizer
         return optimizer
