@@ -171,16 +171,15 @@ def load_checkpoint(path: Path, recipe: Trainable, suffix: str = "") -> RunFacts
     return facts
 
 
-def load_weights(path: Path, recipe: Trainable) -> RunFacts:
+def load_weights(path: Path, recipe: Trainable, kind: str) -> RunFacts:
     """Put the weights of a checkpoint, and nothing else of it, into a recipe and return the facts.
 
-    Networks that the checkpoint does not have stay as they are, if it has the generator; the average of a
-    generator starts as the generator.
+    Of a checkpoint of another kind of recipe the one generator is taken alone, its average if there is one.
 
     Raises:
         RunError: the checkpoint is missing, damaged, or of other networks.
     """
-    facts, _ = _load_nets(path, recipe, partly=True)
+    facts, _ = _load_nets(path, recipe, alone=read_facts(path).recipe != kind)
     return facts
 
 
@@ -202,19 +201,17 @@ def load_net(path: Path, name: str, net: nn.Module) -> RunFacts:
     return facts
 
 
-def _load_nets(path: Path, recipe: Trainable, partly: bool = False) -> tuple[RunFacts, dict[str, Tensor]]:
+def _load_nets(path: Path, recipe: Trainable, alone: bool = False) -> tuple[RunFacts, dict[str, Tensor]]:
     facts, tensors = _read(path, tensors=True)
     _check_finite(
         path, {name: tensor for name, tensor in tensors.items() if name.partition("/")[0] in recipe.nets}
     )
     try:
         for name, net in recipe.nets.items():
-            found = _below(tensors, name)
-            if partly and not found and (own := _below(tensors, "G")):
-                if name != "ema_G":
-                    continue
-                found = own
-            net.load_state_dict(found)
+            if alone and name not in ("G", "ema_G"):
+                continue
+            averaged = _below(tensors, "ema_G") if alone else {}
+            net.load_state_dict(averaged or _below(tensors, name))
     except RuntimeError:
         raise RunError(
             f"checkpoint {path} is of other networks than {name}: it was trained with "

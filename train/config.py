@@ -23,6 +23,7 @@ GeneratorName = Literal[
     "hg48",
     "draw48",
     "paint48",
+    "flat48",
     "pu48",
     "pu32",
     "mobile16",
@@ -257,8 +258,8 @@ class TwoDomains(Training):
     up: Literal["transposed", "nearest"] = "transposed"
     """Doubling in resnet*: transposed (Zhu 2017, 7.2), or without checkerboards (Odena 2016)."""
     init: Literal["identity", "icnr"] = "identity"
-    """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
-    (ICNR, Aitken 2017)."""
+    """How hg48, paint48, flat48, pu48 and pu32 start: adding nothing to their input, or without a block
+    pattern (ICNR, Aitken 2017)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,21 +417,26 @@ class Projected(TwoDomains):
 class Distill(Training):
     """Train a small generator to do what a trained one does, and steadily (after OMGD, Ren et al. 2021).
 
-    The student sees warped, disturbed images; its target is the teacher's image, warped alike.
+    The student sees warped, disturbed images; its target is the teacher's image, warped alike. A teacher may
+    be any program: give its images before and after as --teacher-images.
     """
 
     recipe = "distill"
-    teacher: Path
+    data: Path = Path("PAIRS")
+    """Folder with the images to translate; of --teacher-images it is that folder."""
+    teacher: Path | None = None
     """Folder of the run whose generator is the teacher."""
+    teacher_images: Path | None = None
+    """Folder of pairs instead of a teacher, as for pix2pix: images and what any program made of them."""
     direction: Direction = "AtoB"
     """Which of the teacher's generators, where it has two."""
-    student: Literal["hg48", "draw48", "paint48", "pu48", "pu32", "mobile16"] = "hg48"
+    student: Literal["hg48", "draw48", "paint48", "flat48", "pu48", "pu32", "mobile16"] = "hg48"
     """The small generator to train."""
     norm: Norm = "batch"
     """Normalisation in the student; batch norm is folded into the convolutions at export (ours)."""
     init: Literal["identity", "icnr"] = "identity"
-    """How hg48, paint48, pu48 and pu32 start: adding nothing to their input, or without a block pattern
-    (ICNR, Aitken 2017)."""
+    """How hg48, paint48, flat48, pu48 and pu32 start: adding nothing to their input, or without a block
+    pattern (ICNR, Aitken 2017)."""
     copy_teacher: bool = False
     """Start as a copy of the teacher, where it is the same network and norm: to learn steadiness (ours)."""
     run: Path = Path("runs/distill")
@@ -461,6 +467,19 @@ class Distill(Training):
     """Deviation of the random flow that images and targets are warped by, in pixels; 0: none (ours)."""
     noise: float = 0.02
     """Largest deviation of the noise on the student's input, of [0, 1]; 0: no disturbance (ours)."""
+
+    def __post_init__(self) -> None:
+        if (self.teacher is None) == (self.teacher_images is None):
+            raise RunError("who teaches is not clear: give --teacher RUN or --teacher-images PAIRS")
+        if self.teacher_images is not None:
+            if self.copy_teacher:
+                raise RunError(
+                    "--copy-teacher: of --teacher-images there is no network to copy; leave it out"
+                )
+            object.__setattr__(self, "data", self.teacher_images)
+        elif self.data == Path("PAIRS"):
+            raise RunError("no images to translate: give --data DIR")
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)

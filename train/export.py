@@ -39,7 +39,7 @@ from train.metrics.translation import IDENTITY_LEVELS
 from train.nets import count_parameters
 
 PARITY_IMAGES = 12
-DRAWING = ("draw48", "paint48", "strokes")
+DRAWING = ("draw48", "paint48", "flat48", "strokes")
 """Generators whose images share too little detail with their input for it to be added back."""
 
 
@@ -65,7 +65,7 @@ class Export:
     detail: Detail | None = None
     """How the network's residual is applied to the frame in live use: keep adds it to the frame's own detail,
     network shows the network's image. Default: network for images drawn from edges, and of draw48,
-    paint48 and strokes."""
+    paint48, flat48 and strokes."""
     size: int | None = None
     """Short side of the network's image in live use: the default of --size there. Default: that of the
     training, --load-size; 256 for an imported generator."""
@@ -271,7 +271,7 @@ def _identity(metrics: Mapping[str, Any]) -> str:
 
 def _teacher_facts(facts: RunFacts) -> dict[str, Any]:
     """Return how a student's teacher was trained; nothing without one, or where it has changed since."""
-    if facts.recipe != "distill" or not is_teacher_unchanged(facts):
+    if not facts.has_teacher or not is_teacher_unchanged(facts):
         return {}
     teacher = read_facts(teacher_checkpoint(facts))
     return {

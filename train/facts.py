@@ -152,6 +152,16 @@ class RunFacts:
         return Path(self.settings["data"]) if "data" in self.settings else None
 
     @property
+    def has_teacher(self) -> bool:
+        """Whether the run is a student's of another run, and not of another program's images."""
+        return self.recipe == "distill" and self.settings.get("teacher") is not None
+
+    @property
+    def learned_pairs(self) -> bool:
+        """Whether the run learned from images and what they should become."""
+        return self.recipe == "pix2pix" or (self.recipe == "distill" and not self.has_teacher)
+
+    @property
     def teacher_run(self) -> Path:
         """Folder of the teacher's run, of a student."""
         return Path(self.settings["teacher"])

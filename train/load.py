@@ -58,7 +58,7 @@ def first_teacher(facts: RunFacts) -> RunFacts:
     Raises:
         RunError: a teacher's checkpoint is missing or damaged.
     """
-    while facts.recipe == "distill":
+    while facts.has_teacher:
         facts = read_facts(teacher_checkpoint(facts))
     return facts
 

@@ -14,7 +14,7 @@ PAPERS = {
 """What the papers took."""
 GALLERY = {
     "cyclegan": ("winter", 5353, 2),
-    "pix2pix": ("facade", 3900, 2),
+    "pix2pix": ("colour", 15200, 4),
     "distill": ("winter", 500, 8),
 }
 """Style of the gallery, its steps, and images a step."""

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from rt.frame import Rgb
 from tests.support.drawings import draw_image
 from train.checkpoint import CHECKPOINT
-from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Projected, Training
 from train.data.images import save_image
 from train.device import World
 from train.loop import train
@@ -34,6 +34,7 @@ TINY: dict[type[Training], dict[str, Any]] = {
     Dcgan: {"batch": 4, "load_size": 18, "crop_size": 16, "width": 4, "z": 4},
     Pix2Pix: TINY_NETS,
     CycleGan: {**TINY_NETS, "pool": 3},
+    Projected: {"generator": "pu32", "batch": 2, "load_size": 100, "crop_size": 96, "amp": False},
     Distill: {"batch": 2, "load_size": 36, "crop_size": 32, "flow_px": 2.0, "student": "pu32"},
 }
 """The smallest settings of each recipe."""

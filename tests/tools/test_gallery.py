@@ -27,7 +27,6 @@ from rt.styles import GALLERY, Style, find_style
 from rt.translator import Translator
 from rt.view import look_at
 from tools.bench.result import ROOT
-from tools.gallery.draw_facades import drawn, plan
 from tools.gallery.table import BEGIN, END, README, make_table
 from train.data.images import load_image
 
@@ -143,8 +142,7 @@ def test_no_network_tells_where_it_was_exported(name: str, precision: str) -> No
 @pytest.mark.parametrize(("name", "precision"), SHIPPED)
 def test_both_backends_give_the_same_image(name: str, precision: str) -> None:
     style = find_style(name)
-    # A photo is nothing that facade was calibrated for.
-    frame = drawn(plan(np.random.default_rng(0))) if name == "facade" else demo_frame()
+    frame = demo_frame()
     size = size_of(style, frame)
     small = shrink(frame, size)[None]
     images = [

@@ -21,7 +21,6 @@ from train.export import Export
 NAMES = sorted(path.parent.name for path in (ROOT / "tools" / "gallery").glob("*/make.sh"))
 GIVEN = {
     "winter": "season previews clip out calibrate held_out",
-    "summer": "season previews clip out calibrate held_out",
     "monet": "monet photos previews clip out calibrate held_out",
     "colour": "season monet previews clip out calibrate held_out",
     "facade": "facades out",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.support.drawings import make_domains
 from tests.support.training import CPU, differing, make_classes, make_pairs, tiny, train_tiny
 from train.checkpoint import BEST, CHECKPOINT, read_facts
-from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Training
+from train.config import Cgan, CycleGan, Dcgan, Distill, Gan, Pix2Pix, Projected, Training
 from train.data.feed import Batch, Batches, seeded
 from train.data.images import load_image
 from train.device import World
@@ -71,7 +71,9 @@ EVERYTHING: list[tuple[type[Training], str, dict[str, Any]]] = [
             "accumulate": 2,
         },
     ),
+    (Projected, "domains", {"low_weight": 1.0}),
     (Distill, "domains", {"amp": True}),
+    (Distill, "pairs", {"student": "flat48", "norm": "none"}),
 ]
 
 
@@ -91,8 +93,11 @@ def test_a_resumed_run_of_every_recipe_equals_a_straight_one_bit_for_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)  # else emulated, but computed
+    monkeypatch.setattr("train.recipes.projected.WARM_STEPS", 1)
+    monkeypatch.setattr("train.recipes.projected.TEXTURE_VIEWS", 2)
     if kind is Distill:
-        changes = {**changes, "teacher": teacher}
+        who = {"teacher": teacher} if folder == "domains" else {"teacher_images": folders[folder]}
+        changes = {**changes, **who}
     straight = train_tiny(tiny(kind, folders[folder], tmp_path / "straight", **changes))
     train_tiny(tiny(kind, folders[folder], tmp_path / "resumed", **changes), stop_after=2)
     resumed = train_tiny(tiny(kind, folders[folder], tmp_path / "resumed", **changes, resume=True))
@@ -160,7 +165,7 @@ def test_layout_in_memory_changes_no_loss(folders: dict[str, Path], tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("student", ["hg48", "paint48", "pu48", "pu32", "mobile16"])
+@pytest.mark.parametrize("student", ["hg48", "paint48", "flat48", "pu48", "pu32", "mobile16"])
 def test_a_students_checkpoint_is_at_most_16_mib(
     folders: dict[str, Path], teacher: Path, tmp_path: Path, student: str
 ) -> None:

@@ -83,6 +83,15 @@ def open_inputs(config: Distill, teacher: RunFacts, multiple: int) -> InputFeed:
     return InputFeed(config, images, held, _name(folder))
 
 
+def open_teacher_images(config: Distill, multiple: int) -> PairedFeed:
+    """Open images and what another program made of them: two folders with equal names, or side by side.
+
+    Raises:
+        DataError: a folder is missing, pairs do not fit, or there are too few readable ones.
+    """
+    return _open_pairs(config, "none", multiple, 0)
+
+
 def photos_folder(photos: Path | str | None) -> Path:
     """Return the folder of the photos that a painting is laid over: the user's, or the bundled ones."""
     return PHOTOS if photos is None else Path(photos)
@@ -160,7 +169,11 @@ def open_pairs(config: Pix2Pix, multiple: int) -> PairedFeed:
     Raises:
         DataError: a folder is missing, pairs do not fit, or there are too few readable ones.
     """
-    made = (config.pair, config.direction, config.load_size)
+    return _open_pairs(config, config.pair, multiple, config.z)
+
+
+def _open_pairs(config: Pix2Pix | Distill, pair: str, multiple: int, z: int) -> PairedFeed:
+    made = (pair, config.direction, config.load_size)
     inputs, wanted = read_pairs(config.data, "train", *made)
     _need(len(inputs), config, config.data)
     shown = (inputs[:HELD], wanted[:HELD])
@@ -171,9 +184,9 @@ def open_pairs(config: Pix2Pix, multiple: int) -> PairedFeed:
         name: _squares(images, config.load_size, multiple) for name, images in zip("AB", shown, strict=True)
     }
     where = "trainA and trainB"
-    if config.pair != "none" or not (config.data / "trainA").is_dir():
-        where = _name(_pairs_folder(config.data, "train", config.pair))
-    return PairedFeed(config, ImageSet(inputs), ImageSet(wanted), held, config.z, where)
+    if pair != "none" or not (config.data / "trainA").is_dir():
+        where = _name(_pairs_folder(config.data, "train", pair))
+    return PairedFeed(config, ImageSet(inputs), ImageSet(wanted), held, z, where)
 
 
 def held_split(data: Path) -> str | None:

@@ -20,7 +20,7 @@ from train.facts import RunFacts
 from train.graph import crop_to_multiple, translate_images
 from train.load import first_teacher, is_teacher_unchanged, load_generator, teacher_checkpoint
 from train.metrics.perceptual import find_fid, find_lpips, measure_fid, measure_lpips
-from train.metrics.pretrained import judge, measure_pretrained
+from train.metrics.pretrained import ENOUGH, judge, measure_pretrained
 from train.metrics.translation import (
     measure_pairs,
     measure_steadiness,
@@ -113,7 +113,7 @@ def gather_eval_set(
     if folder is None:
         raise DataError("an imported generator has no images of its own: give some with --data DIR")
     first = first_teacher(facts)
-    if recipe == "pix2pix" or makes_inputs(folder, first):
+    if facts.learned_pairs or makes_inputs(folder, first):
         eval_set = _pairs(folder, first.pair, direction, size)
     elif recipe == "cyclegan" or (folder / f"train{direction[-1]}").is_dir():
         eval_set = _domains(folder, direction, size, fid_reals)
@@ -121,7 +121,7 @@ def gather_eval_set(
         own = "images of --data" if data else "training images: none were held out"
         eval_set = _images(folder, direction[0], size, own)
     eval_set = _cut(eval_set, multiple)
-    return _with_teacher(eval_set, facts) if recipe == "distill" else eval_set
+    return _with_teacher(eval_set, facts) if facts.has_teacher else eval_set
 
 
 def training_view(facts: RunFacts) -> View:
@@ -224,8 +224,10 @@ def _measure(
         metrics |= measure_pairs(eval_set.inputs, translated, eval_set.wanted)
     if classifier is not None:
         metrics |= measure_translation(eval_set.inputs, translated, eval_set.reals, classifier)
-    elif len(eval_set.reals) >= 4 and len(translated) >= 2 and (backbone := judge()) is not None:
-        metrics |= measure_pretrained(eval_set.inputs, translated, eval_set.reals, backbone)
+    reals = eval_set.reals or eval_set.wanted
+    enough = ENOUGH if classifier is not None else FEWEST_REALS
+    if len(reals) >= enough and len(translated) >= 2 and (backbone := judge()) is not None:
+        metrics |= measure_pretrained(eval_set.inputs, translated, reals, backbone)
     return metrics
 
 

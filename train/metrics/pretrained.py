@@ -27,6 +27,8 @@ POOLED = (2, 4, 6)
 DISTANCES = ("kid", "gram")
 """Names of the distances; smaller is nearer."""
 FEW = "too few images to judge"
+ENOUGH = 8
+"""Held-out images of each kind from which on these distances steer a run."""
 
 
 @dataclass(frozen=True)

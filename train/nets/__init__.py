@@ -11,7 +11,14 @@ from rt.errors import nearest
 from train.errors import RunError
 from train.nets.layers import Generator
 from train.nets.papers import ResnetGenerator, UnetGenerator
-from train.nets.small import DrawingHourglass, Hourglass, MobileResnet, PaintingHourglass, Quarter
+from train.nets.small import (
+    DrawingHourglass,
+    FlatHourglass,
+    Hourglass,
+    MobileResnet,
+    PaintingHourglass,
+    Quarter,
+)
 from train.nets.strokes import Strokes
 
 
@@ -37,7 +44,7 @@ def make_generator(
         down: halving, stride or blur; resnet.
         up: doubling, transposed or nearest; resnet.
         init: how the last convolution starts, identity (the untrained network adds nothing) or icnr;
-            hg48, paint48, pu48 and pu32.
+            hg48, paint48, flat48, pu48 and pu32.
 
     Raises:
         RunError: there is no such generator, or it has no such option.
@@ -79,6 +86,7 @@ GENERATORS: dict[str, tuple[Callable[..., Generator], tuple[str, ...]]] = {
     "hg48": (Hourglass, ("init",)),
     "draw48": (DrawingHourglass, ()),
     "paint48": (PaintingHourglass, ("init",)),
+    "flat48": (FlatHourglass, ("init",)),
     "pu48": (_quarter(48), ("init",)),
     "pu32": (_quarter(32), ("init",)),
     "mobile16": (MobileResnet, ()),

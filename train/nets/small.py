@@ -159,6 +159,22 @@ class PaintingHourglass(Hourglass):
         return super().forward(torch.cat([flat, image[:, 3:]], dim=1) if image.shape[1] > 3 else flat)
 
 
+class FlatHourglass(PaintingHourglass):
+    """The hourglass on the flattened image that sees the image itself, too: photos become drawings.
+
+    What it changes is flat already; where lines run it reads off the image, which has them.
+    """
+
+    def __init__(
+        self, norm: str = "instance", *, channels_in: int = 3, width: int = 48, init: str = "identity"
+    ) -> None:
+        super().__init__(norm, channels_in=channels_in + 3, width=width, init=init)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Translate an image; channels beyond its three are passed on as they are."""
+        return Hourglass.forward(self, torch.cat([self.flatten(image[:, :3]), image], dim=1))
+
+
 class Quarter(FoldedGenerator):
     """Six blocks at 1/4 of the image: simpler and quicker than the hourglass, with a smaller view.
 

@@ -17,6 +17,7 @@ from train.data.warp import equivariance
 from train.device import World
 from train.load import generator_from
 from train.metrics.distances import sliced_wasserstein
+from train.metrics.pretrained import DISTANCES, ENOUGH, judge, measure_pretrained
 from train.nets.discriminators import PatchDiscriminator
 from train.recipes.base import (
     SHOWN,
@@ -30,14 +31,15 @@ from train.recipes.base import (
 from train.recipes.losses import GAN_LOSSES, gradient_penalty, grid, l1
 from train.report.sheet import Sheet
 
+JUDGED = 32
+"""Most held images of a domain that a validation looks at."""
+
 
 class CycleGanRecipe(Base):
     """Nets, optimisers and the step of CycleGAN.
 
     G_A translates A to B and D_A judges B, as in the authors' code. Source: Zhu et al. 2017.
     """
-
-    aim = Aim("swd", "lower")
 
     def __init__(self, config: CycleGan, world: World) -> None:
         super().__init__(config, world)
@@ -57,6 +59,9 @@ class CycleGanRecipe(Base):
         self.optimizer_D = self.add_adam("optimizer_D", self.D_A, self.D_B)
         self.pool_A, self.pool_B = (self.add_pool(name, config.pool) for name in ("pool_A", "pool_B"))
         self.feed: Feed = open_unpaired(config, int(self.G_A.multiple))  # type: ignore[arg-type]
+        enough = min(len(self.feed.held[domain]) for domain in "AB") >= ENOUGH
+        self.features = judge() if enough else None
+        self.aim = Aim("kid" if self.features is not None else "swd", "lower")
 
     def step(self, batch: Batch) -> Losses:
         """Update generators, then discriminators, once, from images `A` and `B`."""
@@ -165,17 +170,24 @@ class CycleGanRecipe(Base):
         return {"A to B": (self.to_B, self.feed.held["A"]), "B to A": (self.to_A, self.feed.held["B"])}
 
     def validate(self) -> dict[str, Any] | None:
-        """Return the sliced Wasserstein distance both ways, their mean as `swd`, and the steadiness."""
+        """Return distances both ways, their means as `kid`, `gram` and `swd`, and the steadiness.
+
+        KID and Gram distance, on features that no loss looked at, steer where there are enough images.
+        """
         if not self.floors:
             return None
-        metrics = {}
+        metrics: dict[str, Any] = {}
         for source, target, net in (("A", "B", self.to_B), ("B", "A", self.to_A)):
-            reals = self.feed.held[target][0::2]
-            fakes = self.translate(net, self.feed.held[source][: len(reals)])
-            found = {"translated": sliced_wasserstein(fakes, reals), **self.floors[target]}
+            inputs, reals = (list(self.feed.held[domain])[:JUDGED] for domain in (source, target))
+            fakes, half = self.translate(net, inputs), reals[0::2]
+            found = {"translated": sliced_wasserstein(fakes[: len(half)], half), **self.floors[target]}
             metrics[f"swd_{source}to{target}"] = found
-        both = list(metrics.values())
-        metrics["swd"] = {key: sum(found[key] for found in both) / 2 for key in both[0]}
+            if self.features is not None:
+                measured = measure_pretrained(inputs, fakes, reals, self.features)
+                metrics |= {f"{name}_{source}to{target}": measured[name] for name in DISTANCES}
+        for name in (*(DISTANCES if self.features is not None else ()), "swd"):
+            both = [metrics[f"{name}_{way}"] for way in ("AtoB", "BtoA")]
+            metrics[name] = {key: sum(found[key] for found in both) / 2 for key in both[0]}
         for source, target, net in (("A", "B", self.to_B), ("B", "A", self.to_A)):
             steadiness = self.steadiness(net, self.feed.held[source])
             metrics[f"warping_{source}to{target}"] = steadiness["warping"]
@@ -188,7 +200,7 @@ class CycleGanRecipe(Base):
             return {}
         found = {}
         for source, target in (("B", "A"), ("A", "B")):
-            reals = self.feed.held[target]
+            reals = list(self.feed.held[target])[:JUDGED]
             found[target] = {
                 "floor": sliced_wasserstein(reals[1::2], reals[0::2]),
                 "ceiling": sliced_wasserstein(self.feed.held[source][: len(reals[0::2])], reals[0::2]),

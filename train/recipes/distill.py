@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from rt.card import file_sha256
 from rt.frame import Rgb
 from train.config import Distill
 from train.data.feed import Batch, Feed
-from train.data.folders import open_inputs
+from train.data.folders import open_inputs, open_teacher_images
 from train.data.warp import disturb, draw_flow, warp
 from train.device import World
 from train.errors import RunError
@@ -26,6 +27,7 @@ from train.load import (
     load_generator,
 )
 from train.metrics.translation import measure_pairs
+from train.nets.discriminators import PatchDiscriminator
 from train.recipes.base import SHOWN, Aim, Base, Losses, check_crop, stack_rows
 from train.recipes.losses import feature_matching, haar_high_l1, laplacian_l1, lsgan_generator, ssim_loss
 from train.report.sheet import Sheet
@@ -44,30 +46,38 @@ class DistillRecipe(Base):
     def __init__(self, config: Distill, world: World) -> None:
         super().__init__(config, world)
         self.config = config
-        path = best_checkpoint(config.teacher)
+        self.teacher: nn.Module | None = None
+        self.judge: PatchDiscriminator | None = None
+        self.student = self.add("G", generator_from(config.network_facts))
+        check_crop(self.student, config, config.student)
+        if config.teacher is None:
+            self.feed: Feed = open_teacher_images(config, int(self.student.multiple))  # type: ignore[arg-type]
+        else:
+            self.feed = self._follow(config.teacher)
+        self.to_B = self.add_average("G")
+        self.optimizer = self.add_adam("optimizer_G", self.student)
+
+    def _follow(self, run: Path) -> Feed:
+        """Load the teacher and what judged it; return the images it translates."""
+        config, path = self.config, best_checkpoint(run)
         teacher, facts = load_generator(path, config.direction)
         way = facts.direction or config.direction
         if config.direction != way:
-            raise RunError(f"teacher {config.teacher} translates {way}: give --direction {way}")
+            raise RunError(f"teacher {run} translates {way}: give --direction {way}")
         self.teacher = teacher.requires_grad_(False).to(self.device)
         self.judge = load_discriminator(path, config.direction)
         if self.judge is None and (config.feature_weight or config.adversarial_weight):
             raise RunError(
-                f"teacher {config.teacher} has no discriminator: "
-                "give --feature-weight 0 --adversarial-weight 0"
+                f"teacher {run} has no discriminator: give --feature-weight 0 --adversarial-weight 0"
             )
         if self.judge is not None:
             self.judge.to(self.device)
-        self.student = self.add("G", generator_from(config.network_facts))
         if config.copy_teacher:
             self._copy(teacher, facts.networks)
-        check_crop(self.student, config, config.student)
         check_crop(self.teacher, config, "the teacher")
-        self.to_B = self.add_average("G")
-        self.optimizer = self.add_adam("optimizer_G", self.student)
         self.facts = {"teacher": {"checkpoint": path.name, "sha256": file_sha256(path)}}
         multiple = max(int(net.multiple) for net in (self.student, self.teacher))  # type: ignore[arg-type]
-        self.feed: Feed = open_inputs(config, first_teacher(facts), multiple)
+        return open_inputs(config, first_teacher(facts), multiple)
 
     def _copy(self, teacher: nn.Module, made: Networks) -> None:
         config, weights = self.config, teacher.state_dict()
@@ -94,7 +104,7 @@ class DistillRecipe(Base):
 
     def _student(self, batch: Batch, part: Mapping[str, Tensor]) -> tuple[Losses, Tensor]:
         config = self.config
-        seen, target = self._task(part["A"], batch)
+        seen, target = self._task(part, batch)
         with self.autocast():
             found = self.student(seen)
         losses = {
@@ -120,11 +130,15 @@ class DistillRecipe(Base):
         return losses, total
 
     @torch.no_grad()
-    def _task(self, image: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _task(self, part: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
         """Return what the student sees, W x + n, and what it shall give, W T(x)."""
         assert batch.rng is not None
-        with self.autocast():
-            target = self.teacher(image).float()
+        image = part["A"]
+        if self.teacher is None:
+            target = part["B"]
+        else:
+            with self.autocast():
+                target = self.teacher(image).float()
         if self.config.flow_px:
             flow = draw_flow(
                 len(image), image.shape[2], image.shape[3], batch.rng, sigma_px=self.config.flow_px
@@ -145,10 +159,16 @@ class DistillRecipe(Base):
         return stack_rows(
             {
                 "real_A": real_A,
-                "teacher": self.translate(self.teacher, real_A),
+                "teacher": self._taught(SHOWN),
                 "student": self.translate(self.to_B, real_A),
             }
         )
+
+    def _taught(self, count: int | None = None) -> list[Rgb]:
+        """Return what the teacher made of the first held images."""
+        if self.teacher is None:
+            return list(self.feed.held["B"][:count])
+        return self.translate(self.teacher, self.feed.held["A"][:count])
 
     def translations(self) -> dict[str, tuple[nn.Module, Sequence[Rgb]]]:
         """Return the averaged generator with held inputs."""
@@ -157,7 +177,5 @@ class DistillRecipe(Base):
     def validate(self) -> dict[str, Any]:
         """Return L1, PSNR, SSIM, MS-SSIM against the teacher (ceiling: the input as it is), steadiness."""
         real_A = list(self.feed.held["A"])
-        measured = measure_pairs(
-            real_A, self.translate(self.to_B, real_A), self.translate(self.teacher, real_A)
-        )
+        measured = measure_pairs(real_A, self.translate(self.to_B, real_A), self._taught())
         return measured | self.steadiness(self.to_B, real_A)

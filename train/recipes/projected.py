@@ -12,9 +12,9 @@ from torch.nn import functional as nnf
 
 from rt.frame import Rgb
 from train.config import Projected
-from train.data.feed import Batch, UnpairedFeed, seeded
+from train.data.feed import Batch, Feed, seeded
 from train.data.folders import open_unpaired
-from train.data.images import to_tensor
+from train.data.images import ImageSet, to_tensor
 from train.data.warp import disturb, draw_flow, inside, warp
 from train.device import World
 from train.load import best_checkpoint, generator_from, load_generator
@@ -64,13 +64,14 @@ class ProjectedRecipe(Base):
         self.to_B = self.add_average("G")
         self.optimizer_G = self.add_adam("optimizer_G", self.generator, beta2=0.99)
         self.optimizer_D = self.add_adam("optimizer_D", self.judge, beta2=0.99)
-        self.feed: UnpairedFeed = open_unpaired(config, int(self.generator.multiple))  # type: ignore[arg-type]
+        feed = open_unpaired(config, int(self.generator.multiple))  # type: ignore[arg-type]
+        self.feed: Feed = feed
         self.anchor: nn.Module | None = None
         if config.anchor is not None:
             anchor, _ = load_generator(best_checkpoint(config.anchor), "AtoB")
             self.anchor = anchor.requires_grad_(False).to(self.device)
             check_crop(self.anchor, config, "the anchor")
-        self.wanted = self._mean_grams()
+        self.wanted = self._mean_grams(feed.set_B)
 
     def follow_schedule(self, progress: float) -> None:
         """Set the step size of both optimisers."""
@@ -175,9 +176,9 @@ class ProjectedRecipe(Base):
         return torch.stack(terms).sum()
 
     @torch.no_grad()
-    def _mean_grams(self) -> list[Tensor]:
+    def _mean_grams(self, images: ImageSet) -> list[Tensor]:
         """Return float32[C, C] per layer of textures: the mean over crops of B."""
-        images, rng, total = self.feed.set_B, seeded(self.config.seed, "textures"), list[Tensor]()
+        rng, total = seeded(self.config.seed, "textures"), list[Tensor]()
         for number in range(TEXTURE_VIEWS):
             crop = images.crop(number * len(images) // TEXTURE_VIEWS, self.config.crop_size, rng)
             textures = self._look(to_tensor(crop)[None].to(self.device)).textures

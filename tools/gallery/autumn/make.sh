@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Makes the style `autumn`: bash tools/gallery/autumn/make.sh PHOTOS PACKAGES OUT CALIBRATE HELD_BACK
+exec bash "$(dirname "$0")/../filter.sh" autumn hg48 256 "$@"

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Makes the style `comic`: bash tools/gallery/comic/make.sh PHOTOS PACKAGES OUT CALIBRATE HELD_BACK
+exec bash "$(dirname "$0")/../filter.sh" comic flat48 384 "$@"

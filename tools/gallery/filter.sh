@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Makes a style of a filter, which a small network learns to do in one pass, and steadily:
+# bash tools/gallery/filter.sh NAME STUDENT SIZE PHOTOS PACKAGES OUT CALIBRATE HELD_BACK
+# The filter is tools/gallery/filters' of that NAME; PHOTOS is a folder of some hundred photos of all kinds; PACKAGES,
+# OUT, CALIBRATE and HELD_BACK are as for paint.sh. Training lasts MINUTES, 60 unless the environment says otherwise.
+set -eu
+here="$(cd "$(dirname "$0")" && pwd)"
+. "$here/steps.sh"
+name="$1" student="$2" size="$3"
+shift 3
+need "photos packages out calibrate held_back" "$@"
+photos="$1" packages="$2" out="$3" calibrate="$4" held_back="$5"
+refuse_existing "$out"
+export PYTHONPATH="$here/../.."
+prepare "${name}_pairs" python -m tools.gallery.filters --size "$size" "$name" "$photos"
+prepare painted-clip python -m tools.gallery.pan_clip "$packages/usr/share/backgrounds/life_by_Aitzol_Berasategi.jpg"
+train distill "runs/$name" --teacher-images "${name}_pairs" --student "$student" --norm none --load-size "$size" \
+    --crop-size 128 --batch 6 --amp --learning-rate 6e-4 --flow-px 2 --noise 0.012 --threads 1 --minutes "${MINUTES-60}"
+part="$out.part"
+rm -rf "$part"
+videobrush-train export "runs/$name" --name "$name" --out "$part" --facts "$here/$name/facts.json" \
+    --title "$(cat "$here/$name/title.txt")"
+videobrush-engines quantize "$part" --gate 35 --frames "$calibrate" --held-out "$held_back"
+shown="$here/../../train/data/photos"
+python -m tools.gallery.previews "$part" --clip painted-clip/pan.mp4 --pictures \
+    "$shown"/{dogs,mountains,astronaut,brook,coffee,room,cat,sunset}.jpg
+shopt -s nullglob
+clips=("$held_back"/*.mp4)
+python -m tools.gallery.describe "$part" --make "$here/$name/make.sh" ${clips[@]:+--clips "${clips[@]}"}
+mv "$part" "$out"

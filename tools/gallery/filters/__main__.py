@@ -1,0 +1,59 @@
+"""Write photos before and after a filter, as pairs to train on.
+
+    python -m tools.gallery.filters FILTER PHOTOS OUT [--size PX]
+
+OUT gets trainA and trainB, and of every ninth photo testA and testB: short sides of --size px, equal names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tools.gallery.filters import FILTERS
+from train.data.images import image_paths, load_image, save_image, scale_short_side
+from train.errors import DataError
+
+HELD_EVERY = 9
+
+
+def main() -> int:
+    """Read the arguments, filter every photo, say how many there are."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("filter", choices=FILTERS)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=256)
+    arguments = parser.parse_args()
+    try:
+        count = write_pairs(arguments.filter, arguments.photos, arguments.out, arguments.size)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{count} pairs in {arguments.out}")
+    return 0
+
+
+def write_pairs(name: str, photos: Path, out: Path, size: int) -> int:
+    """Write the pairs of a filter; return how many."""
+    for split in ("train", "test"):
+        for domain in "AB":
+            (out / f"{split}{domain}").mkdir(parents=True)
+    count = 0
+    for number, path in enumerate(image_paths(photos)):
+        rgb = load_image(path)
+        if rgb is None:
+            continue
+        small = scale_short_side(rgb, size)
+        split = "test" if number % HELD_EVERY == 4 else "train"
+        for domain, image in (("A", small), ("B", FILTERS[name](small))):
+            save_image(out / f"{split}{domain}" / f"{path.stem}.png", image)
+        count += 1
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())
