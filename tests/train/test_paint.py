@@ -27,7 +27,7 @@ from train.checkpoint import CHECKPOINT, read_facts
 from train.config import Paint
 from train.data.folders import PHOTOS
 from train.data.images import load_image, save_image, scale_short_side, to_tensor
-from train.data.paintings import LEAST_PX, read_frames, read_paintings, squares, views
+from train.data.paintings import LEAST_PX, painted_views, read_frames, read_paintings, squares, views
 from train.errors import DataError, RunError
 from train.nets import arbitrary
 from train.nets.arbitrary import ArbitraryStyle, Predictor, load_arbitrary
@@ -394,3 +394,13 @@ def test_a_folder_that_is_no_style_is_left_alone(
     words = (painting, "--name", "mine", "--run", tmp_path / "run", "--out", tmp_path / "letters")
     with pytest.raises(VideobrushError, match="exists: give another --out, or replace it with --overwrite"):
         run_paint(monkeypatch, *words)
+
+
+def test_of_many_paintings_one_square_of_each_is_looked_at() -> None:
+    few = [draw_picture(80, 120, seed, (120, 90, 60)) for seed in range(12)]
+    assert len(painted_views(few)) > len(few)
+    many = [draw_picture(80, 120, seed, (120, 90, 60)) for seed in range(13)]
+    assert len(painted_views(many)) == 13
+    assert len(painted_views(few * 10)) == 96
+    first, other = painted_views(few + few)[0], painted_views(few + few)[12]
+    assert not np.array_equal(first, other)

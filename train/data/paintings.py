@@ -22,6 +22,8 @@ LARGEST_PX = 1600
 PAINTING_PX = 384
 """Short side of a painting at a scale of 1 where its textures are measured, in squares of 256 px."""
 VIEW_PX = 256
+FEW_PAINTINGS, MOST_VIEWS = 12, 96
+"""Paintings of which every square is looked at, and the most squares of more than these."""
 FRAMES = 32
 """Frames of a video that statistics are taken from."""
 READ = 600
@@ -72,9 +74,19 @@ def views(painting: Rgb, side: int, scale: float = 1.0) -> list[Rgb]:
 
 
 def painted_views(paintings: Sequence[Rgb], scale: float = 1.0) -> list[Rgb]:
-    """Return the squares of paintings, 256 px each, that Gram matrices and distances are taken of."""
+    """Return the squares of paintings, 256 px each, that Gram matrices and distances are taken of.
+
+    Of more than FEW_PAINTINGS it is one of each, of at most MOST_VIEWS spread over all.
+    """
     scale *= PAINTING_PX / VIEW_PX
-    return [view for painting in paintings for view in views(painting, VIEW_PX, scale)]
+    if len(paintings) <= FEW_PAINTINGS:
+        return [view for painting in paintings for view in views(painting, VIEW_PX, scale)]
+    chosen = np.linspace(0, len(paintings) - 1, min(MOST_VIEWS, len(paintings))).round().astype(int)
+    kept = []
+    for number, which in enumerate(chosen):  # another place of every painting
+        seen = views(paintings[which], VIEW_PX, scale)
+        kept.append(seen[number % len(seen)])
+    return kept
 
 
 def squares(painting: Rgb, side: int, scale: float) -> list[Rgb]:

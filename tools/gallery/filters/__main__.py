@@ -39,11 +39,12 @@ def main() -> int:
 
 def write_pairs(name: str, photos: Path, out: Path, size: int) -> int:
     """Write the pairs of a filter; return how many."""
+    paths = image_paths(photos)
     for split in ("train", "test"):
         for domain in "AB":
             (out / f"{split}{domain}").mkdir(parents=True)
     count = 0
-    for number, path in enumerate(image_paths(photos)):
+    for number, path in enumerate(paths):
         rgb = load_image(path)
         if rgb is None:
             continue

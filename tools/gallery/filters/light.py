@@ -71,8 +71,11 @@ def winter(rgb: Rgb) -> Rgb:
     skin = np.clip((lab[..., 1] - 4) / 4, 0, 1) * np.clip((lab[..., 2] - 3) / 6, 0, 1) * redder
     around = np.clip(4 * blur(skin.astype(np.float32), 9 * scale) - 0.7, 0, 1)  # fair hair beside a face
     skin = np.maximum(np.clip(1.5 * blur(skin.astype(np.float32), 1.5 * scale), 0, 1), around)
-    earth = np.clip((lab[..., 2] - 5) / 14, 0, 1) * (1 - skin)
-    land = np.maximum(find_green(lab, scale), guided(light, earth.astype(np.float32), round(4 * scale), 2e-3))
+    # Dry grass is land where something green grows not far from it; else it may be hair, or a wall.
+    green = find_green(lab, scale)
+    grown = np.clip(5 * blur(green, 40 * scale) - 0.1, 0, 1)
+    earth = np.clip((lab[..., 2] - 5) / 14, 0, 1) * (1 - skin) * grown
+    land = np.maximum(green, guided(light, earth.astype(np.float32), round(4 * scale), 2e-3))
     land = np.clip(1.1 * land, 0, 1) * (1 - sky)
     water = np.clip((-lab[..., 2] - 3) / 6, 0, 1)
     # Snow lies where light falls from above: on what is lighter than what is below it, and on calm ground.
