@@ -16,6 +16,8 @@ from rt.text import counted, megabytes
 PAIRS = 8
 """Images of pairs that are shown where a style has no grid."""
 METRICS = {
+    "kid": ("KID on pretrained features", ""),
+    "gram": ("Gram distance on pretrained features", ""),
     "swd": ("Sliced Wasserstein distance", ""),
     "lab": ("Lab colour distance", ""),
     "rkid": ("rKID", ""),

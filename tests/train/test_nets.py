@@ -156,11 +156,12 @@ def test_the_flat_hourglass_starts_as_the_flattened_picture_and_sees_the_picture
     net = make_generator("flat48", "none")
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(net(image), SoftKuwahara()(image))
-    assert net.fold[1].weight.shape[1] == 6 * 16
-    torch.nn.init.normal_(net.head[2].weight, 0, 0.1)
+    first = net.get_parameter("fold.1.weight")
+    assert first.shape[1] == 6 * 16
+    torch.nn.init.normal_(net.get_parameter("head.2.weight"), 0, 0.1)
     found = net(image)
     with torch.no_grad():
-        net.fold[1].weight[:, 3 * 16 :] = 0  # what it sees of the picture itself
+        first[:, 3 * 16 :] = 0  # what it sees of the picture itself
     assert (net(image) - found).abs().max() > 0.01
     with_noise = make_generator("flat48", "none", channels_in=4)
     assert torch.equal(with_noise(torch.cat([image, image[:, :1]], dim=1)), SoftKuwahara()(image))

@@ -57,7 +57,7 @@ def test_the_judge_learns_in_its_heads_alone_and_judges_places_of_four_scales() 
     image = picture(1).requires_grad_()
     logits = judge(backbone(image, 5).stages)
     assert [tuple(one.shape) for one in logits] == [(1, 1, 6, 6)] * 4
-    torch.stack([one.mean() for one in logits]).sum().backward()
+    torch.stack([one.mean() for one in logits]).sum().backward()  # type: ignore[no-untyped-call]
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
 

@@ -56,12 +56,19 @@ def row(card: Card) -> tuple[str, ...]:
     return (
         f"`{card.name}`",
         card.title,
-        against_real(metrics, itself),
-        figure(metrics.get("teacher", {}).get("ssim", {}).get("translated"), ".3f"),
+        "–" if to_teacher(card) is metrics else against_real(metrics, itself),
+        figure(to_teacher(card).get("ssim", {}).get("translated"), ".3f"),
         beside(warping.get("translated"), itself.get("warping", {}).get("translated"), ".2f"),
         figure(metrics.get("int8", {}).get("psnr_db"), ".1f", " dB"),
         f"{size_mb:.1f} MB",
     )
+
+
+def to_teacher(card: Card) -> Mapping[str, Any]:
+    """Return the figures against the teacher's images: a network's, or a filter's."""
+    learnt = card.recipe == "distill" and "teacher" not in card.training
+    found: Mapping[str, Any] = card.metrics if learnt else card.metrics.get("teacher", {})
+    return found
 
 
 def against_real(metrics: Mapping[str, Any], itself: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,7 @@ from rt.frame import Rgb
 from tools.gallery.filters.lines import Flow, blur, dark_side, draw_lines, find_flow
 from tools.gallery.kuwahara import kuwahara
 
-Image = npt.NDArray[np.float32]
+Image = npt.NDArray[np.floating[Any]]
 """float32[H, W, 3], RGB in [0, 1] or Lab."""
 
 
@@ -60,7 +62,7 @@ def watercolour(rgb: Rgb) -> Rgb:
     return to_rgb(0.03 + 0.97 * wash * thin[..., None])
 
 
-def in_tones(light: npt.NDArray[np.float32], count: int, scale: float) -> npt.NDArray[np.float32]:
+def in_tones(light: npt.NDArray[np.floating[Any]], count: int, scale: float) -> npt.NDArray[np.floating[Any]]:
     """Return light in [0, 1] in `count` tones; steps are soft where the light changes slowly.
 
     Source: Winnemöller, Olsen and Gooch 2006, section 3.3.
@@ -76,7 +78,7 @@ def in_tones(light: npt.NDArray[np.float32], count: int, scale: float) -> npt.ND
 
 def _ink(
     image: Image, flow: Flow, scale: float, *, width: float, along: float, hardness: float, threshold: float
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.floating[Any]]:
     """Return lines of ink on white, float32[H, W] in [0, 1], from the light of an image without its grain."""
     light = to_lab(image)[..., 0] / 100
     calm = np.asarray(cv2.bilateralFilter(light, 0, 0.05, 1.5 * scale), np.float32)
@@ -88,7 +90,7 @@ def to_float(rgb: Rgb) -> Image:
     return rgb.astype(np.float32) / 255
 
 
-def to_rgb(image: npt.NDArray[np.float32]) -> Rgb:
+def to_rgb(image: npt.NDArray[np.floating[Any]]) -> Rgb:
     """Return float32[H, W, 3] in [0, 1] as uint8, rounded."""
     return np.asarray(np.clip(image, 0, 1) * 255 + 0.5, np.uint8)
 

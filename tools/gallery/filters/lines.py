@@ -6,12 +6,13 @@ Source: Kang et al. 2009 (Flow-based image abstraction); Winnemöller et al. 201
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating[Any]]
 """float32[H, W]."""
 WIDER = 1.6
 """Width of the second Gaussian of a difference of Gaussians, of the first one's."""
@@ -25,12 +26,12 @@ class Flow:
     y: Plane
 
 
-def blur(plane: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+def blur(plane: npt.NDArray[np.floating[Any]], sigma: float) -> npt.NDArray[np.floating[Any]]:
     """Return float32[H, W] or [H, W, 3], smoothed by a Gaussian."""
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
 
 
-def find_flow(image: npt.NDArray[np.float32], sigma: float) -> Flow:
+def find_flow(image: npt.NDArray[np.floating[Any]], sigma: float) -> Flow:
     """Return where edges run, from the smoothed structure tensor of float32[H, W, 3].
 
     Source: Kyprianidis and Kang 2011, section 3.
