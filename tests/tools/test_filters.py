@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.support.pictures import draw_picture
 
 from rt.frame import Rgb
-from tests.support.pictures import draw_picture
 from tools.gallery.filters import FILTERS, __main__
 from tools.gallery.filters.drawing import to_float
 from tools.gallery.filters.light import find_sky

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.support.drawings import draw_image
-from tests.support.kuwahara import kuwahara
+from tools.gallery.filters.kuwahara import kuwahara
 from train.errors import RunError
 from train.nets import GENERATORS, count_parameters, make_generator
 from train.nets.discriminators import PatchDiscriminator

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from tests.support.pictures import draw_picture, make_domains
+
 from tests.support.training import CPU, make_pairs, tiny, train_tiny
 from train.checkpoint import CHECKPOINT, read_facts
 from train.config import Distill, Pix2Pix, Projected

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Makes a style of a filter, which a small network learns to do in one pass, and steadily:
-# bash tools/gallery/filter.sh NAME STUDENT SIZE PHOTOS PACKAGES OUT CALIBRATE HELD_BACK
+# bash tools/gallery/filter.sh NAME STUDENT SIZE PHOTOS PACKAGES OUT CALIBRATE HELD_OUT
 # The filter is tools/gallery/filters' of that NAME; PHOTOS is a folder of some hundred photos of all kinds; PACKAGES,
-# OUT, CALIBRATE and HELD_BACK are as for paint.sh. Training lasts MINUTES, 60 unless the environment says otherwise.
+# OUT, CALIBRATE and HELD_OUT are as for paint.sh. Training lasts MINUTES, 60 unless the environment says otherwise.
 set -eu
 here="$(cd "$(dirname "$0")" && pwd)"
 . "$here/steps.sh"
 name="$1" student="$2" size="$3"
 shift 3
-need "photos packages out calibrate held_back" "$@"
-photos="$1" packages="$2" out="$3" calibrate="$4" held_back="$5"
+need "photos packages out calibrate held_out" "$@"
+photos="$1" packages="$2" out="$3" calibrate="$4" held_out="$5"
 refuse_existing "$out"
 export PYTHONPATH="$here/../.."
 prepare "${name}_pairs" python -m tools.gallery.filters --size "$size" "$name" "$photos"
@@ -20,11 +20,11 @@ part="$out.part"
 rm -rf "$part"
 videobrush-train export "runs/$name" --name "$name" --out "$part" --facts "$here/$name/facts.json" \
     --title "$(cat "$here/$name/title.txt")"
-videobrush-engines quantize "$part" --gate 35 --frames "$calibrate" --held-out "$held_back"
+videobrush-engines quantize "$part" --gate 35 --frames "$calibrate" --held-out "$held_out"
 shown="$here/../../train/data/photos"
-python -m tools.gallery.previews "$part" --clip painted-clip/pan.mp4 --pictures \
+python -m tools.gallery.previews "$part" --clip painted-clip/pan.mp4 --images \
     "$shown"/{dogs,mountains,astronaut,brook,coffee,room,cat,sunset}.jpg
 shopt -s nullglob
-clips=("$held_back"/*.mp4)
+clips=("$held_out"/*.mp4)
 python -m tools.gallery.describe "$part" --make "$here/$name/make.sh" ${clips[@]:+--clips "${clips[@]}"}
 mv "$part" "$out"

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.frame import Rgb
+from tools.gallery.filters.kuwahara import kuwahara
 from tools.gallery.filters.lines import Flow, blur, dark_side, draw_lines, find_flow
-from tools.gallery.kuwahara import kuwahara
 
 Image = npt.NDArray[np.floating[Any]]
 """float32[H, W, 3], RGB in [0, 1] or Lab."""
