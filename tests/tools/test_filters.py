@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.support.pictures import draw_picture
 
 from rt.frame import Rgb
+from tests.support.drawings import draw_image
 from tools.gallery.filters import FILTERS, __main__
 from tools.gallery.filters.drawing import to_float
 from tools.gallery.filters.light import find_sky
@@ -35,7 +35,7 @@ def lab(rgb: Rgb) -> np.ndarray:
 def test_a_filter_gives_an_image_of_its_inputs_size_and_leaves_the_input(
     name: str, size: tuple[int, int]
 ) -> None:
-    rgb = draw_picture(*size, 3, (90, 140, 70))
+    rgb = draw_image(*size, 3, (90, 140, 70))
     before = rgb.copy()
     found = FILTERS[name](rgb)
     assert found.shape == rgb.shape
@@ -109,7 +109,7 @@ def test_pairs_are_written_as_training_reads_them(tmp_path: Path, monkeypatch: p
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(6):
-        cv2.imwrite(str(photos / f"{number}.png"), draw_picture(70, 90, number, (90, 120, 60)))
+        cv2.imwrite(str(photos / f"{number}.png"), draw_image(70, 90, number, (90, 120, 60)))
     (photos / "6.png").write_bytes(b"damaged")
     words = ["filters", "pencil", str(photos), str(tmp_path / "out"), "--size", "64"]
     monkeypatch.setattr(sys, "argv", words)

@@ -397,9 +397,9 @@ def test_a_folder_that_is_no_style_is_left_alone(
 
 
 def test_of_many_paintings_one_square_of_each_is_looked_at() -> None:
-    few = [draw_picture(80, 120, seed, (120, 90, 60)) for seed in range(12)]
+    few = [draw_image(80, 120, seed, (120, 90, 60)) for seed in range(12)]
     assert len(painted_views(few)) > len(few)
-    many = [draw_picture(80, 120, seed, (120, 90, 60)) for seed in range(13)]
+    many = [draw_image(80, 120, seed, (120, 90, 60)) for seed in range(13)]
     assert len(painted_views(many)) == 13
     assert len(painted_views(few * 10)) == 96
     first, other = painted_views(few + few)[0], painted_views(few + few)[12]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.support.pictures import draw_picture, make_domains
 
+from tests.support.drawings import draw_image, make_domains
 from tests.support.training import CPU, make_pairs, tiny, train_tiny
 from train.checkpoint import CHECKPOINT, read_facts
 from train.config import Distill, Pix2Pix, Projected
@@ -43,7 +43,7 @@ def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def picture(seed: int, light: int = 120) -> torch.Tensor:
-    return to_tensor(draw_picture(96, 96, seed, (light, light - 30, light // 2)))[None]
+    return to_tensor(draw_image(96, 96, seed, (light, light - 30, light // 2)))[None]
 
 
 def test_the_judge_learns_in_its_heads_alone_and_judges_places_of_four_scales() -> None:
@@ -177,9 +177,7 @@ def test_a_warped_target_lies_where_the_warped_input_lies(tmp_path: Path) -> Non
         for domain in "AB":
             (same / f"{split}{domain}").mkdir(parents=True)
             for number in range(4):
-                save_image(
-                    same / f"{split}{domain}/{number}.png", draw_picture(40, 40, number, (90, 120, 60))
-                )
+                save_image(same / f"{split}{domain}/{number}.png", draw_image(40, 40, number, (90, 120, 60)))
     config = tiny(Distill, same, tmp_path / "run", teacher_images=same, noise=0.0, flow_px=4.0)
     recipe = make_recipe(config, CPU)
     batches = Batches(recipe.feed, config, CPU)
