@@ -28,6 +28,7 @@ from rt.image.header import (
     read_content,
     reason,
 )
+from rt.image.words import Text, kept_texts, kept_xmp, word_options
 from rt.replacing import replacing
 
 __all__ = [
@@ -93,6 +94,10 @@ class StillImage:
     """How many images its file holds: frames of an animation, or pages; this is one of them."""
     name: str = ""
     """Name of its file, without folders; empty where it has none."""
+    xmp: bytes = b""
+    """XMP for a file of these pixels; empty where there is none."""
+    texts: tuple[Text, ...] = ()
+    """The text chunks of a PNG."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -191,8 +196,10 @@ def still_from(image: ImageFile.ImageFile) -> StillImage:
         kind = "HEIF"
     with quiet():
         facts = kept_exif(exif, height, width, icc != kept)
+        xmp, texts = kept_xmp(image), kept_texts(image)
         count = count_frames(image)
-    return StillImage(rgb, kind, stored, stored_size != (width, height), facts, kept, count)
+    turned = stored_size != (width, height)
+    return StillImage(rgb, kind, stored, turned, facts, kept, count, xmp=xmp, texts=texts)
 
 
 def encode_image(
@@ -203,7 +210,7 @@ def encode_image(
     Args:
         rgb: the pixels.
         kind: what is written.
-        like: the image that these pixels are a translation of, whose EXIF and profile are kept.
+        like: the image that these pixels are a translation of, whose EXIF, XMP, texts and profile are kept.
         options: words of Pillow for this kind; None: the usual ones.
 
     Raises:
@@ -214,6 +221,7 @@ def encode_image(
         chosen |= {"icc_profile": like.icc} if like.icc else {}
         if like.exif and kind != "TIFF":  # its own tags are of the same kind as those
             chosen["exif"] = like.exif
+        chosen |= word_options(kind, like.xmp, like.texts)
     image: Image.Image = Image.fromarray(rgb)
     if kind == "GIF":
         image = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)

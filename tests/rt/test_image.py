@@ -245,6 +245,90 @@ def test_exif_is_kept_upright_and_without_a_thumbnail(source: str, target: str) 
     assert not kept.get_ifd(1)
 
 
+XMP_HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+
+
+def xmp_of(body: str) -> bytes:
+    return f'{XMP_HEAD}<rdf:RDF>{body}</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'.encode()
+
+
+def with_xmp(kind: str, xmp: bytes, **options: Any) -> bytes:
+    """Return an image of a kind with XMP, as others write it."""
+    if kind == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    else:
+        options |= {"tiffinfo": {700: xmp}} if kind == "TIFF" else {"xmp": xmp}
+    return written(Image.fromarray(scene()), kind, **options)
+
+
+WITH_XMP = ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"]
+
+
+@pytest.mark.parametrize("source", WITH_XMP)
+@pytest.mark.parametrize("target", [*WITH_XMP, "GIF", "BMP"])
+def test_xmp_is_kept_upright_where_the_kind_holds_it(source: str, target: str) -> None:
+    body = (
+        '<rdf:Description tiff:Orientation="6"/><tiff:Orientation>8</tiff:Orientation><dc:title>é</dc:title>'
+    )
+    still = decode_image(with_xmp(source, xmp_of(body)))
+    found = encode_image(still.rgb, target, still)
+    assert (XMP_HEAD.encode() in found) == (target in WITH_XMP)
+    assert ("<dc:title>é</dc:title>".encode() in found) == (target in WITH_XMP)
+    assert set(re.findall(rb"tiff:Orientation[^0-9/]+([0-9])", found)) <= {b"1"}
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        "http://ns.google.com/photos/1.0/camera/",
+        "http://ns.google.com/photos/1.0/container/",
+        "http://ns.adobe.com/hdr-gain-map/1.0/",
+        "http://ns.adobe.com/xmp/note/",
+    ],
+)
+def test_xmp_of_what_the_file_no_longer_holds_is_dropped(namespace: str) -> None:
+    still = decode_image(with_xmp("JPEG", xmp_of(f'<rdf:Description xmlns:a="{namespace}"/>')))
+    assert still.xmp == b""
+    assert "xmp" not in Image.open(io.BytesIO(encode_image(still.rgb, "JPEG", still))).info
+
+
+def test_xmp_that_is_too_long_for_a_jpeg_is_left_out_there() -> None:
+    still = decode_image(with_xmp("PNG", xmp_of("x" * 70_000)))
+    assert "xmp" not in Image.open(io.BytesIO(encode_image(still.rgb, "JPEG", still))).info
+    assert Image.open(io.BytesIO(encode_image(still.rgb, "WEBP", still))).info["xmp"] == still.xmp
+
+
+TEXTS = {
+    "Title": ("tEXt", "A lake"),
+    "Long": ("zTXt", "word " * 500),
+    "Comment": ("iTXt", "héllo 雪"),
+    "parameters": ("tEXt", "steps: 20, seed: 1"),
+    "Plain": ("iTXt", "no language"),
+}
+
+
+def test_texts_of_a_png_are_kept_in_a_png() -> None:
+    info = PngImagePlugin.PngInfo()
+    for key, (chunk, words) in TEXTS.items():
+        if chunk == "iTXt":
+            info.add_itxt(key, words, *(("de", "Bemerkung") if key == "Comment" else ()), zip=True)
+        else:
+            info.add_text(key, words, zip=chunk == "zTXt")
+    info.add_text("Raw profile type xmp", "\nxmp\n 0\n")
+    still = decode_image(written(Image.fromarray(scene()), "PNG", pnginfo=info))
+    kept = Image.open(io.BytesIO(encode_image(still.rgb, "PNG", still)))
+    assert isinstance(kept, PngImagePlugin.PngImageFile)
+    assert {key: str(words) for key, words in kept.text.items()} == {
+        k: words for k, (_, words) in TEXTS.items()
+    }
+    comment = kept.text["Comment"]
+    assert isinstance(comment, PngImagePlugin.iTXt)
+    assert (comment.lang, comment.tkey) == ("de", "Bemerkung")
+    for kind in ("JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP"):
+        assert encode_image(still.rgb, kind, still)
+
+
 def thumbnail_exif() -> bytes:
     """Return EXIF with a second directory, in which cameras keep a thumbnail."""
     first = struct.pack("<HHHII", 1, 274, 3, 1, 6) + struct.pack("<I", 26)
