@@ -69,8 +69,7 @@ def _run(config: Any) -> int:
     from train.data.frames import Frames
     from train.data.inspection import Check
     from train.export import Export, export_style
-    from train.imported import import_generator
-    from train.reference import Import
+    from train.reference import Import, import_generator
     from train.sample import Sample, write_samples
 
     match config:

@@ -29,11 +29,11 @@ from train.device import World, computes_bfloat16, describe_precision, describe_
 from train.environment import describe_environment
 from train.errors import RunError
 from train.facts import RunFacts
-from train.history import History
 from train.metrics.pretrained import DISTANCES, FEW, judges
 from train.metrics.translation import IDENTITY_LEVELS
 from train.pace import TOLD_AFTER, describe_pace
 from train.recipes import Recipe, make_recipe
+from train.report.history import History
 
 SETTINGS = "settings.json"
 NOTED_EVERY = 20

@@ -16,7 +16,7 @@ from tests.support.cli import ROOT
 from tests.support.drawings import make_domains
 from tests.support.receivers import closed_port
 from train.checkpoint import CHECKPOINT, read_facts
-from train.history import read_history
+from train.report.history import read_history
 
 TINY = [
     *("--generator", "hg48", "--generator-width", "4", "--discriminator-width", "4", "--patch", "16"),

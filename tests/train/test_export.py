@@ -24,13 +24,12 @@ from train.data.images import load_image
 from train.errors import ExportError, RunError
 from train.export import Export, _make_card, _Work, export_style
 from train.graph import fold_batch_norm, translate_images
-from train.imported import import_generator
 from train.load import best_checkpoint, load_generator
 from train.metrics import evaluate
 from train.metrics.translation import train_domain_classifier
 from train.nets import GENERATORS, make_generator
 from train.recipes import make_recipe
-from train.reference import Import
+from train.reference import Import, import_generator
 
 
 @pytest.fixture(autouse=True)

@@ -19,18 +19,19 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.cli import ROOT
 from tests.support.training import make_classes, tiny, train_tiny
-from train import checkpoint, history
+from train import checkpoint
 from train.checkpoint import BEST, CHECKPOINT, Checkpoints, read_facts
 from train.config import Cgan, CycleGan, Gan, check_same_settings, settings_json
 from train.device import World
 from train.errors import RunError
 from train.facts import RunFacts
-from train.history import HISTORY, History, read_history
 from train.load import load_noise_generator
 from train.loop import train
 from train.recipes import make_recipe
 from train.recipes.base import Base
 from train.recipes.noise import GanRecipe
+from train.report import history
+from train.report.history import HISTORY, History, read_history
 
 
 @pytest.fixture(autouse=True)

@@ -19,13 +19,13 @@ from train.data.feed import Batch, Batches, seeded
 from train.data.images import load_image
 from train.device import World
 from train.errors import RunError
-from train.history import read_history
 from train.loop import train
 from train.metrics.evaluate import gather_eval_set, measure_style
 from train.recipes import Recipe, make_recipe
 from train.recipes.cyclegan import CycleGanRecipe
 from train.recipes.losses import grid
 from train.recipes.pix2pix import Pix2PixRecipe
+from train.report.history import read_history
 
 
 @pytest.fixture(autouse=True)
