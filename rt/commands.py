@@ -64,6 +64,8 @@ class _Ways:
     ] = ()
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Beside a live view, write what is shown to this video file."""
+    microphone: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: none)")] = None
+    """Beside a camera or screen, hear this one, or `default`; `videobrush doctor` lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,7 @@ class _Translation(_Talk):
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the encoder's)")] = None
     """The encoder's word for speed against size: veryfast, slow, p4, 8, ..."""
     audio: Literal["copy", "aac", "none"] = "copy"
-    """Audio of a file. copy: as it is, encoded as AAC where the output cannot hold it. none: left out."""
+    """copy: as it is, or AAC where the output cannot hold it or the source is live. none: left out."""
     other_videos: Literal["drop", "keep"] = "drop"
     """Further videos in a file, beside the translated one; cover images are kept."""
     overwrite: bool = False
@@ -146,6 +148,12 @@ class _Translation(_Talk):
 @dataclass(frozen=True)
 class Run(_Translation, _Ways):
     """Translate a video file, a camera, a stream or images into files, a window or streams."""
+
+    def fault(self) -> str | None:
+        """Return what is wrong with what was typed; None where nothing is."""
+        if self.microphone is not None and self.audio == "none":
+            return "--microphone and --audio none exclude each other: leave one of them out"
+        return super().fault()
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ EXTRAS = {
     "engines": ("onnx",),
     "studio": ("starlette", "uvicorn", "websockets"),
     "screen": ("mss",),
+    "microphone": ("sounddevice",),
     "virtual": ("pyvirtualcam",),
 }
 """What is installed for one use alone, and the packages it needs."""
@@ -66,6 +67,7 @@ def examine() -> list[Finding]:
         *_backends(),
         *_encoders(),
         *_cameras(),
+        *_microphones(),
         _display(),
         *_nvidia(),
     ]
@@ -192,6 +194,23 @@ def _cameras(devices: Path = Path("/dev")) -> Iterator[Finding]:
         yield Finding("camera", "cameras", None, none)
     gstreamer = "OpenCV has GStreamer" if has_gstreamer() else "only with JetPack's OpenCV: no GStreamer"
     yield Finding("camera", "csi://", None, gstreamer)
+
+
+def _microphones() -> Iterator[Finding]:
+    """Name what `--microphone` takes."""
+    if version_of("sounddevice") is None or not _load("av", "av")[0]:
+        return
+    from rt.sources.microphone import MicrophoneError, microphone_names
+
+    try:
+        names = microphone_names()
+    except MicrophoneError as error:
+        yield Finding("audio", "microphones", False, str(error))
+        return
+    for name in dict.fromkeys(names):
+        yield Finding("audio", name, None, "a microphone, for --microphone")
+    if not names:
+        yield Finding("audio", "microphones", None, "none is connected")
 
 
 def _display() -> Finding:

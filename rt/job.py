@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Literal
 
 from rt.address import without_secrets
+from rt.audio import audio_of
 from rt.backends import Backend, open_backend
 from rt.card import Card
 from rt.commands import Run
@@ -116,6 +117,7 @@ def source_options(asked: Run) -> SourceOptions:
         asked.keep_clock,
         asked.interlaced,
         asked.fields,
+        asked.microphone,
     )
 
 
@@ -136,9 +138,10 @@ def describe(status: Status) -> str:
     """Return the status of a live run in one line."""
     latency = f", latency {status.latency['total']}" if "total" in status.latency else ""
     stale = ", NO NEW FRAME" if status.stale else ""
+    audio = f", {status.audio}" if status.audio else ""
     return (
         f"{status.frames} frames, {status.fps:.1f} fps{latency}, {status.dropped} dropped, "
-        f"{status.style} on {status.backend} {status.precision}{stale}"
+        f"{status.style} on {status.backend} {status.precision}{audio}{stale}"
     )
 
 
@@ -202,8 +205,13 @@ class _Styles:
         if self._switcher is None:
             return meter.status()
         backend = self._switcher.backend.info
+        audio = audio_of(self._source.info)
         return replace(
-            meter.status(), style=self._switcher.style, backend=backend.name, precision=backend.precision
+            meter.status(),
+            style=self._switcher.style,
+            backend=backend.name,
+            precision=backend.precision,
+            audio=audio.status() if audio is not None and audio.wanted else "",
         )
 
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:

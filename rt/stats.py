@@ -68,6 +68,8 @@ class Status:
     style: str = ""
     backend: str = ""
     precision: str = ""
+    audio: str = ""
+    """How live audio goes, in words; empty where there is none."""
 
 
 class Meter:

@@ -15,6 +15,7 @@ from rt.errors import SinkError, nearest
 from rt.sinks.base import DEFAULTS, Sink, SinkClosed, SinkOptions, Size, rate_of, redacted, scheme_of
 
 if TYPE_CHECKING:  # help reads the table of kinds: nothing heavy is loaded for it
+    from rt.audio import LiveAudio
     from rt.controls import Controls
     from rt.frame import SourceInfo
     from rt.sinks.several import SinkThread
@@ -116,7 +117,12 @@ def _open_stream(wanted: Wanted) -> Sink:
     from rt.sinks.stream import StreamSink
 
     return StreamSink(
-        wanted.address, wanted.like, wanted.options, size=wanted.size, frame_rate=wanted.frame_rate
+        wanted.address,
+        wanted.like,
+        wanted.options,
+        size=wanted.size,
+        frame_rate=wanted.frame_rate,
+        audio=_heard(wanted.like, wanted.options),
     )
 
 
@@ -228,7 +234,35 @@ def open_outputs(
         if recorded:
             opened.callback(outputs.open_recording(record, controls).abort)
         opened.pop_all()
+    if (audio := _heard(like, options)) is not None:
+        asked = [*([] if window is None else [WINDOW]), *addresses]
+        by_key = [] if record is not None or not recorded else ["recordings begun with r"]
+        _say_audio(audio.name, asked, [*([] if record is None else [record]), *by_key])
     return _as_one(outputs, live, window, controls)
+
+
+def _heard(like: SourceInfo | None, options: SinkOptions) -> LiveAudio | None:
+    """Return the audio of a live source, where it is wanted."""
+    from rt.audio import audio_of
+
+    return None if options.audio == "none" else audio_of(like)
+
+
+def _say_audio(name_of_audio: str, addresses: Sequence[str], recordings: Sequence[str]) -> None:
+    """Say once where live audio goes, and where nothing is heard of it."""
+    named = [(redacted(address) if scheme_of(address) else address) for address in addresses]
+    carries = [_kind_of(address).encodes for address in addresses]
+    heard = [*(name for name, does in zip(named, carries, strict=True) if does), *recordings]
+    silent = ", ".join(name for name, does in zip(named, carries, strict=True) if not does)
+    if not heard:
+        _log.warning(
+            "audio (%s): heard nowhere: not in %s; to have it add a recording (--record FILE) or a server "
+            "(rtmp://...)",
+            *(name_of_audio, silent),
+        )
+        return
+    apart = f"; not in {silent}" if silent else ""
+    _log.info("audio (%s): encoded for %s%s", name_of_audio, ", ".join(heard), apart)
 
 
 def _as_one(outputs: _Outputs, live: bool, window: Sink | None, controls: Controls | None) -> Sink:
@@ -286,7 +320,14 @@ class _Outputs:
         from rt.sinks.recorder import Recorder
 
         path = None if record is None else Path(record)
-        sink = Recorder(self._frame_rate, self._options, path=path, size=self._size, controls=controls)
+        sink = Recorder(
+            self._frame_rate,
+            self._options,
+            path=path,
+            size=self._size,
+            controls=controls,
+            audio=_heard(self._like, self._options),
+        )
         return self._in_thread(record or "recording", self._compared(sink), recorded=True)
 
     def _compared(self, sink: Sink) -> Sink:

@@ -19,13 +19,13 @@ ENCODERS = {"aac": "aac", "opus": "libopus"}
 CODEC_OF = {"webm": "opus"}
 """Container → codec of audio that is encoded for it, where that is not AAC."""
 NAMES = {"aac": "AAC", "opus": "Opus"}
-_BITS_A_CHANNEL = {"aac": 96_000, "opus": 64_000}
+BITS_A_CHANNEL = {"aac": 96_000, "opus": 64_000}
 _RATES = {
     "aac": frozenset((96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)),
     "opus": frozenset((48000, 24000, 16000, 12000, 8000)),
 }
 _USUAL_RATE = 48000
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 
 
 class AudioEncoder:
@@ -47,10 +47,10 @@ class AudioEncoder:
             raise SinkError("it does not say how many channels it has")
         self._decoder = decoder
         self._rate = decoder.sample_rate if decoder.sample_rate in _RATES[codec] else _USUAL_RATE
-        self._layout = _LAYOUTS.get(channels, "stereo")
+        self._layout = LAYOUTS.get(channels, "stereo")
         stream: Any = container.add_stream(ENCODERS[codec], rate=self._rate)
         stream.layout = self._layout
-        stream.bit_rate = _BITS_A_CHANNEL[codec] * stream.layout.nb_channels
+        stream.bit_rate = BITS_A_CHANNEL[codec] * stream.layout.nb_channels
         self.stream: av.AudioStream = stream
         self._graph: av.filter.Graph | None = None
         self._form: tuple[Any, ...] = ()

@@ -31,7 +31,10 @@ class SinkOptions:
     preset: str | None = None
     """Speed against size, the encoder's own word; None: the encoder's default."""
     audio: Literal["copy", "aac", "none"] = "copy"
-    """`copy`: as it is, encoded anew where the container cannot hold it; `aac`: always encoded; `none`."""
+    """`copy`: as it is, encoded anew where the container cannot hold it; `aac`: always encoded; `none`.
+
+    Audio of live sources is always encoded.
+    """
     other_videos: Literal["drop", "keep"] = "drop"
     """What becomes of the source's other videos; covers are kept."""
 

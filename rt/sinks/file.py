@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,13 +15,16 @@ import av
 import av.container
 import av.error
 
+from rt.audio import Samples
 from rt.errors import SinkError
 from rt.frame import Frame, SourceInfo
 from rt.media import FileInfo, VideoFacts, rational, reason
 from rt.mp4 import cut_to_whole_fragments
 from rt.scheduling import scheduling_kept
+from rt.sinks.audio import CODEC_OF
 from rt.sinks.base import DEFAULTS, SinkOptions, closed, rate_of, size_of
 from rt.sinks.encoder import CODECS, choose_encoder
+from rt.sinks.live_track import LiveTrack
 from rt.sinks.passthrough import Passthrough
 from rt.sinks.target import PartFile
 from rt.sinks.track import VideoTrack, plain_facts
@@ -57,6 +61,7 @@ class FileSink:
         size: (height, width) in pixels of the upright frames; that of `like` where not given.
         frame_rate: mean frames per second; that of `like` where not given.
         salvage: where writing fails, keep what was written before under the name of the target.
+        channels: of the audio that `write_audio` is given; 0 for none.
 
     Raises:
         SinkError: the target cannot be written, exists, is the source itself, or cannot hold a stream.
@@ -71,8 +76,11 @@ class FileSink:
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
         salvage: bool = False,
+        channels: int = 0,
     ) -> None:
         self._salvage = salvage
+        self._channels = channels
+        self._audio: LiveTrack | None = None
         self._written = False
         self._lock = threading.RLock()
         self._part: PartFile | None = None
@@ -106,6 +114,18 @@ class FileSink:
                     f"the file was opened for {width_x_height(wanted)}"
                 )
             self._guarded(lambda: self._write(frame))
+
+    def write_audio(self, samples: Samples) -> None:
+        """Encode float32[C, N], the live audio that follows what was written; the first sample is at zero.
+
+        Raises:
+            SinkError: as for frames.
+        """
+        with self._lock:
+            if self._part is None:
+                raise closed(self._path)
+            assert self._audio is not None
+            self._guarded(partial(self._audio.write, samples))
 
     def close(self) -> None:
         """Finish the file and give it its name; without a single frame, leave nothing. Works twice.
@@ -161,6 +181,9 @@ class FileSink:
         unit = _MATROSKA_UNIT if self._format in _MATROSKA else video.time_base
         self._track = VideoTrack(self._container, video, self._size, frame_rate, unit, self._encoder)
         self._side.open(self._container, self._track.stream)
+        if self._channels:
+            codec = CODEC_OF.get(self._format, "aac")
+            self._audio = LiveTrack(self._container, self._channels, codec)
         with scheduling_kept():
             self._container.start_encoding()
 
@@ -211,6 +234,8 @@ class FileSink:
         assert self._container is not None
         end_s = self._track.finish()
         self._side.write_rest(end_s)
+        if self._audio is not None:
+            self._audio.finish()
         self._container.close()
         self._container = None
         self._side.close()

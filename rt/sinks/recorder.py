@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from rt.audio import AudioReader, LiveAudio
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame
@@ -32,6 +33,7 @@ class Recorder:
             None: files are named by the time, in the current folder.
         size: (height, width) of the first frames; needed with `path`.
         controls: whose `recording` is obeyed; None: everything is recorded.
+        audio: what is heard with the frames; None for none.
 
     Raises:
         SinkError: the first file cannot be written.
@@ -45,8 +47,10 @@ class Recorder:
         path: Path | None = None,
         size: tuple[int, int] | None = None,
         controls: Controls | None = None,
+        audio: LiveAudio | None = None,
     ) -> None:
         self._frame_rate = frame_rate
+        self._audio = None if audio is None else AudioReader(audio)
         self._options = options
         self._named = path
         self._controls = controls
@@ -116,10 +120,26 @@ class Recorder:
         first = self._first or frame
         begin = round(first.pts * first.time_base / frame.time_base)
         self._sink.write(replace(frame, pts=frame.pts - begin))
+        if self._audio is not None:
+            if self._first is None:
+                self._audio.begin(frame.pts * frame.time_base)
+            self._write_audio(self._sink, self._audio, frame.pts * frame.time_base)
         self._first, self._last = first, frame
 
+    def _write_audio(self, sink: FileSink, audio: AudioReader, time_s: Fraction) -> None:
+        for samples in audio.until(time_s):
+            sink.write_audio(samples)
+
     def _open(self, path: Path, size: tuple[int, int], options: SinkOptions) -> None:
-        self._sink = FileSink(path, None, options, size=size, frame_rate=self._frame_rate, salvage=True)
+        self._sink = FileSink(
+            path,
+            None,
+            options,
+            size=size,
+            frame_rate=self._frame_rate,
+            salvage=True,
+            channels=0 if self._audio is None else self._audio.channels,
+        )
         self._path, self._size, self._first = path, size, None
         self._say(f"recording to {path}")
 
@@ -127,6 +147,9 @@ class Recorder:
         if self._sink is None:
             return
         try:
+            if self._audio is not None and self._last is not None and self._first is not None:
+                end_s = self._last.pts * self._last.time_base + 1 / self._frame_rate
+                self._write_audio(self._sink, self._audio, end_s)
             self._sink.close()
         except SinkError:
             self._sink = None

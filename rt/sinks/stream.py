@@ -11,15 +11,18 @@ import time
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from rt.audio import AudioReader, LiveAudio
 from rt.errors import SinkError
 from rt.frame import Frame, SourceInfo
 from rt.pacing import SERVER_BACKOFF_S, Backoff
 from rt.sinks.base import DEFAULTS, SinkOptions, closed, rate_of, redacted, size_of
 from rt.sinks.encoder import CODECS, choose_encoder
-from rt.sinks.stream_child import STAMP, Task
+from rt.sinks.stream_child import AUDIO, FRAME, HEAD, Task
 from rt.sinks.track import LIVE_UNIT
 
 _log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class StreamSink:
         size: (height, width) of the frames where it is not that of `like`.
         frame_rate: mean frames per second where it is not that of `like`.
         limit_s: how long the server may take for one step.
+        audio: what is heard with the frames; None for none.
 
     Raises:
         SinkError: the server cannot be reached, or the codec cannot be sent this way.
@@ -70,7 +74,9 @@ class StreamSink:
         size: tuple[int, int] | None = None,
         frame_rate: Fraction | None = None,
         limit_s: float = LIMIT_S,
+        audio: LiveAudio | None = None,
     ) -> None:
+        self._audio = None if audio is None else AudioReader(audio)
         self._address = address
         self._name = redacted(address)
         self._options = options
@@ -114,12 +120,15 @@ class StreamSink:
         time_s = frame.pts * frame.time_base
         if self._first is None:
             self._first = time_s
+            if self._audio is not None:
+                self._audio.begin(time_s)
             self._say_encoder()
         try:
             if (child := self._child) is not None:
                 image = np.ascontiguousarray(frame.rgb[: size[0], : size[1]])
-                child.send(STAMP.pack(round((time_s - self._first) / LIVE_UNIT)))
-                child.send(image.data.cast("B"))
+                child.send_record(FRAME, round((time_s - self._first) / LIVE_UNIT), image)
+                for samples in () if self._audio is None else self._audio.until(time_s):
+                    child.send_record(AUDIO, 0, samples)
         except _Gone as fault:
             self._lose(str(fault))
 
@@ -160,11 +169,22 @@ class StreamSink:
         height, width = self._size
         options = {**self._muxer_options, "flush_packets": "1"}
         rate, limit_s = str(self._rate), self._limit_s
+        channels = 0 if self._audio is None else self._audio.channels
         with self._lock:
             if self._ended:
                 raise _Gone("it is closed")
             self._child = child = _Child(
-                Task(self._address, self._format, options, height, width, rate, self._encoder, limit_s)
+                Task(
+                    self._address,
+                    self._format,
+                    options,
+                    height,
+                    width,
+                    rate,
+                    self._encoder,
+                    channels,
+                    limit_s,
+                )
             )
         self._first = None
         child.open()
@@ -244,6 +264,11 @@ class _Child:
                     left = left[self._stdin.write(left) :]
             except (OSError, ValueError):
                 raise _Gone(self._fault()) from None
+
+    def send_record(self, kind: bytes, pts: int, content: npt.NDArray[Any]) -> None:
+        """Hand on a frame or samples, C-contiguous."""
+        self.send(HEAD.pack(kind, pts, content.nbytes))
+        self.send(content.data.cast("B"))
 
     def finish(self) -> None:
         """Let it send the rest and end."""

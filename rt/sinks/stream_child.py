@@ -3,7 +3,8 @@
 FFmpeg has no time limit for opening an output, and PyAV holds Python's lock meanwhile: a server that never
 answers would stop the whole program. So all of it happens in a process that ends itself when nothing moves.
 
-stdin: a line of JSON (`Task`), then for each frame eight bytes of `pts` and uint8[H, W, 3] RGB.
+stdin: a line of JSON (`Task`), then records: a `HEAD` and its bytes. A frame is uint8[H, W, 3] RGB, audio
+is float32[C, N] that follows the audio before.
 stdout: the line `open` once the server has taken the header, or `fault WHY`.
 """
 
@@ -29,10 +30,12 @@ from rt.frame import Frame
 from rt.media import reason
 from rt.scheduling import scheduling_kept
 from rt.sinks.encoder import Encoder
+from rt.sinks.live_track import LiveTrack
 from rt.sinks.track import LIVE_UNIT, VideoTrack, plain_facts
 
-STAMP = struct.Struct("<q")
-"""Before each image: its pts, in units of `LIVE_UNIT`."""
+HEAD = struct.Struct("<cqI")
+"""What a record is, its pts in units of `LIVE_UNIT`, and how many bytes follow."""
+FRAME, AUDIO = b"F", b"A"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Task:
     rate: str
     """Mean frames per second, a fraction."""
     encoder: Encoder
+    channels: int
+    """Of the audio; 0 for none."""
     limit_s: float
     """The process ends itself where one step takes longer."""
 
@@ -85,19 +90,26 @@ def _send(task: Task, stdin: BinaryIO, stdout: BinaryIO, nowhere: int) -> None:
     track = VideoTrack(
         container, plain_facts(Path(task.format), size), size, Fraction(task.rate), LIVE_UNIT, task.encoder
     )
+    audio = LiveTrack(container, task.channels, "aac") if task.channels else None
     with scheduling_kept():
         container.start_encoding()
     stdout.write(b"open\n")
     stdout.flush()
     while True:
         faulthandler.cancel_dump_traceback_later()  # frames may be late: that is no fault of the server
-        stamp = stdin.read(STAMP.size)
-        data = stdin.read(task.height * task.width * 3) if len(stamp) == STAMP.size else b""
+        head = stdin.read(HEAD.size)
+        kind, pts, count = HEAD.unpack(head) if len(head) == HEAD.size else (b"", 0, 0)
+        data = stdin.read(count)
         watch()
-        if len(data) < task.height * task.width * 3:
+        if not kind or len(data) < count:
             break
-        rgb = np.frombuffer(data, np.uint8).reshape(*size, 3)  # [H·W·3] → [H, W, 3]
-        track.write(Frame(rgb, STAMP.unpack(stamp)[0], LIVE_UNIT, 0), Fraction(0))
+        if kind == FRAME:
+            rgb = np.frombuffer(data, np.uint8).reshape(*size, 3)  # [H·W·3] → [H, W, 3]
+            track.write(Frame(rgb, pts, LIVE_UNIT, 0), Fraction(0))
+        elif audio is not None:
+            audio.write(np.frombuffer(data, np.float32).reshape(task.channels, -1))  # [C·N] → [C, N]
     track.finish()
+    if audio is not None:
+        audio.finish()
     container.close()
     faulthandler.cancel_dump_traceback_later()

@@ -44,6 +44,8 @@ class SourceOptions:
     """What becomes of interlaced frames."""
     fields: bool = False
     """Give both fields of an interlaced frame as frames of their own."""
+    microphone: str | None = None
+    """Name of a microphone that is heard beside a camera, a screen or a pattern."""
 
     @property
     def on_interlaced(self) -> str:

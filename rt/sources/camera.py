@@ -61,10 +61,11 @@ def open_camera(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: there is no such camera, it may not be opened, or it gives no frame.
     """
-    can = ("fps", "height", "width", "duration_s")
+    can = ("fps", "height", "width", "duration_s", "microphone")
     refuse_options(options, address, "a camera", can)
     asked = any((options.fps, options.height, options.width))
-    return LiveSource(CameraGrabber(address, Mode.of(options), asked), options.duration_s)
+    grabber = CameraGrabber(address, Mode.of(options), asked)
+    return LiveSource(grabber, options.duration_s, microphone=options.microphone)
 
 
 class OpenCvGrabber:

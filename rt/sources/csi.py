@@ -20,8 +20,9 @@ def open_csi(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: OpenCV has no GStreamer, or the sensor gives no frame.
     """
-    refuse_options(options, address, "a camera", ("fps", "height", "width", "duration_s"))
-    return LiveSource(CsiGrabber(address, Mode.of(options)), options.duration_s)
+    refuse_options(options, address, "a camera", ("fps", "height", "width", "duration_s", "microphone"))
+    grabber = CsiGrabber(address, Mode.of(options))
+    return LiveSource(grabber, options.duration_s, microphone=options.microphone)
 
 
 def pipeline(sensor: int, mode: Mode) -> str:

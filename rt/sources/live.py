@@ -21,11 +21,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from rt.audio import LiveAudio, LiveInfo
 from rt.channel import Channel, Empty, Ended
 from rt.errors import SourceError
 from rt.frame import Frame, Rgb, SourceInfo
 from rt.pacing import DEVICE_BACKOFF_S, Backoff
+from rt.sources.clock import StreamClock
 from rt.sources.freeze import FreezeWatch
+from rt.sources.microphone import open_microphone
 from rt.sources.pixels import letterboxed
 
 _log = logging.getLogger(__name__)
@@ -47,6 +50,10 @@ class Granted:
     """In words: `30 fps, MJPG`."""
     frame_rate: Fraction | None
     """Frames per second, where it says them."""
+    audio: LiveAudio | None = None
+    """Its audio, where it has some."""
+    clock: StreamClock | None = None
+    """Says where each frame belongs that was read, where frames have times of their own."""
 
 
 class StreamOver(Exception):
@@ -93,10 +100,11 @@ class Grabber(Protocol):
 
 @dataclass(frozen=True)
 class _Shot:
-    """A frame and when it was there, by `time.perf_counter()`."""
+    """A frame, when it was there, by `time.perf_counter()`, and where it belongs on the run's clock."""
 
     rgb: Rgb
     captured_s: float
+    shown_s: float
 
 
 class LiveSource:
@@ -109,14 +117,21 @@ class LiveSource:
         grabber: not open yet; this object has it for itself from now on.
         duration_s: seconds from the first frame after which iteration ends; None for no end.
         fresh_s: seconds without a new frame after which the last one counts as stale.
+        microphone: name of one that is opened beside it; None for the grabber's own audio, if any.
 
     Raises:
-        SourceError: it cannot be opened or gives no frame.
+        SourceError: it cannot be opened or gives no frame; or there is no such microphone.
     """
 
     live = True
 
-    def __init__(self, grabber: Grabber, duration_s: float | None = None, fresh_s: float = FRESH_S) -> None:
+    def __init__(
+        self,
+        grabber: Grabber,
+        duration_s: float | None = None,
+        fresh_s: float = FRESH_S,
+        microphone: str | None = None,
+    ) -> None:
         self._grabber = grabber
         self._duration_s = duration_s
         self._fresh_s = fresh_s
@@ -128,6 +143,7 @@ class LiveSource:
         try:
             granted = grabber.open()
             first = grabber.read()
+            self._microphone = None if microphone is None else open_microphone(microphone)
         except StreamOver:
             grabber.close()
             raise SourceError(f"cannot read {grabber.name}: it ended before its first frame") from None
@@ -137,7 +153,10 @@ class LiveSource:
         if granted.frame_rate:  # a slow camera is not a stalled one
             self._fresh_s = max(fresh_s, float(3 / granted.frame_rate))
         height, width = first.shape[:2]
-        self.info = SourceInfo(grabber.name, height, width, granted.frame_rate, None)
+        self._clock = granted.clock
+        self._audio = granted.audio if self._microphone is None else self._microphone.audio
+        facts = (grabber.name, height, width, granted.frame_rate, None)
+        self.info = SourceInfo(*facts) if self._audio is None else LiveInfo(*facts, audio=self._audio)
         self._freeze = FreezeWatch(self._fresh_s) if grabber.noisy else None
         self._resized = False
         self._keep(first)
@@ -170,6 +189,8 @@ class LiveSource:
         """
         self._closing.set()
         self._shots.abort()
+        if self._microphone is not None:
+            self._microphone.close()
         while self._thread.is_alive():
             self._grabber.interrupt()  # again and again: it may have been between two reads
             self._thread.join(0.05)
@@ -183,20 +204,24 @@ class LiveSource:
             stale = False
             try:
                 last = self._shots.get(max(0.0, due_s - time.perf_counter()))
-                now_s = last.captured_s
-                due_s = now_s + self._fresh_s
+                shown_s = last.shown_s
+                due_s = last.captured_s + self._fresh_s
             except Ended:
                 return
             except Empty:
                 now_s, stale = time.perf_counter(), True
+                shown_s = now_s if self._clock is None else self._clock.repeated(now_s)
                 due_s = now_s + _STALE_EVERY_S
                 again = self._grabber.ends_stalls
                 if self._outage.begin(f"no new frame for {self._fresh_s:g} s", again) and again:
                     self._grabber.interrupt()
             if last is None:
                 continue  # the first frame is in the channel before the iteration begins
-            begun_s = now_s if begun_s is None else begun_s
-            pts = round((now_s - begun_s) / TIME_BASE)
+            if begun_s is None:
+                begun_s = shown_s
+                if self._audio is not None:
+                    self._audio.begin(begun_s)
+            pts = round((shown_s - begun_s) / TIME_BASE)
             last_pts = max(pts, last_pts + 1) if index else 0
             if self._duration_s is not None and last_pts * TIME_BASE >= self._duration_s:
                 return
@@ -228,7 +253,8 @@ class LiveSource:
             self._say_resized(rgb)
             rgb = letterboxed(rgb, size)
         self._outage.end()
-        self._shots.put(_Shot(rgb, captured_s))
+        shown_s = captured_s if self._clock is None else self._clock.shown_s
+        self._shots.put(_Shot(rgb, captured_s, shown_s))
 
     def _say_resized(self, rgb: Rgb) -> None:
         if not self._resized:

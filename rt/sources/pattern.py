@@ -35,14 +35,18 @@ def open_pattern(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: something else stands behind the `?`, or an option makes no sense.
     """
-    refuse_options(options, address, "drawn without end", ("fps", "height", "width", "duration_s"))
+    refuse_options(
+        options, address, "drawn without end", ("fps", "height", "width", "duration_s", "microphone")
+    )
     unpaced, seed = _read_address(address)
     size = (options.height or SIZE[0], options.width or SIZE[1])
     pattern = Pattern(size, seed)
     fps = options.fps or DEFAULT_RATE
     if unpaced:
+        refuse_options(options, address, "not live", ("fps", "height", "width", "duration_s"))
         return PatternSource(address, pattern, fps, options.duration_s)
-    return LiveSource(PatternGrabber(address, pattern, fps), options.duration_s)
+    grabber = PatternGrabber(address, pattern, fps)
+    return LiveSource(grabber, options.duration_s, microphone=options.microphone)
 
 
 def _read_address(address: str) -> tuple[bool, int]:

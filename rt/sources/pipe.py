@@ -16,6 +16,7 @@ import av.error
 from rt.errors import SourceError
 from rt.frame import Rgb
 from rt.media import TOLERANT, reason
+from rt.sources.audio_feed import AudioSide
 from rt.sources.base import DEFAULTS, Source, SourceOptions, refuse_options
 from rt.sources.live import Granted, LiveSource, StreamOver
 from rt.sources.stream import Decoder
@@ -53,6 +54,7 @@ class PipeGrabber:
         self._reader: _PipeReader | None = None
         self._container: av.container.InputContainer | None = None
         self._decoder: Decoder | None = None
+        self._side = AudioSide()
 
     def open(self) -> Granted:
         """Wait for a writer, and find its video.
@@ -79,7 +81,7 @@ class PipeGrabber:
                 raise StreamOver from None
             raise SourceError(f"cannot read {self.name}: {self._reader.fault} ({reason(error)})") from None
         self._reader.raise_kept()
-        self._decoder = Decoder(self.name, container, options=self._options)
+        self._decoder = Decoder(self.name, container, options=self._options, side=self._side)
         return self._decoder.granted()
 
     def read(self) -> Rgb:
@@ -101,6 +103,7 @@ class PipeGrabber:
         self._reader.raise_kept()
         if image is not None:
             self._reader.patient = True
+            self._decoder.place(image)
             return self._decoder.rgb(image)
         if self._reader.late:
             raise SourceError(f"cannot read {self.name}: {self._reader.fault}")
@@ -121,6 +124,8 @@ class PipeGrabber:
 
     def close(self) -> None:
         """Let the pipe go."""
+        if self._decoder is not None:
+            self._decoder.end()
         if self._container is not None:
             self._container.close()
         if self._reader is not None:

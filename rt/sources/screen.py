@@ -32,8 +32,8 @@ def open_screen(address: str, options: SourceOptions) -> Source:
     Raises:
         SourceError: there is no display, no such monitor, or the package mss is not installed.
     """
-    refuse_options(options, address, "a screen", ("fps", "height", "width", "duration_s"))
-    return LiveSource(ScreenGrabber(address, options), options.duration_s)
+    refuse_options(options, address, "a screen", ("fps", "height", "width", "duration_s", "microphone"))
+    return LiveSource(ScreenGrabber(address, options), options.duration_s, microphone=options.microphone)
 
 
 class ScreenGrabber:

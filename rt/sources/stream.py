@@ -25,6 +25,7 @@ from rt.frame import Rgb
 from rt.media import TOLERANT, known_matrix, rational, reason
 from rt.pacing import Pace
 from rt.planes import as_rgb
+from rt.sources.audio_feed import AudioSide
 from rt.sources.base import DEFAULTS, Source, SourceOptions, refuse_options
 from rt.sources.deinterlace import Deinterlacer
 from rt.sources.live import Granted, LiveSource
@@ -92,6 +93,7 @@ class StreamGrabber:
         self._container: av.container.InputContainer | None = None
         self._decoder: Decoder | None = None
         self._pace: Pace | None = None
+        self._side = AudioSide()
 
     def open(self) -> Granted:
         """Connect, and find the video.
@@ -114,7 +116,8 @@ class StreamGrabber:
             why = f"no answer in {self._limits_s[0]:g} s" if late else self._why(error)
             raise SourceError(f"cannot read {self.name}: {why}") from None
         self._refuse_recording(scheme, self._container)
-        self._decoder = Decoder(self.name, self._container, self._limits_s[1], self._options)
+        limit_s = self._limits_s[1]
+        self._decoder = Decoder(self.name, self._container, limit_s, self._options, self._side)
         self._pace = Pace(_LATE_S, _EARLY_S) if self._container.format.name in _IN_PIECES else None
         return self._decoder.granted()
 
@@ -134,6 +137,7 @@ class StreamGrabber:
             raise SourceError(f"cannot read {self.name}: the stream ended")
         if self._pace is not None and image.pts is not None:
             self._interrupted.wait(self._pace.wait_s(image.time))
+        self._decoder.place(image)
         return self._decoder.rgb(image)
 
     def interrupt(self) -> None:
@@ -142,6 +146,8 @@ class StreamGrabber:
 
     def close(self) -> None:
         """Hang up."""
+        if self._decoder is not None:
+            self._decoder.end()
         if self._container is not None:
             self._container.close()
         self._container = self._decoder = None
@@ -187,6 +193,7 @@ class Decoder:
         container: from its beginning.
         limit_s: seconds without a packet of the video until it is given up, where audio alone goes on.
         options: what is done with interlaced frames.
+        side: where audio goes; None: it is left out.
     """
 
     def __init__(
@@ -195,6 +202,7 @@ class Decoder:
         container: av.container.InputContainer,
         limit_s: float = math.inf,
         options: SourceOptions = DEFAULTS,
+        side: AudioSide | None = None,
     ) -> None:
         if not container.streams.video:
             raise SourceError(f"cannot read {name}: there is no video in it")
@@ -202,6 +210,8 @@ class Decoder:
         self._stream = container.streams.video[0]
         self._stream.thread_type = "SLICE"  # threads by frames would hold frames back
         self._limit_s = limit_s
+        self._side = side or AudioSide()
+        self._feed = self._side.open(container)
         # Of every stream: within PyAV, a wait behind packets of other streams could not be interrupted.
         self._packets: Iterator[av.packet.Packet[Any]] = container.demux()
         self._waiting: list[av.VideoFrame] = []
@@ -215,7 +225,23 @@ class Decoder:
         codec = self._stream.codec_context.name
         rate = stated_rate(self._stream)
         words = f"{float(rate):.3g} fps, " if rate else ""
-        return Granted(f"{words}{codec}", rate)
+        audio = self._side.audio
+        heard = f", audio {audio.name}" if audio is not None else ""
+        return Granted(f"{words}{codec}{heard}", rate, audio, None if audio is None else self._side.clock)
+
+    def place(self, image: av.VideoFrame) -> None:
+        """Find where a frame belongs on the clock of the run, and with it the audio up to its time."""
+        if self._side.audio is None:
+            return
+        now_s = time.perf_counter()
+        self._side.clock.frame(None if image.pts is None else image.time, now_s)
+        if self._feed is not None:
+            self._feed.release(now_s)
+
+    def end(self) -> None:
+        """Let go of what waits: the connection is over."""
+        if self._feed is not None:
+            self._feed.end()
 
     def next_frame(self, interrupted: threading.Event) -> av.VideoFrame | None:
         """Wait for the next whole frame; None where the stream ended.
@@ -239,6 +265,8 @@ class Decoder:
                     raise SourceError(
                         f"cannot read {self._name}: no frame for {self._limit_s:g} s, only audio"
                     )
+                if self._feed is not None and packet.stream.index == self._feed.index:
+                    self._feed.push(packet, time.perf_counter())
                 continue
             try:
                 decoded = self._stream.decode(packet)

@@ -186,7 +186,7 @@ def test_what_is_read_to_find_the_video_is_not_lost_and_its_end_is_the_end(tmp_p
     # The first frame is the only keyframe, and audio ends in a packet of its own.
     clip = Clip(frames=20, codec="libvpx", audio=[Audio("libopus", 0.8, rate=48000)])
     said = read_through_stdin(write_clip(tmp_path / "clip.webm", clip).read_bytes())
-    assert said == "/dev/stdin: 64x48, 25 fps, vp8\n48 64 True\n"
+    assert said == "/dev/stdin: 64x48, 25 fps, vp8, audio opus 48000 Hz mono\n48 64 True\n"
 
 
 def test_a_pipe_that_ends_in_what_is_no_video_is_over() -> None:
