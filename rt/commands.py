@@ -87,8 +87,9 @@ class _Translation(_Talk):
     """keep: the frame's own fine detail stays. network: the network's image, large. auto: the style's."""
     view: View = "auto"
     """What of a frame the network looks at. auto: the style's. image: for a camera that films a drawing."""
-    fit: Literal["cpu", "gpu"] = "cpu"
-    """Where frames are shrunk for the network and its residual is applied. gpu: beside a TensorRT engine."""
+    fit: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where frames are shrunk for the network and its residual is applied. gpu: beside a TensorRT engine;
+    auto: there where that can be."""
     compare: bool = False
     """Before and after side by side."""
     fps: Annotated[float | None, arg(metavar="N", help_behavior_hint="(default: the source's)")] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -91,5 +91,7 @@ class SourceInfo:
     """Mean frames per second, where the source states it."""
     frame_count: int | None
     """Expected number of frames, where known; an estimate, for progress bars."""
+    frame_format: Literal["rgb24", "yuv420p"] = field(default="rgb24", kw_only=True)
+    """How its frames lie in memory, as FFmpeg calls it: RGB, or the planes of the file."""
     image_names: tuple[str, ...] = field(default=(), kw_only=True)
     """Names of the files, where every frame is an image with a name and a size of its own."""

@@ -241,8 +241,12 @@ def load_backend(
     network = size or style_size(card, info.height, info.width, asked.size)
     mode: Literal["latency", "throughput"] = "latency" if source.live else "throughput"
     view = None if asked.view == "auto" else asked.view
-    frame_size = (info.height, info.width) if asked.fit == "gpu" else None
-    choice = open_backend(asked.backend, style, network, asked.precision, mode, view, frame_size)
+    on_cpu = asked.fit == "auto" and (asked.steadiness > 0 or asked.detail == "network" or size is not None)
+    frame_size = None if asked.fit == "cpu" or on_cpu else (info.height, info.width)
+    choice = open_backend(
+        *(asked.backend, style, network, asked.precision, mode, view),
+        *(frame_size, info.frame_format, asked.fit == "auto"),
+    )
     backend = choice.backend.info
     say(
         "style %s: %s on %s, %s, network image %dx%d for frames of %dx%d (%s)",

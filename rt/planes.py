@@ -8,7 +8,9 @@ into YUV at the network's size and added to the stored planes. What is not chang
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Literal
 
 import av
 import cv2
@@ -29,7 +31,7 @@ from rt.media import (
     RANGE_FULL,
 )
 
-FORMAT = "yuv420p"
+FORMAT: Literal["yuv420p"] = "yuv420p"
 _SCALING = BILINEAR | ACCURATE_ROUNDING | FULL_CHROMA_OUT
 """Exact to half a level. The faster defaults darken every image by one level and miss by up to three."""
 _SHRINKING = AREA | ACCURATE_ROUNDING | FULL_CHROMA_OUT
@@ -88,6 +90,8 @@ class Converter:
 class Planes:
     """One image as 8-bit 4:2:0 of limited range: brightness at full size, colour at half of it."""
 
+    format: Literal["yuv420p"] = FORMAT
+
     def __init__(self, frame: av.VideoFrame, matrix: int, converter: Converter) -> None:
         """Take a decoded frame for which `can_hold` is true; `matrix` is its RGB to YUV matrix."""
         self.matrix = matrix
@@ -132,6 +136,23 @@ class Planes:
             total = cv2.add(before, enlarged, dst=after, dtype=cv2.CV_8U)
             assert total is after, "OpenCV leaves a dst of another shape alone and answers with a new array"
         return Planes(result, self.matrix, self._converter)
+
+    @property
+    def views(self) -> list[Plane]:
+        """Brightness, blue and red difference, uint8[H, W] each; rows may lie apart. Never write to them."""
+        return _views(self._frame)
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The shares of red and blue in the brightness, which say the matrix."""
+        return _WEIGHTS.get(self.matrix, _WEIGHTS_601)
+
+    def with_planes(self, planes: Sequence[Plane]) -> Planes:
+        """Return another image of this size and matrix; takes a copy of its planes."""
+        made = _new_frame(*self.size)
+        for before, after in zip(planes, _views(made), strict=True):
+            after[:] = before
+        return Planes(made, self.matrix, self._converter)
 
     def encodable(self) -> av.VideoFrame:
         """Return a new frame for one encoder, which writes its times on it."""

@@ -11,6 +11,7 @@ import numpy as np
 from rt.backends import Backend, FrameBackend, Pending
 from rt.card import DETAILS, Detail
 from rt.controls import Controls
+from rt.cuda.layout import FrameLayout
 from rt.errors import SourceError
 from rt.fit import apply_residual, shrink
 from rt.frame import Frame, Rgb, Stored
@@ -92,14 +93,18 @@ class Translator:
 
     def _start(self, frame: Frame) -> _Flight:
         if fitting := self._fitting(frame):
-            return _Flight(frame, None, fitting.start_frame(frame.rgb[None], self._controls.strength))
+            return _Flight(frame, None, _start_whole(fitting, frame.image, self._controls.strength))
         small_in = _shrunk(frame.image, self._backend.info.size)
         return _Flight(frame, small_in, self._backend.start(small_in[None]))
 
     def _finish(self, flight: _Flight) -> Frame:
         frame, small_in = flight.frame, flight.small_in
         if small_in is None:
-            return replace(frame, image=flight.pending.result()[0], origin=frame)
+            whole: Rgb | Stored = flight.pending.result()[0]
+            if isinstance(frame.image, Planes) and isinstance(whole, np.ndarray):
+                layout = FrameLayout(frame.image.format, frame.size)
+                whole = frame.image.with_planes(layout.planes(whole))
+            return replace(frame, image=whole, origin=frame)
         self._steady.amount = self._controls.steady
         detail = self.detail or self._backend.info.detail
         small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
@@ -111,10 +116,13 @@ class Translator:
         return replace(frame, image=applied, origin=frame)
 
     def _fitting(self, frame: Frame) -> FrameBackend | None:
-        """Return the backend where it fits this frame itself: steadying and the network's own image need
-        what the network saw and made, on the CPU."""
+        """Return the backend where it fits this frame itself, in the form it comes in: no planes are turned
+        into RGB for it. Steadying and the network's own image need what the network saw and made, on the CPU.
+        """
         backend, detail = self._backend, self.detail or self._backend.info.detail
         if not isinstance(backend, FrameBackend) or backend.info.frame_size != frame.size:
+            return None
+        if backend.info.frame_format != (frame.image.format if isinstance(frame.image, Planes) else "rgb24"):
             return None
         return backend if self._controls.steady == 0 and detail == "keep" else None
 
@@ -172,6 +180,13 @@ def _shrunk(image: Rgb | Stored, size: tuple[int, int]) -> Rgb:
     if isinstance(image, Planes) and size[0] <= image.size[0] and size[1] <= image.size[1]:
         return image.shrink(size)
     return shrink(image if isinstance(image, np.ndarray) else image.rgb, size)
+
+
+def _start_whole(backend: FrameBackend, image: Rgb | Stored, strength: float) -> Pending:
+    """Begin to translate a whole frame in the form it comes in."""
+    if isinstance(image, Planes):
+        return backend.start_planes(image.views, strength, image.shares)
+    return backend.start_frame((image if isinstance(image, np.ndarray) else image.rgb)[None], strength)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rt.backends.base import (
     Backend,
@@ -21,6 +21,9 @@ from rt.backends.forms import FORMS, Form, quickest_form
 from rt.card import Card, Detail, View
 from rt.engine_file import find_plans
 from rt.errors import BackendError, nearest
+
+if TYPE_CHECKING:
+    from rt.cuda.layout import FrameFormat
 
 __all__ = [
     "BACKENDS",
@@ -116,12 +119,15 @@ def open_backend(
     mode: Mode = "latency",
     view: View | None = None,
     frame_size: tuple[int, int] | None = None,
+    frame_format: FrameFormat = "rgb24",
+    or_on_cpu: bool = False,
 ) -> Choice:
     """Load a style for images of `size` = (height, width) on the backend asked for.
 
     What the network sees of each image is `view`, None for the style's own. The identity gets the image
     itself: it changes nothing. Where `frame_size` = (height, width) is given, the backend is a
-    `FrameBackend` that takes frames of that size.
+    `FrameBackend` that takes frames of that size in `frame_format`; with `or_on_cpu`, where that can be, and
+    where it cannot the reason says why.
 
     `auto` takes TensorRT where engines of the style were built and one is for this machine and size, else the
     first of `CPU_ORDER` that works here, and the first of its `CPU_PRECISIONS` that the style has; with
@@ -135,13 +141,16 @@ def open_backend(
         StyleError: the style has no such precision, or its ONNX file is missing or differs from its card.
     """
     view = view or style.card.view
+    if or_on_cpu and (view, style.card.detail) != ("image", "keep"):
+        frame_size = None
     if frame_size is not None and (view, style.card.detail) != ("image", "keep"):
         raise BackendError(
             f"style {style.card.name} cannot have its frames fitted on the GPU: its network looks at the "
             f"{view} and its detail is {style.card.detail}, image and keep are needed; type --fit cpu"
         )
-    choice = _open(name, style, size, precision, mode, frame_size)
-    if frame_size is not None and not isinstance(choice.backend, FrameBackend):
+    frames = None if frame_size is None else _Frames(frame_size, frame_format, or_on_cpu)
+    choice = _open(name, style, size, precision, mode, frames)
+    if frame_size is not None and not or_on_cpu and not isinstance(choice.backend, FrameBackend):
         choice.backend.close()
         raise BackendError(
             f"backend {choice.backend.info.name} computes on the CPU and cannot fit frames on a GPU ("
@@ -159,13 +168,23 @@ def open_backend(
     return Choice(InputTransform(choice.backend, view, detail), choice.reason)
 
 
+@dataclass(frozen=True)
+class _Frames:
+    """The frames that a backend is to fit itself."""
+
+    size: tuple[int, int]
+    format: FrameFormat
+    or_on_cpu: bool
+    """Whether the CPU may do it where the backend cannot."""
+
+
 def _open(
     name: str,
     style: LoadableStyle,
     size: tuple[int, int],
     precision: str,
     mode: Mode,
-    frame_size: tuple[int, int] | None,
+    frames: _Frames | None,
 ) -> Choice:
     if name not in BACKENDS:
         raise BackendError(f"no backend {name!r}{nearest(name, BACKENDS)}; known: {', '.join(BACKENDS)}")
@@ -177,11 +196,11 @@ def _open(
     _check_size(style.card, size)
     passed_over: list[str] = []
     if name == "tensorrt":
-        return _open_engine(style.card, size, precision, mode, frame_size, "asked for")
+        return _open_engine(style.card, size, precision, mode, frames, "asked for")
     if name == "auto" and not form.bf16:  # an engine's precision is that of its file
         try:
             if _has_engines(style.card):
-                return _open_engine(style.card, size, precision, mode, frame_size, "auto")
+                return _open_engine(style.card, size, precision, mode, frames, "auto")
         except BackendError as error:
             passed_over.append(str(error))
     # What is wrong with the style is found before a package is loaded: as if the first choice were taken.
@@ -273,16 +292,19 @@ def _open_engine(
     size: tuple[int, int],
     precision: str,
     mode: Mode,
-    frame_size: tuple[int, int] | None,
+    frames: _Frames | None,
     why: str,
 ) -> Choice:
-    from rt.backends.tensorrt_engine import find_engine, load_engine
+    from rt.backends.tensorrt_engine import find_engine, fit_fault, load_engine
 
     engine = find_engine(card, size, precision)
     facts = engine.facts
-    return Choice(
-        load_engine(engine, mode, frame_size), f"{why}: the {facts.key.precision} engine built {facts.built}"
-    )
+    reason = f"{why}: the {facts.key.precision} engine built {facts.built}"
+    if frames is not None and frames.or_on_cpu and (fault := fit_fault(engine, frames.size)):
+        reason, frames = f"{reason}; frames are fitted on the CPU: {fault}", None
+    if frames is None:
+        return Choice(load_engine(engine, mode), reason)
+    return Choice(load_engine(engine, mode, frames.size, frames.format), reason)
 
 
 def _choose(passed_over: list[str]) -> tuple[str, str]:

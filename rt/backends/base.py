@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -12,6 +13,8 @@ from rt.card import Card, Detail
 if TYPE_CHECKING:  # help reads the table of kinds: nothing heavy is loaded for it
     import numpy as np
     import numpy.typing as npt
+
+    from rt.cuda.layout import FrameFormat, Plane
 
 BackendName = Literal["auto", "openvino", "onnxruntime", "tensorrt", "identity"]
 """What `--backend` takes."""
@@ -39,6 +42,8 @@ class BackendInfo:
     """How its result is applied to the frame by default."""
     frame_size: tuple[int, int] | None = None
     """(height, width) in pixels of the whole frames it takes; None where it takes none."""
+    frame_format: FrameFormat = "rgb24"
+    """How those frames lie in memory."""
 
 
 class Pending(Protocol):
@@ -96,6 +101,18 @@ class FrameBackend(Backend, Protocol):
 
         Raises:
             BackendError: as `translate`, or it was not opened for frames.
+        """
+        ...
+
+    def start_planes(self, planes: Sequence[Plane], strength: float, shares: tuple[float, float]) -> Pending:
+        """Begin to translate a frame of `info.frame_format` that is no RGB; otherwise as `start_frame`.
+
+        `planes` are as `FrameLayout.planes` has them, rows may lie apart; `shares` are those of red and blue
+        in the brightness. The result is uint8[1, bytes] of the same layout, without gaps: what `rt.planes`
+        gives for the network's image, within one level.
+
+        Raises:
+            BackendError: as `start_frame`.
         """
         ...
 

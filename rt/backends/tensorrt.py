@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -18,10 +18,12 @@ from rt.backends.tensorrt_runtime import diagnosis, installed_runtimes, logger_o
 from rt.cuda.device import Device, Gpu
 from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
+from rt.cuda.layout import FrameFormat, Plane
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.errors import BackendError
 from rt.text import counted, width_x_height
 
+_CLOSED = "backend tensorrt is closed and cannot translate"
 THROUGHPUT_SLOTS = 3
 """One image for each step: copied in, computed, copied out."""
 
@@ -94,18 +96,23 @@ class TensorRtBackend:
         mode: Mode = "latency",
         rebuild: str = "videobrush-engines build",
         frame_size: tuple[int, int] | None = None,
+        frame_format: FrameFormat = "rgb24",
     ) -> None:
         """Load the engine `plan` for images of `size` = (height, width) with TensorRT's module `trt`.
 
         `rebuild` is the command that builds the engine again, for messages. Where `frame_size` is given,
-        frames of that height and width can be translated as well.
+        frames of that height and width can be translated as well, in `frame_format`.
 
         Raises:
             BackendError: PyCUDA, the driver or the GPU is missing, the engine is one for another GPU or
                 version, it does not fit into the GPU's memory, or frames cannot be fitted there.
         """
         slots = 1 if mode == "latency" else THROUGHPUT_SLOTS
-        self.info = BackendInfo("tensorrt", "GPU", precision, size, slots, frame_size=frame_size)
+        self.info = BackendInfo(
+            *("tensorrt", "GPU", precision, size, slots),
+            frame_size=frame_size,
+            frame_format=frame_format,
+        )
         self._rebuild = rebuild
         self._all: list[Slot] = []
         self._for_frames: dict[Slot, FrameSlot] = {}
@@ -146,12 +153,23 @@ class TensorRtBackend:
         The result is the frame with the network's residual applied, as `rt.fit.apply_residual` does that with
         detail `keep`, within one level.
         """
-        if self.info.frame_size is None:
-            raise BackendError("backend tensorrt was not opened for frames and cannot fit them")
+        self._check_frames("rgb24")
         device = self._check(rgb, self.info.frame_size)
         slot = self._free.popleft()
         self._begin(slot, lambda: self._for_frames[slot].begin(rgb, strength), device)
         return _InFlight(self, slot, self._for_frames[slot])
+
+    def start_planes(
+        self, planes: Sequence[Plane], strength: float, shares: tuple[float, float]
+    ) -> _InFlight:
+        """Begin to translate a frame of planes of `frame_size`, fitted on the GPU, as `rt.planes` does."""
+        self._check_frames("yuv420p", "nv12")
+        if self._device is None:
+            raise BackendError(_CLOSED)
+        slot = self._free.popleft()
+        around = self._for_frames[slot]
+        self._begin(slot, lambda: around.begin_planes(planes, strength, shares), self._device)
+        return _InFlight(self, slot, around)
 
     def close(self) -> None:
         """Release the GPU; images in flight are given up. Works twice."""
@@ -208,7 +226,7 @@ class TensorRtBackend:
 
     def _open_slots(self, device: Device, mode: Mode) -> None:
         if self.info.frame_size is not None:
-            _check_frame_size(self.info.frame_size, self.info.size)
+            check_frame_size(self.info.frame_size, self.info.size)
             self._kernels = FitKernels(device)
         self._streams = streams = Streams.one(device) if mode == "latency" else Streams.three(device)
         for _ in range(self.info.slots):
@@ -217,7 +235,9 @@ class TensorRtBackend:
             enqueue, graph_fault = self._bind(slot, streams, device)
             slot.prepare(enqueue, graph_fault)
             if self._kernels is not None and self.info.frame_size is not None:
-                around = FrameSlot(device, self.info.frame_size, streams, slot, self._kernels)
+                around = FrameSlot(
+                    device, self.info.frame_size, streams, slot, self._kernels, self.info.frame_format
+                )
                 self._for_frames[slot] = around
                 around.prepare(enqueue, graph_fault)
 
@@ -243,9 +263,18 @@ class TensorRtBackend:
             return enqueue, None
         return enqueue, "TensorRT for RTX cannot record this engine"
 
+    def _check_frames(self, *formats: FrameFormat) -> None:
+        """Refuse frames that it was not opened for."""
+        if self.info.frame_size is None:
+            raise BackendError("backend tensorrt was not opened for frames and cannot fit them")
+        if self.info.frame_format not in formats:
+            raise BackendError(
+                f"backend tensorrt was opened for frames of {self.info.frame_format} and cannot take others"
+            )
+
     def _check(self, rgb: npt.NDArray[np.uint8], size: tuple[int, int] | None = None) -> Device:
         if self._device is None:
-            raise BackendError("backend tensorrt is closed and cannot translate")
+            raise BackendError(_CLOSED)
         check_input("tensorrt", rgb, size or self.info.size)
         return self._device
 
@@ -263,7 +292,7 @@ class _InFlight:
         return self._backend.finish(self._slot, self._used)
 
 
-def _check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
+def check_frame_size(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
     """Refuse frames that are no larger than the network's image in both directions.
 
     Raises:

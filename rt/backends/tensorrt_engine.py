@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from rt.backends.base import Mode
-from rt.backends.tensorrt import TensorRtBackend
+from rt.backends.tensorrt import TensorRtBackend, check_frame_size
 from rt.backends.tensorrt_runtime import installed_runtimes, load_runtime
 from rt.card import Card
 from rt.cuda.device import Gpu, find_gpu
+from rt.cuda.layout import FrameFormat
+from rt.cuda.nvrtc import load_compiler
 from rt.engine_file import (
     ANY_DEVICE,
     Engine,
@@ -17,6 +19,7 @@ from rt.engine_file import (
     read_engine,
     source_model,
 )
+from rt.errors import BackendError
 
 PRECISIONS = ("fp16", "int8", "fp32")
 """What `auto` takes: the first of these that there is an engine of.
@@ -46,7 +49,10 @@ def find_engine(card: Card, size: tuple[int, int], precision: str = "auto") -> E
 
 
 def load_engine(
-    engine: Engine, mode: Mode = "latency", frame_size: tuple[int, int] | None = None
+    engine: Engine,
+    mode: Mode = "latency",
+    frame_size: tuple[int, int] | None = None,
+    frame_format: FrameFormat = "rgb24",
 ) -> TensorRtBackend:
     """Load an engine onto the GPU, and what fits frames of `frame_size` = (height, width) there.
 
@@ -56,7 +62,21 @@ def load_engine(
     key = engine.facts.key
     trt = load_runtime(key.runtime)
     size = (key.height, key.width)
-    return TensorRtBackend(trt, engine.plan, size, key.precision, mode, build_command(key), frame_size)
+    return TensorRtBackend(
+        *(trt, engine.plan, size, key.precision, mode),
+        *(build_command(key), frame_size, frame_format),
+    )
+
+
+def fit_fault(engine: Engine, frame_size: tuple[int, int]) -> str | None:
+    """Return why frames of `frame_size` cannot be fitted on the GPU beside an engine; None where they can."""
+    key = engine.facts.key
+    try:
+        check_frame_size(frame_size, (key.height, key.width))
+        load_compiler()
+    except BackendError as error:
+        return str(error).partition("; type")[0]
+    return None
 
 
 def _possible(card: Card) -> list[str]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from rt.cuda.device import Device
 from rt.cuda.kernels import FitKernels
+from rt.cuda.layout import FrameFormat, FrameLayout, Plane
 from rt.cuda.slot import Enqueue, Slot, Streams
 
 
@@ -15,14 +20,24 @@ class FrameSlot(Slot):
     """
 
     def __init__(
-        self, device: Device, size: tuple[int, int], streams: Streams, inner: Slot, kernels: FitKernels
+        self,
+        device: Device,
+        size: tuple[int, int],
+        streams: Streams,
+        inner: Slot,
+        kernels: FitKernels,
+        format: FrameFormat = "rgb24",
     ) -> None:
         """Allocate for frames of `size` = (height, width), no smaller than the images of `inner`.
+
+        Frames of RGB go in and come out as uint8[1, H, W, 3], those of planes as uint8[1, bytes].
 
         Raises:
             BackendError: the GPU is out of memory.
         """
-        super().__init__(device, (1, *size, 3), streams)
+        self.layout = FrameLayout(format, size)
+        is_rgb = format == "rgb24"
+        super().__init__(device, (1, *size, 3) if is_rgb else (1, self.layout.nbytes), streams, size)
         self._size = size
         self._inner = inner
         self._kernels = kernels
@@ -32,9 +47,17 @@ class FrameSlot(Slot):
         frame, small, kernels = self.buffers, self._inner.buffers, self._kernels
         _, height, width, _ = small.host_in.shape
         size, small_size = self._size, (height, width)
+        both, layout = (small.device_in, small.device_out), self.layout
+
+        def fit_planes(stream: object) -> str | None:
+            given = frame.device_in, layout, frame.device_numbers
+            return (
+                kernels.shrink_planes(stream, *given, small.device_in, small_size)
+                or enqueue(stream)
+                or kernels.apply_planes(stream, *given, both, small_size, frame.device_out)
+            )
 
         def fit(stream: object) -> str | None:
-            both = small.device_in, small.device_out
             return (
                 kernels.shrink(stream, frame.device_in, size, small.device_in, small_size)
                 or enqueue(stream)
@@ -43,4 +66,17 @@ class FrameSlot(Slot):
                 )
             )
 
-        super().prepare(fit, graph_fault)
+        super().prepare(fit if layout.format == "rgb24" else fit_planes, graph_fault)
+
+    def begin_planes(self, planes: Sequence[Plane], strength: float, shares: tuple[float, float]) -> None:
+        """Take a copy of a frame's planes, as `FrameLayout.planes` has them, and queue its steps.
+
+        `shares` are those of red and blue in the brightness: the matrix that the planes were made with.
+
+        Raises:
+            BackendError: the GPU failed.
+        """
+        for place, plane in zip(self.layout.planes(self.buffers.host_in[0]), planes, strict=True):
+            np.copyto(place, plane)
+        self.buffers.numbers[:3] = strength, *shares
+        self._send()

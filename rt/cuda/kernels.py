@@ -1,4 +1,4 @@
-"""The kernels of fit.cu: shrink a frame, apply the residual."""
+"""The kernels of fit.cu: shrink a frame, apply the residual; of RGB and of planes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from rt.cuda.device import Device
 from rt.cuda.driver import told
+from rt.cuda.layout import FrameLayout
 from rt.cuda.nvrtc import compile_source
 
 SOURCE = Path(__file__).with_name("fit.cu")
@@ -35,6 +36,8 @@ class FitKernels:
             self._module: Any = device.driver.module_from_buffer(compiled.cubin)
             self._shrink: Any = self._module.get_function("shrink")
             self._apply_residual: Any = self._module.get_function("apply_residual")
+            self._shrink_planes: Any = self._module.get_function("shrink_planes")
+            self._apply_planes: Any = self._module.get_function("apply_planes")
 
     def shrink(
         self, stream: Any, frame: int, size: tuple[int, int], small: int, small_size: tuple[int, int]
@@ -66,9 +69,45 @@ class FitKernels:
         )
         return self._launch(self._apply_residual, arguments, size, stream)
 
+    def shrink_planes(
+        self,
+        stream: Any,
+        frame: int,
+        layout: FrameLayout,
+        numbers: int,
+        small: int,
+        small_size: tuple[int, int],
+    ) -> str | None:
+        """Queue: the frame of planes, averaged over areas, into `small` as RGB.
+
+        `numbers` is the address of three float32: strength, and the shares of red and blue in the brightness.
+        """
+        arguments = (*_planes(frame, layout, numbers), _at(small), *_whole(small_size))
+        return self._launch(self._shrink_planes, arguments, small_size, stream)
+
+    def apply_planes(
+        self,
+        stream: Any,
+        frame: int,
+        layout: FrameLayout,
+        numbers: int,
+        small: tuple[int, int],
+        small_size: tuple[int, int],
+        result: int,
+    ) -> str | None:
+        """Queue: the frame of planes and the network's residual, enlarged, into `result`, planes as well."""
+        arguments = (
+            *_planes(frame, layout, numbers),
+            *map(_at, small),
+            *_whole(small_size),
+            _at(result),
+        )
+        return self._launch(self._apply_planes, arguments, layout.size, stream)
+
     def close(self) -> None:
         """Unload the kernels; nothing queued may need them any more. Works twice."""
         self._module = self._shrink = self._apply_residual = None
+        self._shrink_planes = self._apply_planes = None
 
     def _launch(
         self, kernel: Any, arguments: tuple[Any, ...], size: tuple[int, int], stream: Any
@@ -83,6 +122,10 @@ class FitKernels:
 
 def _at(address: int) -> Any:
     return np.uintp(address)
+
+
+def _planes(frame: int, layout: FrameLayout, numbers: int) -> tuple[Any, ...]:
+    return _at(frame), *_whole(layout.size), np.int32(layout.format == "nv12"), _at(numbers)
 
 
 def _whole(size: tuple[int, int]) -> tuple[np.int32, np.int32]:

@@ -57,8 +57,10 @@ class Slot:
     All calls within `Device.current()`.
     """
 
-    def __init__(self, device: Device, shape: tuple[int, ...], streams: Streams) -> None:
-        """Allocate for uint8 images of `shape` = (1, height, width, 3).
+    def __init__(
+        self, device: Device, shape: tuple[int, ...], streams: Streams, size: tuple[int, int] | None = None
+    ) -> None:
+        """Allocate for uint8 images of `shape` = (1, height, width, 3), or any other of images of `size`.
 
         Raises:
             BackendError: the GPU is out of memory.
@@ -69,7 +71,8 @@ class Slot:
         self._graph: Graph | None = None
         self.graph_fault: str | None = None
         """Why the network is launched call by call; None where it is a graph."""
-        with told(self._driver, f"take memory for images of {shape[2]}x{shape[1]}"):
+        height, width = size or shape[1:3]
+        with told(self._driver, f"take memory for images of {width}x{height}"):
             self.buffers: Buffers = make_buffers(device, shape)
             self._uploaded, self._computed = device.event(), device.event()
             # For latency the wait is short and counts; for throughput the core is needed by others.
@@ -105,6 +108,10 @@ class Slot:
         # Whatever read this memory has finished: the slot's last result was waited for.
         np.copyto(self.buffers.host_in, image)
         self.buffers.numbers[0] = number
+        self._send()
+
+    def _send(self) -> None:
+        """Queue the steps of the image that lies in the buffers."""
         streams = self._streams
         with told(self._driver, "translate"):
             if self._graph is not None and streams.are_one:

@@ -30,7 +30,7 @@ from rt.media import (
     rational,
     reason,
 )
-from rt.planes import Converter, Planes
+from rt.planes import FORMAT, Converter, Planes
 from rt.sources.base import DEFAULTS, SourceOptions
 from rt.sources.container import (
     check_file,
@@ -207,7 +207,11 @@ class FileSource:
             colour=colour,
             hdr=Hdr.beside(first),
         )
-        self.info = FileInfo(str(self._path), height, width, rate, count, video, self._side)
+        stays = self._orientation == Orientation() and Planes.can_hold(first)
+        self.info = FileInfo(
+            *(str(self._path), height, width, rate, count, video, self._side),
+            frame_format=FORMAT if stays else "rgb24",
+        )
 
     def _frames(self) -> Iterator[Frame]:
         index, unit = 0, self._unit

@@ -22,7 +22,7 @@ from tests.support.cuda.build import build_twin
 from tests.support.cuda.twin import Rgb, Twin
 
 KINDS = ("sm75", "sm80", "sm86", "sm87", "sm89", "sm90", "sm100", "sm120")
-KERNELS = ("shrink", "apply_residual")
+KERNELS = ("shrink", "apply_residual", "shrink_planes", "apply_planes")
 MOST_REGISTERS = 64
 """Of a thread, so that four blocks of 256 threads find room at once."""
 SIZES = [

@@ -115,6 +115,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         mode: Mode,
         rebuild: str,
         frame_size: tuple[int, int] | None,
+        frame_format: str,
     ) -> Any:
         opened.append((trt.__version__, plan, size, precision, mode))
         return SimpleNamespace(info=BackendInfo("tensorrt", "GPU", precision, size))

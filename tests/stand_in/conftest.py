@@ -6,10 +6,12 @@ each file here. A run of all tests passes this folder over.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ import pytest
 from rt.backends import Mode
 from rt.backends.tensorrt import TensorRtBackend
 from tests.support import tensorrt
+from tests.support.cli import ROOT
 from tests.support.cuda import ON_STAND_IN, StandIn
 from tests.support.onnx_styles import save_generator
 from tests.support.tensorrt.behaviour import make_plan
@@ -101,3 +104,14 @@ def one(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install(monkeypatch, module)
     yield module
     assert module.faults == []
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> str:
+    """A search path on which TensorRT is found."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    found = f"found.load({tensorrt.TYPICAL!r})"
+    stand_in = f"import sys, tests.support.tensorrt as found; sys.modules[__name__] = {found}\n"
+    (folder / "tensorrt.py").write_text(stand_in, encoding="utf-8")
+    return os.pathsep.join([str(ROOT), str(folder)])

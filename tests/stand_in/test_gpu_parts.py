@@ -11,7 +11,7 @@ import pytest
 from rt.cuda.nvrtc import load_compiler
 from rt.cuda.slot import Slot
 from rt.errors import BackendError
-from tests.stand_in.conftest import StandIn
+from tests.support.cuda import StandIn
 from tools.bench import gpu_day_parts
 from tools.bench.gpu_day_parts import PARTS
 
@@ -47,8 +47,10 @@ def test_frames_are_fitted_within_a_level_of_the_cpu(part: Run) -> None:
         pytest.skip(str(error))
     status, rows = part("kernels")
     assert status == 0
-    assert [row["frame"] for row in rows] == ["101x75", "96x64"]
-    assert all(row["largest_difference"] <= 1 and row["graph"] == "recorded" for row in rows)
+    assert [row["frame"] for row in rows] == ["101x75", "96x64", "96x64 yuv420p", "96x64 nv12"]
+    assert all(row["largest_difference"] <= 1 for row in rows[:2])
+    assert all(row["largest_difference"] <= gpu_day_parts.PLANES_WITHIN for row in rows[2:])
+    assert all(row["graph"] == "recorded" for row in rows)
 
 
 @pytest.mark.parametrize(("name", "ways"), [("graphs", 2), ("streams", 2)])

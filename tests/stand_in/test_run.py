@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import av
@@ -16,9 +15,8 @@ from rt.errors import BackendError
 from rt.fit import style_size
 from rt.styles import find_style
 from tests.e2e.conftest import draw_clip
-from tests.support.cli import ROOT, videobrush
+from tests.support.cli import videobrush
 from tests.support.onnx_styles import make_style
-from tests.support.tensorrt import TYPICAL
 from tests.support.tensorrt.behaviour import store_engine
 
 SIZE = (32, 44)
@@ -29,25 +27,13 @@ def images(path: Path) -> npt.NDArray[np.uint8]:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-@pytest.fixture
-def packages(tmp_path: Path) -> str:
-    """A search path on which TensorRT is found."""
-    folder = tmp_path / "packages"
-    folder.mkdir()
-    stand_in = (
-        f"import sys, tests.support.tensorrt as found; sys.modules[__name__] = found.load({TYPICAL!r})\n"
-    )
-    (folder / "tensorrt.py").write_text(stand_in, encoding="utf-8")
-    return os.pathsep.join([str(ROOT), str(folder)])
-
-
 def test_a_clip_translated_with_tensorrt_equals_one_translated_with_onnxruntime(
     own_styles: Path, tmp_path: Path, packages: str
 ) -> None:
     style = find_style(make_style(own_styles))
     clip = draw_clip(tmp_path / "clip.mp4", frames=12)
     store_engine(style, SIZE)
-    command = ["run", clip, "--style", "drawn", "--precision", "fp32"]
+    command = ["run", clip, "--style", "drawn", "--precision", "fp32", "--fit", "cpu"]
     said = {}
     for backend in ("tensorrt", "onnxruntime"):
         said[backend] = videobrush(

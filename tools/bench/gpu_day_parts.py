@@ -10,27 +10,35 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from av import VideoFrame
 
 from rt.backends.tensorrt_runtime import runtime_name, start
 from rt.cuda.device import Device, find_gpu
 from rt.cuda.driver import driver_cuda
 from rt.cuda.frame_slot import FrameSlot
 from rt.cuda.kernels import FitKernels
+from rt.cuda.layout import FrameFormat, FrameLayout, Plane
 from rt.cuda.nvrtc import compiler_version
 from rt.cuda.slot import Enqueue, Slot, Streams
 from rt.errors import VideobrushError
 from rt.fit import apply_residual, shrink, style_size
+from rt.media import MATRIX_709
+from rt.planes import Converter, Planes
 
 NETWORK = (256, 448)
 """(height, width) of the image in the place of a network's."""
 FRAMES = ((487, 731), (720, 1280), (1080, 1920))
 LAUNCHES = 100
 """Small pieces of work that stand in for a network: about as many as it has kernels."""
+PLANES_WITHIN = 3
+"""Levels that a smooth frame of planes may differ: the network sees it within one, and doubles that."""
 RUNS = 50
 MOST_S = 2.0
 """Seconds after which no further run is measured: a stand-in is slow."""
@@ -105,6 +113,11 @@ def kernels(seconds: float) -> int:
                 figures = _fit_one(device, fit, size)
                 wrong += figures["largest_difference"] > 1
                 row(frame=f"{size[1]}x{size[0]}", **figures)
+            formats: tuple[FrameFormat, ...] = ("yuv420p", "nv12")
+            for format in formats:
+                figures = _fit_planes(device, fit, FRAMES[-1], format)
+                wrong += figures["largest_difference"] > PLANES_WITHIN
+                row(frame=f"{FRAMES[-1][1]}x{FRAMES[-1][0]} {format}", **figures)
             fit.close()
     finally:
         device.close()
@@ -124,7 +137,7 @@ def _fit_one(device: Device, fit: FitKernels, size: tuple[int, int]) -> dict[str
         small = shrink(frame[0], NETWORK)
         rolled = np.roll(small.ravel(), -3).reshape(small.shape)
         wanted = apply_residual(frame[0], small, rolled, 0.5, "keep")
-        times = _times_ms(lambda: (around.begin(frame, 0.5), around.finish()))
+        times = _times_ms(partial(_once, around, frame, 0.5))
         fault = around.graph_fault
     finally:
         around.close()
@@ -134,6 +147,48 @@ def _fit_one(device: Device, fit: FitKernels, size: tuple[int, int]) -> dict[str
     return {
         "largest_difference": int(difference.max()),
         "differing_share": round(float((difference > 0).mean()), 6),
+        "p50_ms": times[0],
+        "p95_ms": times[1],
+        "graph": fault or "recorded",
+    }
+
+
+def _fit_planes(
+    device: Device, fit: FitKernels, size: tuple[int, int], format: FrameFormat
+) -> dict[str, Any]:
+    """Fit a smooth frame of planes; compared with what `rt.planes` makes of it."""
+    layout = FrameLayout("yuv420p", size)
+    image = Planes(VideoFrame(size[1], size[0], "yuv420p"), MATRIX_709, Converter())
+    for number, view in enumerate(image.views):
+        y, x = np.ogrid[: view.shape[0], : view.shape[1]]
+        view[:] = 118 + 40 * np.sin(9 * y / view.shape[0] + number) * np.cos(7 * x / view.shape[1])
+    planes: Sequence[Plane] = image.views
+    if format == "nv12":
+        planes = [planes[0], np.stack(planes[1:], axis=-1)]
+    shared = Streams.one(device)
+    inner = Slot(device, (1, *NETWORK, 3), shared)
+    around = FrameSlot(device, size, shared, inner, fit, format)
+
+    def once() -> npt.NDArray[np.uint8]:
+        around.begin_planes(planes, 0.5, image.shares)
+        return np.asarray(around.finish()[0], np.uint8)
+
+    try:
+        around.prepare(rolling(device, inner))
+        found, times, fault = once(), _times_ms(once), around.graph_fault
+    finally:
+        around.close()
+        inner.close()
+        shared.close()
+    small = image.shrink(NETWORK)
+    wanted = image.with_residual(small, np.roll(small.ravel(), -3).reshape(small.shape), 0.5)
+    planes = FrameLayout(format, size).planes(found)
+    if format == "nv12":
+        planes = [planes[0], planes[1][..., 0], planes[1][..., 1]]
+    apart = [np.abs(mine.astype(int) - other) for mine, other in zip(planes, wanted.views, strict=True)]
+    return {
+        "largest_difference": max(int(plane.max()) for plane in apart),
+        "differing_share": round(float(sum((plane > 0).sum() for plane in apart) / layout.nbytes), 6),
         "p50_ms": times[0],
         "p95_ms": times[1],
         "graph": fault or "recorded",
@@ -152,6 +207,11 @@ def rolling(device: Device, slot: Slot, launches: int = 2) -> Enqueue:
             copy(buffers.device_out + last, buffers.device_in, 3, stream)
 
     return enqueue
+
+
+def _once(slot: Slot, image: npt.NDArray[np.uint8], number: float = 0) -> None:
+    slot.begin(image, number)
+    slot.finish()
 
 
 def _times_ms(work: Callable[[], object], runs: int = RUNS) -> tuple[float, float]:
@@ -180,7 +240,7 @@ def graphs(seconds: float) -> int:
                 slot.prepare(rolling(device, slot, LAUNCHES), fault)
                 slot.begin(image)
                 right = np.array_equal(slot.finish(), wanted)
-                p50, p95 = _times_ms(lambda slot=slot: (slot.begin(image), slot.finish()))  # type: ignore[misc]
+                p50, p95 = _times_ms(partial(_once, slot, image))
                 row(way=way, launches=LAUNCHES, p50_ms=p50, p95_ms=p95, right=right, fault=slot.graph_fault)
                 faults += not right or (fault is None and slot.graph_fault is not None)
                 slot.close()

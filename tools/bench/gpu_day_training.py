@@ -120,7 +120,8 @@ def _try_nccl() -> None:
     dist.init_process_group("nccl")
     given = torch.arange(8.0, device="cuda")
     dist.all_reduce(given)
-    row(nccl=".".join(map(str, torch.cuda.nccl.version())), right=given.tolist() == list(range(8)))
+    version = torch.cuda.nccl.version()  # type: ignore[no-untyped-call]
+    row(nccl=".".join(map(str, version)), right=given.tolist() == list(range(8)))
     dist.destroy_process_group()
 
 

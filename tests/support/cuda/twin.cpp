@@ -55,5 +55,7 @@ void run(void (*kernel)(Arguments...), const unsigned grid[3], const unsigned bl
 API int twin_run(const char *name, const unsigned grid[3], const unsigned block[3], const char *arguments) {
     if (!strcmp(name, "shrink")) return run(shrink, grid, block, arguments), 1;
     if (!strcmp(name, "apply_residual")) return run(apply_residual, grid, block, arguments), 1;
+    if (!strcmp(name, "shrink_planes")) return run(shrink_planes, grid, block, arguments), 1;
+    if (!strcmp(name, "apply_planes")) return run(apply_planes, grid, block, arguments), 1;
     return 0;
 }

@@ -9,8 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.cuda.kernels import BLOCK, grid
+from rt.cuda.layout import FrameLayout
 
 Rgb = npt.NDArray[np.uint8]
+Packed = npt.NDArray[np.uint8]
+"""uint8[bytes]: a frame's planes one behind the other."""
+Numbers = tuple[float, float, float]
+"""Strength, and the shares of red and blue in the brightness."""
 
 
 class Twin:
@@ -31,6 +36,27 @@ class Twin:
         size, small_size = frame.shape[:2], small_in.shape[:2]
         self._run("apply_residual", size, frame, *size, number, small_in, small_out, *small_size, applied)
         return applied
+
+    def shrink_planes(
+        self, frame: Packed, layout: FrameLayout, numbers: Numbers, size: tuple[int, int]
+    ) -> Rgb:
+        """Return a frame of planes averaged over areas, as RGB: uint8[*size, 3]."""
+        small, given = np.full((*size, 3), 77, np.uint8), np.array([*numbers, 0], np.float32)
+        interleaved = int(layout.format == "nv12")
+        self._run("shrink_planes", size, frame, *layout.size, interleaved, given, small, *size)
+        return small
+
+    def apply_planes(
+        self, frame: Packed, layout: FrameLayout, numbers: Numbers, small_in: Rgb, small_out: Rgb
+    ) -> Packed:
+        """Return a frame of planes with the residual applied."""
+        laid, given = np.full_like(frame, 77), np.array([*numbers, 0], np.float32)
+        interleaved, small_size = int(layout.format == "nv12"), small_in.shape[:2]
+        self._run(
+            *("apply_planes", layout.size, frame, *layout.size, interleaved),
+            *(given, small_in, small_out, *small_size, laid),
+        )
+        return laid
 
     def _run(self, name: str, size: tuple[int, ...], *given: object) -> None:
         arguments = b""
