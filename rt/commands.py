@@ -83,6 +83,8 @@ class _Translation(_Talk):
     steady: Annotated[Literal["off"] | float, arg(metavar="off|0..1")] = "off"
     """Temporal smoothing (deflicker) of the residual, with --detail network of the whole image; costs some
     sharpness."""
+    still: Literal["auto", "on", "off"] = "auto"
+    """Keep the residual of before while nothing moves, and the CPU rests; auto: for live sources."""
     detail: Detail = "auto"
     """keep: the frame's own fine detail stays. network: the network's image, large. auto: the style's."""
     view: View = "auto"

@@ -139,8 +139,9 @@ def describe(status: Status) -> str:
     latency = f", latency {status.latency['total']}" if "total" in status.latency else ""
     stale = ", NO NEW FRAME" if status.stale else ""
     audio = f", {status.audio}" if status.audio else ""
+    still = "" if status.kept_share is None else f"{100 * status.kept_share:.0f} % still, "
     return (
-        f"{status.frames} frames, {status.fps:.1f} fps{latency}, {status.dropped} dropped, "
+        f"{status.frames} frames, {status.fps:.1f} fps{latency}, {status.dropped} dropped, {still}"
         f"{status.style} on {status.backend} {status.precision}{audio}{stale}"
     )
 
@@ -163,6 +164,7 @@ class _Styles:
         self._source = source
         self._controls = controls
         self._switcher: Switcher | None = None
+        self._still = keeps_still(asked, source)
         self._said = False
         self._cards: dict[str, Card] = {}
 
@@ -178,7 +180,7 @@ class _Styles:
             self._load(self._asked.style),
             self._controls,
             self._load,
-            lambda backend: Translator(backend, self._controls, detail),
+            lambda backend: Translator(backend, self._controls, detail, self._still),
         )
         return self._switcher
 
@@ -212,6 +214,7 @@ class _Styles:
             backend=backend.name,
             precision=backend.precision,
             audio=audio.status() if audio is not None and audio.wanted else "",
+            kept_share=self._switcher.kept_share,
         )
 
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
@@ -219,6 +222,11 @@ class _Styles:
         say = LOG.debug if self._said else LOG.info
         self._said = size is not None  # once for images of many sizes
         return self._load_backend(self._asked, name, self._source, size, say)
+
+
+def keeps_still(asked: Run, source: Source) -> bool:
+    """Return whether the residual of before is kept while nothing moves, see `rt.still`."""
+    return asked.still == "on" or (asked.still == "auto" and source.live)
 
 
 def load_backend(
@@ -239,7 +247,8 @@ def load_backend(
     style = find_style(name)
     card = style.card
     network = size or style_size(card, info.height, info.width, asked.size)
-    mode: Literal["latency", "throughput"] = "latency" if source.live else "throughput"
+    one_by_one = source.live or keeps_still(asked, source)
+    mode: Literal["latency", "throughput"] = "latency" if one_by_one else "throughput"
     view = None if asked.view == "auto" else asked.view
     on_cpu = asked.fit == "auto" and (asked.steadiness > 0 or asked.detail == "network" or size is not None)
     frame_size = None if asked.fit == "cpu" or on_cpu else (info.height, info.width)

@@ -70,6 +70,8 @@ class Status:
     precision: str = ""
     audio: str = ""
     """How live audio goes, in words; empty where there is none."""
+    kept_share: float | None = None
+    """Share of the latest frames whose residual was kept, as nothing moved; None where none ever is."""
 
 
 class Meter:

@@ -45,6 +45,11 @@ class Switcher:
         """Yield every frame translated, in order; see `Translator.translate_all`."""
         return self._translator.translate_all(self._watched(frames))
 
+    @property
+    def kept_share(self) -> float | None:
+        """See `Translator.kept_share`."""
+        return self._translator.kept_share
+
     def close(self) -> None:
         """Close the translator, and what is being loaded as soon as it is; works twice."""
         loading, self._loading = self._loading, None

@@ -17,6 +17,10 @@ from rt.fit import apply_residual, shrink
 from rt.frame import Frame, Rgb, Stored
 from rt.planes import Planes
 from rt.steady import Steady
+from rt.still import Still
+
+_RECENT = 60
+"""Frames over which it is said how many needed no network: about two seconds."""
 
 
 class Translator:
@@ -28,9 +32,17 @@ class Translator:
     """
 
     def __init__(
-        self, backend: Backend, controls: Controls | None = None, detail: Detail | None = None
+        self,
+        backend: Backend,
+        controls: Controls | None = None,
+        detail: Detail | None = None,
+        still: bool = False,
     ) -> None:
-        """Translate with `backend` from the first frame on; `controls` are looked at for each frame."""
+        """Translate with `backend` from the first frame on; `controls` are looked at for each frame.
+
+        With `still` a network that is computed on the CPU is not asked while nothing moves, see `rt.still`;
+        one image is in flight then.
+        """
         if detail is not None and detail not in DETAILS:
             raise ValueError(f"detail is {detail!r}, not one of {DETAILS}")
         self._backend = backend
@@ -40,6 +52,17 @@ class Translator:
         """`keep` or `network`, see `rt.fit.apply_residual`, None for the style's own; a new value takes
         effect with the next frame."""
         self._steady = Steady(self._controls.steady)
+        self._wants_still = still
+        self._still = self._still_for(backend)
+        self._kept: deque[bool] = deque(maxlen=_RECENT)
+
+    @property
+    def kept_share(self) -> float | None:
+        """Share of the latest frames for which the network was not asked; None where it always is."""
+        if self._still is None:
+            return None
+        kept = list(self._kept)  # another thread adds to it
+        return sum(kept) / len(kept) if kept else 0.0
 
     def translate(self, frame: Frame) -> Frame:
         """Return the translated frame: a new image of the same size at the same time.
@@ -66,7 +89,7 @@ class Translator:
                     yield from self._land(flying)
                     self._take_next()
                 flying.append(self._start(frame))
-                if len(flying) == self._backend.info.slots:
+                if len(flying) == (1 if self._still else self._backend.info.slots):
                     yield self._finish(flying.popleft())
         except SourceError as error:
             failure = error
@@ -90,24 +113,40 @@ class Translator:
             self._backend.close()
             self._backend, self._next = self._next, None
             self._steady.reset()
+            self._still = self._still_for(self._backend)
+
+    def _still_for(self, backend: Backend) -> Still | None:
+        return Still() if self._wants_still and backend.info.device.startswith("CPU") else None
 
     def _start(self, frame: Frame) -> _Flight:
         if fitting := self._fitting(frame):
             return _Flight(frame, None, _start_whole(fitting, frame.image, self._controls.strength))
         small_in = _shrunk(frame.image, self._backend.info.size)
+        if self._still is not None:
+            asked = self._still.ask(small_in, frame.time_s)
+            self._kept.append(not asked)
+            if not asked:
+                return _Flight(frame, small_in, None)
         return _Flight(frame, small_in, self._backend.start(small_in[None]))
 
     def _finish(self, flight: _Flight) -> Frame:
         frame, small_in = flight.frame, flight.small_in
         if small_in is None:
+            assert flight.pending is not None
             whole: Rgb | Stored = flight.pending.result()[0]
             if isinstance(frame.image, Planes) and isinstance(whole, np.ndarray):
                 layout = FrameLayout(frame.image.format, frame.size)
                 whole = frame.image.with_planes(layout.planes(whole))
             return replace(frame, image=whole, origin=frame)
-        self._steady.amount = self._controls.steady
         detail = self.detail or self._backend.info.detail
-        small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
+        if flight.pending is None:
+            assert self._still is not None
+            small_in, small_out = self._still.kept
+        else:
+            self._steady.amount = self._controls.steady
+            small_out = self._steady.steady(small_in, flight.pending.result()[0], detail)
+            if self._still is not None:
+                self._still.keep(small_out, detail)
         strength, image = self._controls.strength, frame.image
         if isinstance(image, Planes) and detail == "keep":
             applied: Rgb | Stored = image.with_residual(small_in, small_out, strength)
@@ -196,4 +235,5 @@ class _Flight:
     frame: Frame
     small_in: Rgb | None
     """What the network was given; None where the backend fits the frame itself."""
-    pending: Pending
+    pending: Pending | None
+    """None where the network is not asked: what it made before is kept."""

@@ -114,7 +114,7 @@ class LoadedBackends:
     ) -> Backend:
         """Do what `rt.job.load_backend` does, or give again what it gave for the same."""
         info = source.info
-        chosen = (asked.backend, asked.precision, asked.size, asked.view)
+        chosen = (asked.backend, asked.precision, asked.size, asked.view, asked.still)
         key = (name, size, info.height, info.width, *chosen, source.live)
         backend = self._kept.pop(key, None)
         if backend is None:

@@ -65,9 +65,10 @@ def figures(status: Status, wanted: str, strength: float) -> list[str]:
     """Return the lines of a run: what computes, and how fast. `wanted` is the style that was asked for."""
     style = status.style if wanted in ("", status.style) else f"{status.style}, loading {wanted}"
     latency = f"  p95 {status.latency['total'].p95_ms:.0f} ms" if "total" in status.latency else ""
+    still = f"  {100 * status.kept_share:.0f} % still" if status.kept_share else ""
     return [
         f"{style}  {100 * strength:.0f} %",
-        f"{status.backend} {status.precision}",
+        f"{status.backend} {status.precision}{still}",
         f"{status.fps:.1f} fps{latency}  {status.dropped} dropped",
     ]
 

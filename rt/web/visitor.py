@@ -157,6 +157,7 @@ class Visitor:
                 self._times.popleft()
             times = sorted(elapsed_s for _, elapsed_s in self._times)
             backend, loading = self._backend, self._loading
+            kept = None if self._translator is None else self._translator.kept_share
         return {
             "type": "status",
             "fps": round(len(times) / RATE_WINDOW_S, 1),
@@ -166,6 +167,7 @@ class Visitor:
             "device": backend.info.device if backend else None,
             "precision": backend.info.precision if backend else None,
             "size": list(backend.info.size) if backend else None,
+            "still": kept,
             "loading": loading[0][0] if loading else None,
         }
 
@@ -292,7 +294,7 @@ class Visitor:
 
     def _switch_to(self, key: Key, backend: Backend) -> None:
         if self._translator is None:
-            self._translator = Translator(backend, self.controls, self.detail)
+            self._translator = Translator(backend, self.controls, self.detail, still=True)
         else:
             self._translator.switch(backend)
         self._key, self._backend = key, backend

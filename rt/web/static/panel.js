@@ -94,7 +94,8 @@ export class Panel {
     $("latency").textContent = trip === null ? "–" : Math.round(trip);
     $("dropped").textContent = (status.dropped + meter.dropped()).toLocaleString("en");
     $("network").textContent = status.size ? `${status.size[1]}×${status.size[0]}` : "–";
-    $("translate").textContent = status.translate_ms ? `${status.translate_ms.toFixed(0)} ms` : "";
+    const still = status.still ? `, ${Math.round(100 * status.still)} % still` : "";
+    $("translate").textContent = status.translate_ms ? `${status.translate_ms.toFixed(0)} ms${still}` : "";
     $("backend").textContent = status.backend ? `${NAMES[status.backend] ?? status.backend} ${status.precision.toUpperCase()}` : "–";
     const others = status.visitors > 1 ? `, shared by ${status.visitors} visitors` : "";
     $("device").textContent = status.device ? `${status.device}${others}` : "";
