@@ -152,7 +152,7 @@ def test_the_painting_hourglass_starts_as_the_flattened_image_and_passes_noise_o
     assert set(net.state_dict()) == set(make_generator("hg48", "none").state_dict())
 
 
-def test_the_flat_hourglass_starts_as_the_flattened_picture_and_sees_the_picture_too() -> None:
+def test_the_flat_hourglass_starts_as_the_flattened_image_and_sees_the_image_too() -> None:
     net = make_generator("flat48", "none")
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(net(image), SoftKuwahara()(image))
@@ -161,7 +161,7 @@ def test_the_flat_hourglass_starts_as_the_flattened_picture_and_sees_the_picture
     torch.nn.init.normal_(net.get_parameter("head.2.weight"), 0, 0.1)
     found = net(image)
     with torch.no_grad():
-        first[:, 3 * 16 :] = 0  # what it sees of the picture itself
+        first[:, 3 * 16 :] = 0  # what it sees of the image itself
     assert (net(image) - found).abs().max() > 0.01
     with_noise = make_generator("flat48", "none", channels_in=4)
     assert torch.equal(with_noise(torch.cat([image, image[:, :1]], dim=1)), SoftKuwahara()(image))

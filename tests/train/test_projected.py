@@ -42,7 +42,7 @@ def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_domains(tmp_path_factory.mktemp("data") / "domains", size=(100, 104))
 
 
-def picture(seed: int, light: int = 120) -> torch.Tensor:
+def drawn_image(seed: int, light: int = 120) -> torch.Tensor:
     return to_tensor(draw_image(96, 96, seed, (light, light - 30, light // 2)))[None]
 
 
@@ -54,7 +54,7 @@ def test_the_judge_learns_in_its_heads_alone_and_judges_places_of_four_scales() 
     assert len(fixed) == 8
     assert all(torch.equal(value, dict(again.named_buffers())[name]) for name, value in fixed.items())
     assert {name.partition(".")[0] for name, _ in judge.named_parameters()} == {"heads"}
-    image = picture(1).requires_grad_()
+    image = drawn_image(1).requires_grad_()
     logits = judge(backbone(image, 5).stages)
     assert [tuple(one.shape) for one in logits] == [(1, 1, 6, 6)] * 4
     torch.stack([one.mean() for one in logits]).sum().backward()  # type: ignore[no-untyped-call]
@@ -62,9 +62,9 @@ def test_the_judge_learns_in_its_heads_alone_and_judges_places_of_four_scales() 
     assert image.grad.abs().sum() > 0
 
 
-def test_likeness_of_places_ignores_colour_and_sees_another_picture() -> None:
+def test_likeness_of_places_ignores_colour_and_sees_another_image() -> None:
     backbone = load_backbone()
-    image, other = picture(1), picture(7)
+    image, other = drawn_image(1), drawn_image(7)
     seen = {
         name: backbone(x, 5)
         for name, x in {"same": image, "tinted": 0.9 * image + 0.05, "other": other}.items()
