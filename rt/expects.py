@@ -41,6 +41,11 @@ class Expectations:
         return f"style {card.name} is for {_MEANT[card.expects]}: {_ADVICE[card.expects]}"
 
 
+def is_misfit(text: str) -> bool:
+    """Return whether a line is what `Expectations` says."""
+    return text.startswith("style ") and text.endswith(tuple(_ADVICE.values()))
+
+
 def fits(rgb: Rgb, expects: Expects) -> bool:
     """Return whether uint8[H, W, 3] RGB may be what a style expects; False where it plainly is not.
 

@@ -20,6 +20,7 @@ from rt.batch.driver import Outcome
 from rt.batch.plan import Item, Plan, absolute, is_there
 from rt.batch.work import Fact
 from rt.errors import VideobrushError
+from rt.expects import is_misfit
 from rt.html import document, embedded, table
 from rt.log import LOG
 from rt.replacing import replacing
@@ -62,14 +63,23 @@ def end_lines(outcome: Outcome, retry: str) -> Iterator[str]:
     if outcome.left:
         parts.append(f"{outcome.left} left")
     yield f"{', '.join(parts)}: {frames} frames in {outcome.seconds:.1f} s, {fps:.1f} fps"
-    for fact in outcome.facts:
-        for warning in fact.warnings:
-            yield f"note     {fact.source}: {warning}"
+    for warning, sources in _by_warning(outcome).items():
+        others = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+        yield f"note     {sources[0]}{others}: {warning}"
     for fact in outcome.facts:
         if fact.status != "done":
             yield f"{fact.status:8} {fact.source} ({fact.style}): {fact.message}"
     if counts["failed"]:  # where some are left, they are to be done too
         yield f"again:   {retry.removesuffix(' --retry-failed') if outcome.left else retry}"
+
+
+def _by_warning(outcome: Outcome) -> dict[str, list[str]]:
+    """Return which inputs were warned of alike."""
+    found: dict[str, list[str]] = {}
+    for fact in outcome.facts:
+        for warning in dict.fromkeys(fact.warnings):
+            found.setdefault(warning, []).append(fact.source)
+    return found
 
 
 def status_lines(account: Account) -> Iterator[str]:
@@ -94,6 +104,7 @@ class View:
         self._bars, self._whole, self._total = bars, whole, total
         self._slots: dict[int, tuple[Any, Item]] = {}
         self._ended = self._frames = 0
+        self._said: set[str] = set()
         self._started = time.monotonic()
 
     def progress(self, slot: int, item: Item, frames: int, total: int | None) -> None:
@@ -112,12 +123,20 @@ class View:
         """Show that an item ended."""
         self._ended += 1
         self._frames += fact.frames
+        self._say_misfits(fact)
         if self._bars is not None:
             self._bars.update(self._whole, completed=self._ended, description=f"{self._fps():.0f} fps, all")
             return
         left_s = (time.monotonic() - self._started) / self._ended * (self._total - self._ended)
         what = fact.output if fact.status == "done" else f"{fact.source}: {fact.message}"
         LOG.info("%d of %d, %.1f fps, %.0f s left: %s", self._ended, self._total, self._fps(), left_s, what)
+
+    def _say_misfits(self, fact: Fact) -> None:
+        """Say at once, not after hours, that a style is for something else; once for each style."""
+        for warning in fact.warnings:
+            if is_misfit(warning) and warning not in self._said:
+                self._said.add(warning)
+                LOG.warning("%s", warning)
 
     def _fps(self) -> float:
         return self._frames / max(time.monotonic() - self._started, 1e-3)

@@ -15,6 +15,7 @@ from rt.backends import Backend
 from rt.card import Detail
 from rt.controls import Controls
 from rt.errors import VideobrushError
+from rt.expects import Expectations
 from rt.fit import style_size
 from rt.frame import Frame, Rgb
 from rt.styles import Style
@@ -98,6 +99,7 @@ class Visitor:
         """Style and size that last worked."""
         self._failed: tuple[Key, VideobrushError] | None = None
         self._times: deque[tuple[float, float]] = deque()
+        self._expectations = Expectations()
 
     def submit(self, jpeg_frame: JpegFrame) -> None:
         """Queue a frame of the page; one still queued is dropped."""
@@ -220,6 +222,7 @@ class Visitor:
             return
         jpeg_frame.answer(translator.translate(frame).rgb)
         self._count(began_s)
+        self._say_misfit(frame)
 
     def _answer_request(self, header: Header, frame: Frame) -> None:
         began_s = time.perf_counter()
@@ -239,6 +242,14 @@ class Visitor:
         after = encode_jpeg(translator.translate(frame).rgb)
         self._count(began_s)
         self.send(Header(header.sequence, len(before), header.captured_ms).pack() + before + after)
+        self._say_misfit(frame)
+
+    def _say_misfit(self, frame: Frame) -> None:
+        """Say once for each style that the page's frames are plainly not what it is for."""
+        if self._key is not None and (
+            said := self._expectations.look(self._styles[self._key[0]].card, frame)
+        ):
+            self.send({"type": "note", "message": said})
 
     def _count(self, began_s: float) -> None:
         now = time.perf_counter()

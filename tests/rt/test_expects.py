@@ -1,21 +1,31 @@
 from __future__ import annotations
 
 import logging
+import queue
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from rt.batch.driver import run_batch
+from rt.batch.plan import make_plan
+from rt.batch.report import end_lines, viewing
 from rt.card import EXPECTS, Expects, read_card
-from rt.commands import Run
+from rt.commands import Batch, Run
 from rt.expects import fits
+from rt.frame import Frame
 from rt.image import decode_image, encode_image
 from rt.job import run_job
 from rt.pipeline import Stop
 from rt.sources import SourceOptions, open_source
-from rt.styles import GALLERY
+from rt.styles import GALLERY, find_style
+from rt.web.protocol import Header
+from rt.web.service import TranslationService
+from rt.web.visitor import JpegFrame
 from tests.support.cli import ROOT
 from tests.support.onnx_styles import make_style
 from tools.gallery.draw_facades import drawn, plan
@@ -100,6 +110,55 @@ def test_a_run_says_once_that_its_frames_are_plainly_something_else(
         asked = Run(str(clip), str(folder), ("null://",), backend="identity", duration=0.5)
         assert run_job(asked, Stop()).frames > 3
     assert len([line for line in caplog.messages if line.startswith("style meadow is for ")]) == said
+
+
+@pytest.mark.parametrize(("expects", "said"), [("photo", 0), ("gray photo", 1), ("label map", 1)])
+def test_a_batch_says_it_once_at_the_first_and_counts_them_at_the_end(
+    expects: Expects, said: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_style(tmp_path, "meadow", expects=expects)
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        (tmp_path / "in" / f"photo {number}.png").write_bytes(encode_image(read(PHOTOS[0])[::3, ::3], "PNG"))
+    asked = Batch((str(tmp_path / "in"),), tmp_path / "out", (str(folder),), backend="identity")
+    with caplog.at_level(logging.WARNING):
+        outcome = run_batch(asked, make_plan(asked), lambda: False, viewing)
+    assert outcome.counts == {"done": 3}
+    assert len([line for line in caplog.messages if line.startswith("style meadow is for ")]) == said
+    notes = [line for line in end_lines(outcome, "again") if line.startswith("note ")]
+    assert len(notes) == said
+    assert all(" and 2 more: style meadow is for " in note for note in notes)
+
+
+@pytest.mark.parametrize(("expects", "said"), [("photo", 0), ("gray photo", 1), ("label map", 1)])
+@pytest.mark.parametrize("source", ["page", "server"])
+def test_the_studio_says_it_once_to_each_page(
+    expects: Expects, said: int, source: str, tmp_path: Path
+) -> None:
+    style = find_style(str(make_style(tmp_path, "meadow", expects=expects)))
+    service = TranslationService({style.name: style}, style.name, backend="identity")
+    notes: list[Any] = []
+    frames: queue.Queue[bytes] = queue.Queue()
+
+    def send(message: Any) -> None:
+        if isinstance(message, bytes):
+            frames.put(message)
+        elif message["type"] == "note":
+            notes.append(message["message"])
+
+    visitor = service.join(send)
+    rgb = read(PHOTOS[0])[::3, ::3]
+    for number in range(3):
+        if source == "page":
+            visitor.submit(JpegFrame(Header(number, 0, 0.0), encode_image(rgb, "JPEG"), send))
+        else:
+            visitor.request(Header(number, 0, 0.0))
+            service.show(Frame(rgb, number, Fraction(1, 1000), number))
+        service.wake()
+        assert frames.get(timeout=30)
+    service.close()
+    assert len(notes) == said
+    assert all(note.startswith("style meadow is for ") for note in notes)
 
 
 def test_the_demo_clip_is_a_photo() -> None:

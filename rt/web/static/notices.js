@@ -1,6 +1,7 @@
 // Messages to the visitor: the status pill, a notice over the image, a transient toast.
 
 const TOAST_MS = 4000;
+const READING_MS = 60; // for each letter
 const $ = (id) => document.getElementById(id);
 let timer;
 
@@ -41,7 +42,7 @@ export function toast(text, stays = false) {
   $("toast").classList.add("shown");
   $("toast").classList.toggle("stays", stays);
   clearTimeout(timer);
-  if (!stays) timer = setTimeout(hideToast, TOAST_MS);
+  if (!stays) timer = setTimeout(hideToast, Math.max(TOAST_MS, READING_MS * text.length));
 }
 
 export function hideToast() {

@@ -37,6 +37,7 @@ function text(message) {
   if (message.type === "welcome") welcome(message);
   else if (message.type === "controls") showControls(message);
   else if (message.type === "status") showStatus(message);
+  else if (message.type === "note") toast(message.message);
   else if (message.type === "error") toast(message.message, source === "server");
 }
 
