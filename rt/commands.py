@@ -320,7 +320,11 @@ class Studio(_Talk):
     open: bool = False
     """Open the page in this machine's browser."""
     visitors: Annotated[int, arg(metavar="N")] = 10
-    """Pages served at once; further ones are told that the studio is full."""
+    """Pages served at once, and batches kept; further ones are told that the studio is full."""
+    batch_files: Annotated[int, arg(metavar="N")] = 100
+    """Most files in one visitor's batch."""
+    batch_gb: Annotated[float, arg(metavar="GB")] = 2.0
+    """Most bytes of them together, in GB."""
     backend: Backend = "auto"
     precision: PrecisionName = "auto"
     """What the network is computed in. auto: the quickest here, measured once where the CPU does not tell;
@@ -334,7 +338,9 @@ class Studio(_Talk):
         """Return what is wrong with what was typed; None where nothing is."""
         if not 0 <= self.port <= 65535:
             return f"--port is {self.port}, not within 0..65535"
-        return _not_above_0({"visitors": self.visitors})
+        return _not_above_0(
+            {"visitors": self.visitors, "batch-files": self.batch_files, "batch-gb": self.batch_gb}
+        )
 
 
 @dataclass(frozen=True)

@@ -238,6 +238,12 @@ def _as_page(outcome: Outcome) -> str:
 
 def _thumbnail(path: Path) -> str:
     """Return the first frame of a file as an image of the page; empty where there is none."""
+    content = thumbnail(path, _THUMB_PX)
+    return f'<img alt="" src="{embedded(content, "image/jpeg")}">' if content else ""
+
+
+def thumbnail(path: Path, width_px: int) -> bytes:
+    """Return the first frame of a file as JPEG, at most so wide; empty where there is none."""
     from rt.fit import shrink
     from rt.image import encode_image
     from rt.sources import SourceOptions, open_source
@@ -249,12 +255,10 @@ def _thumbnail(path: Path) -> str:
         finally:
             source.close()
         height, width = rgb.shape[:2]
-        size = max(1, round(height * _THUMB_PX / width)), _THUMB_PX
-        content = encode_image(shrink(rgb, size) if width > _THUMB_PX else rgb, "JPEG")
+        size = max(1, round(height * width_px / width)), width_px
+        return encode_image(shrink(rgb, size) if width > width_px else rgb, "JPEG")
     except (VideobrushError, StopIteration, OSError):
-        return ""
-    address = embedded(content, "image/jpeg")
-    return f'<img alt="" src="{address}">'
+        return b""
 
 
 def _count(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from rt.web.jpeg import decode, encode_jpeg, encode_png
 from rt.web.listing import describe_styles
 from rt.web.protocol import MESSAGE_BYTES, Refused
 from rt.web.service import Busy, TranslationService
+from rt.web.uploads import Limits
 
 BODY_TIMEOUT_S = 30.0
 """Seconds within which the request body must arrive."""
@@ -27,14 +28,14 @@ ENCODERS = {"image/jpeg": encode_jpeg, "image/png": encode_png}
 class Api:
     """The endpoints. Programs send the token; our own page may use its cookie."""
 
-    def __init__(self, service: TranslationService, policy: AccessPolicy) -> None:
-        self._service, self._policy = service, policy
+    def __init__(self, service: TranslationService, policy: AccessPolicy, limits: Limits) -> None:
+        self._service, self._policy, self._limits = service, policy, limits
         self._began_s = time.monotonic()
 
     async def translate(self, request: Request) -> Response:
         """POST a JPEG, PNG or WebP image; the response is its translation, JPEG or by Accept PNG."""
-        if (denial := self._denial(request)) is not None:
-            return denial
+        if (denied := denial(self._policy, request)) is not None:
+            return denied
         media_type = "image/png" if "image/png" in request.headers.get("accept", "") else "image/jpeg"
         try:
             parameters = self._parameters(request)
@@ -43,24 +44,25 @@ class Api:
             rgb = await asyncio.wrap_future(queued)
             encoded = await asyncio.to_thread(ENCODERS[media_type], rgb)
         except asyncio.TimeoutError:
-            return _error(408, f"the image did not arrive within {BODY_TIMEOUT_S:g} s")
+            return error_response(408, f"the image did not arrive within {BODY_TIMEOUT_S:g} s")
         except _TooLarge as error:
-            return _error(413, str(error))
+            return error_response(413, str(error))
         except Refused as error:
-            return _error(400, str(error))
+            return error_response(400, str(error))
         except Busy as error:
-            return _error(503, str(error))
+            return error_response(503, str(error))
         except BackendError as error:
-            return _error(500, str(error))
+            return error_response(500, str(error))
         except VideobrushError as error:
-            return _error(400, str(error))
+            return error_response(400, str(error))
         return Response(encoded, media_type=media_type)
 
     async def styles(self, request: Request) -> Response:
-        """GET the styles."""
-        if (denial := self._denial(request)) is not None:
-            return denial
-        return JSONResponse({"styles": describe_styles(self._service.styles)})
+        """GET the styles, and what a batch may hold."""
+        if (denied := denial(self._policy, request)) is not None:
+            return denied
+        limits = {"files": self._limits.files, "bytes": self._limits.total_bytes}
+        return JSONResponse({"styles": describe_styles(self._service.styles), "batch": limits})
 
     async def health(self, request: Request) -> Response:
         """GET whether the studio works; public, and nothing in it is secret."""
@@ -69,8 +71,8 @@ class Api:
 
     async def metrics(self, request: Request) -> Response:
         """GET counts in the Prometheus text format."""
-        if (denial := self._denial(request)) is not None:
-            return denial
+        if (denied := denial(self._policy, request)) is not None:
+            return denied
         frames, dropped = self._service.totals()
         counts = self._service.counts
         rows = (
@@ -92,17 +94,6 @@ class Api:
             )
         ]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
-
-    def _denial(self, request: Request) -> Response | None:
-        """Return the response to an unauthorised request; None for an authorised one."""
-        headers = request.headers
-        if self._policy.has_bearer(headers):
-            return None
-        if not self._policy.has_cookie(headers):
-            return _error(401, "send the token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
-        if request.method != "GET" and (error := self._policy.origin_error(headers)):
-            return _error(403, error)
-        return None
 
     def _parameters(self, request: Request) -> tuple[str, int | None, float, Detail | None]:
         query = request.query_params
@@ -153,5 +144,19 @@ async def _body(request: Request) -> bytes:
     return bytes(received)
 
 
-def _error(status: int, message: str, headers: dict[str, Any] | None = None) -> Response:
+def denial(policy: AccessPolicy, request: Request) -> Response | None:
+    """Return the response to an unauthorised request; None for an authorised one."""
+    headers = request.headers
+    if policy.has_bearer(headers):
+        return None
+    if not policy.has_cookie(headers):
+        message = "send the token: Authorization: Bearer TOKEN"
+        return error_response(401, message, {"WWW-Authenticate": "Bearer"})
+    if request.method != "GET" and (error := policy.origin_error(headers)):
+        return error_response(403, error)
+    return None
+
+
+def error_response(status: int, message: str, headers: dict[str, Any] | None = None) -> Response:
+    """Return an error in the form that programs read."""
     return JSONResponse({"error": message}, status, headers=headers)

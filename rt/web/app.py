@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rt.web.access import AccessPolicy, page_headers
 from rt.web.api import Api
+from rt.web.batch_api import BatchApi
+from rt.web.batches import Batches
 from rt.web.listing import preview_path
 from rt.web.protocol import WS_POLICY_VIOLATION
 from rt.web.service import TranslationService
@@ -27,17 +29,21 @@ MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 
 
 def make_app(
-    service: TranslationService, policy: AccessPolicy, shared_source: SharedSource | None = None
+    service: TranslationService,
+    policy: AccessPolicy,
+    batches: Batches,
+    shared_source: SharedSource | None = None,
 ) -> Starlette:
     """Return the application; with `shared_source` every page sees the server's source.
 
     Its `state.close_sessions` is awaited before the server shuts down.
     """
     pages, sessions = _Pages(service, policy), Sessions(service, policy, shared_source)
-    api = Api(service, policy)
+    api = Api(service, policy, batches.limits)
     app = Starlette(
         routes=[
             Route("/", pages.page),
+            Route("/batch", pages.batch),
             Route("/static/{name}", pages.static),
             Route("/previews/{style}", pages.preview),
             WebSocketRoute("/ws", sessions.serve),
@@ -45,6 +51,7 @@ def make_app(
             Route("/api/styles", api.styles),
             Route("/api/health", api.health),
             Route("/metrics", api.metrics),
+            *BatchApi(batches, policy).routes(),
         ],
         middleware=[Middleware(_HostCheck, policy=policy)],
         exception_handlers={HTTPException: _http_error},
@@ -89,7 +96,7 @@ class _HostCheck:
 
 
 class _Pages:
-    """The page, its files and the previews of styles."""
+    """The pages, their files and the previews of styles."""
 
     def __init__(self, service: TranslationService, policy: AccessPolicy) -> None:
         self._service, self._policy = service, policy
@@ -111,9 +118,16 @@ class _Pages:
             )
             response.headers["Set-Cookie"] = self._policy.cookie_header()
             return response
+        return self._signed_in(request, "index.html")
+
+    async def batch(self, request: Request) -> Response:
+        """Return the page of batches to requests with the cookie."""
+        return self._signed_in(request, "batch.html")
+
+    def _signed_in(self, request: Request, name: str) -> Response:
         if not self._policy.has_cookie(request.headers):
             return _notice("You are not signed in", 401)
-        return self._static["index.html"]
+        return self._static[name]
 
     async def static(self, request: Request) -> Response:
         """Return a file of the page; nothing in them is secret."""

@@ -23,14 +23,18 @@ from rt.sources import SourceOptions, is_camera, is_pipe, open_source
 from rt.styles import find_style, usable_styles
 from rt.web.access import ANY_ADDRESS, AccessPolicy, load_token, state_folder
 from rt.web.app import make_app
+from rt.web.batches import Batches
 from rt.web.protocol import MESSAGE_BYTES
 from rt.web.service import TranslationService
 from rt.web.shared_source import SharedSource
+from rt.web.uploads import Limits
 
 SHUTDOWN_TIMEOUT_S = 3
 """Seconds that open requests get to finish at shutdown."""
 TCP_TIMEOUT_S = 30
 """Seconds after which a connection whose peer acknowledges nothing is closed."""
+UPLOADS = "studio-batches"
+"""Folder for files of visitors, within the user's folder for program state."""
 CAMERA_SIZE = (720, 1280)
 """(height, width) that pages ask of their cameras."""
 
@@ -63,6 +67,9 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
         )
         opened.callback(service.close)
         service.load_first(*CAMERA_SIZE if source is None else (source.info.height, source.info.width))
+        limits = Limits(options.batch_files, round(options.batch_gb * 1e9), options.visitors)
+        batches = Batches(styles, state_folder() / UPLOADS, limits, options.backend, options.precision)
+        opened.callback(batches.close)
         shared_source = None
         if source is not None:
             shared_source = SharedSource(source, service)
@@ -72,7 +79,7 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
         _warn_if_reachable(address)
         if options.open and not webbrowser.open(link):
             LOG.warning("no browser could be started here: open the address above")
-        _serve(make_app(service, policy, shared_source), listening, stop)
+        _serve(make_app(service, policy, batches, shared_source), listening, stop)
         if service.fault is not None:
             raise service.fault
 

@@ -1,5 +1,7 @@
 // The style buttons, the controls, and the statistics.
 
+import { showShare, styleButton } from "./controls.js";
+
 const SLOW = 0.6; // of the camera's frame rate
 const FIGURES_MS = 2000; // window of the frame rate
 const NAMES = { openvino: "OpenVINO", onnxruntime: "ONNX Runtime", tensorrt: "TensorRT", "tensorrt-rtx": "TensorRT for RTX" };
@@ -13,7 +15,7 @@ export class Panel {
     for (const id of ["strength", "steady"]) {
       $(id).addEventListener("input", () => {
         const value = Number($(id).value);
-        this.showShare(id, value);
+        showShare(id, value);
         change({ [id]: id === "steady" ? value || null : value });
       });
     }
@@ -25,20 +27,7 @@ export class Panel {
 
   listStyles(styles) {
     this.styles = styles;
-    $("styles").replaceChildren(...styles.map((style, index) => this.styleButton(style, index)));
-  }
-
-  styleButton({ id, title, preview }, index) {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", title: index < 9 ? `${title} (${index + 1})` : title });
-    button.dataset.id = id;
-    button.setAttribute("role", "radio");
-    const image = preview ? Object.assign(new Image(), { src: preview, alt: "", draggable: false }) : monogram(id);
-    const name = Object.assign(document.createElement("span"), { textContent: id });
-    button.append(image, name);
-    if (index < 9) button.append(Object.assign(document.createElement("kbd"), { textContent: index + 1, ariaHidden: "true" }));
-    button.onclick = () => this.change({ style: id });
-    return button;
+    $("styles").replaceChildren(...styles.map((style, index) => styleButton(style, index, "radio", (id) => this.change({ style: id }))));
   }
 
   step(event) {
@@ -61,20 +50,14 @@ export class Panel {
       button.tabIndex = chosen ? 0 : -1;
     }
     $("tag-after").textContent = style;
-    this.showShare("strength", strength);
-    this.showShare("steady", steady ?? 0);
+    showShare("strength", strength);
+    showShare("steady", steady ?? 0);
     $("detail").value = detail;
     const known = this.styles.find(({ id }) => id === style);
     const own = new Option(`auto, ${known?.size} px`, "");
     $("size").replaceChildren(own, ...(known?.sizes ?? []).map((px) => new Option(`${px} px`, px)));
     $("size").value = size ?? "";
     $("size").disabled = !known?.sizes.length;
-  }
-
-  showShare(id, value) {
-    $(id).value = value;
-    $(id).style.setProperty("--share", value);
-    $(`${id}-out`).textContent = id === "steady" && !value ? "off" : `${Math.round(value * 100)} %`;
   }
 
   listCameras(cameras, chosen) {
@@ -131,13 +114,4 @@ function bringIntoView(button) {
   const row = button.parentElement;
   const left = button.offsetLeft - row.offsetLeft;
   if (left < row.scrollLeft || left + button.offsetWidth > row.scrollLeft + row.clientWidth) row.scrollLeft = left - button.offsetWidth / 2;
-}
-
-/** A letter on a colour, for a style without a preview. */
-function monogram(id) {
-  const letter = document.createElement("b");
-  letter.textContent = id[0];
-  letter.ariaHidden = "true";
-  letter.style.setProperty("--hue", [...id].reduce((sum, sign) => sum + 37 * sign.codePointAt(0), 0) % 360);
-  return letter;
 }

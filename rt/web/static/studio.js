@@ -7,6 +7,7 @@ import { Meter, Panel } from "./panel.js";
 import { Recorder, snapshot } from "./record.js";
 import { fault, hideNotice, hideToast, pill, toast, toastStays, wait } from "./notices.js";
 import { Stage } from "./stage.js";
+import "./stay.js"; // a batch of this visitor is kept
 
 const ANSWER_MS = 2000; // without an answer the next frame is sent after this long
 const RETAKE_MS = 100;
