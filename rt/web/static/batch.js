@@ -1,7 +1,7 @@
 // The page of batches: upload, choose styles, watch, download.
 
 import { styleButton, showShare } from "./controls.js";
-import { Files } from "./files.js";
+import { Files, bytes } from "./files.js";
 import { pill } from "./notices.js";
 import { batchId, keepBatch, stay } from "./stay.js";
 import { dropped, upload } from "./upload.js";
@@ -148,6 +148,7 @@ async function clear() {
 function render() {
   const there = files.count();
   $("drop").classList.toggle("small", there > 0);
+  $("choose").classList.toggle("primary", !there);
   const items = batch?.items ?? [];
   const ended = items.filter(({ state }) => !["waiting", "running"].includes(state));
   const good = items.filter(({ state }) => state === "done" || state === "damaged");
@@ -190,16 +191,12 @@ function button(there) {
   return `Translate ${plural(there, "file")}${chosen.size > 1 ? ` into ${chosen.size} styles` : ""}`;
 }
 
-export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 function duration(seconds) {
   if (seconds < 90) return `${seconds} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-function bytes(count) {
-  return count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
 function show(entry, item) {
@@ -256,7 +253,7 @@ $("start").onclick = () => {
 $("again").onclick = start;
 $("clear").onclick = clear;
 $("preview").addEventListener("close", () => $("preview-media").replaceChildren());
-$("preview").onclick = ({ target }) => target === $("preview") && $("preview").close();
+$("preview").addEventListener("click", ({ target }) => target === $("preview") && $("preview").close()); // beside it
 
 async function begin() {
   const answer = await fetch("/api/styles", { cache: "no-store" }).catch(() => null);

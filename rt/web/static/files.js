@@ -2,6 +2,11 @@
 
 const THUMB_PX = 240;
 
+export function bytes(count) {
+  if (count >= 1e9) return `${Number((count / 1e9).toFixed(1))} GB`;
+  return count >= 1e6 ? `${(count / 1e6).toFixed(1)} MB` : `${Math.ceil(count / 1e3)} kB`;
+}
+
 export class Files {
   /** `on` has remove(entry) and show(entry, item). */
   constructor(list, on) {
@@ -53,13 +58,15 @@ export class Files {
   /** Take the server's word: which files it has, and what became of them. */
   take(state) {
     const known = new Map((state?.files ?? []).map((file) => [file.number, file]));
-    for (const entry of [...this.entries]) if (entry.number && !known.has(entry.number)) this.drop(entry);
+    // A file that was just uploaded is not in an answer that was on its way.
+    for (const entry of [...this.entries]) if (entry.seen && !known.has(entry.number)) this.drop(entry);
     for (const [number, { name, bytes }] of known) {
       if (!this.entries.some((entry) => entry.number === number) && !this.entries.some(({ request, number: own, fault }) => request && !own && !fault)) {
         this.make({ path: name, name: name.split("/").at(-1), size: bytes, loaded: bytes, number });
       }
     }
     for (const entry of this.entries) {
+      entry.seen ||= known.has(entry.number);
       entry.items = (state?.items ?? []).filter(({ file }) => file === entry.number && entry.number);
       this.refresh(entry, state);
     }
@@ -134,7 +141,7 @@ export class Files {
 function line({ size, number, file, loaded, items }) {
   const running = items.find(({ state }) => state === "running");
   if (running) return `${running.style}: ${running.total ? `${running.frames} of ${running.total}` : running.frames} frames`;
-  const shown = `${(size / 1e6).toFixed(1)} MB`;
+  const shown = bytes(size);
   if (file && !number) return loaded ? `${shown}, ${Math.round((100 * loaded) / size)} % uploaded` : `${shown}, waiting`;
   return shown;
 }
