@@ -208,12 +208,12 @@ class Batches:
                 part.replace(path)
                 batch.uploads[number] = receiver.upload = Upload(number, name, size)
                 batch.touched_s = time.monotonic()
+        except TimeoutError:  # of the connection; Python counts it among the system's errors
+            raise
         except OSError as error:
-            raise (
-                Gone("the batch is deleted")
-                if batch.gone
-                else TooMuch(f"the file cannot be kept: {error.strerror}")
-            ) from None
+            if batch.gone:
+                raise Gone("the batch is deleted") from None
+            raise TooMuch(f"the file cannot be kept: {error.strerror}") from None
         finally:
             part.unlink(missing_ok=True)
             with self._changed:
@@ -460,6 +460,10 @@ class Batches:
         shown = _Shown(self._changed, batch)
         plan = Plan(batch.outputs, tuple(entry.item for entry in turn))
         outcome = run_batch(batch.asked, plan, lambda: batch.cancelled, shown.viewing)
+        with self._changed:
+            for entry in turn:
+                if entry.state == "waiting" and not batch.cancelled:  # it would have its turn for ever
+                    entry.state, entry.message = "failed", "it was passed over"
         if outcome.status == DISK_FULL:
             raise VideobrushError("the studio's disk is full: what is done is kept; try again later")
 
