@@ -47,7 +47,7 @@ def fitting_name(typed: str, taken: Iterable[str]) -> str:
     Raises:
         Refused: it is the name of no video or image.
     """
-    parts = [part for part in PurePosixPath(typed.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+    parts = [part for part in typed.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     path = PurePosixPath(*(_plain(part) for part in parts[-_DEPTH:]))
     if is_litter(Path(path.name)) or path.suffix.lower() not in {*VIDEO_SUFFIXES, *READ_SUFFIXES}:
         raise Refused(f"{path.name[:80]!r} is the name of no video or image")
