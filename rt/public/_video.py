@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # importing videobrush loads nothing heavy
     import numpy.typing as npt
 
 Codec = Literal["h264", "hevc", "av1"]
+Audio = Literal["copy", "aac", "none"]
+OtherVideos = Literal["drop", "keep"]
+Interlaced = Literal["deinterlace", "keep"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,22 @@ def run(
     strength: float = 1.0,
     steady: float = 0.0,
     detail: Literal["auto", "keep", "network"] = "auto",
+    view: Literal["auto", "image", "gray", "edges"] = "auto",
     compare: bool = False,
+    fps: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
+    keep_clock: bool = False,
+    interlaced: Interlaced = "deinterlace",
+    fields: bool = False,
     codec: Codec = "h264",
     encoder: str = "auto",
     crf: int | None = None,
     preset: str | None = None,
+    audio: Audio = "copy",
+    other_videos: OtherVideos = "drop",
     overwrite: bool = False,
 ) -> Result:
     """Translate a video, images, a camera or a stream to its end, as the command `videobrush run` does.
@@ -71,9 +83,16 @@ def run(
         on_progress: is called after each frame with the frames written and their expected number, None where
             it is unknown.
         size, strength, steady, detail: as `load` takes them.
+        view: what of a frame the network looks at; "auto" for what the style was trained on.
         compare: before and after side by side.
+        fps, width, height: what is asked of a camera or a screen; `fps` also of images without times.
         start, duration: seconds to leave out at the beginning, seconds to translate.
+        keep_clock: keep the times of a file whose clock does not begin at zero.
+        interlaced, fields: "keep" leaves interlaced frames as they are; with `fields` both of their fields
+            become frames.
         codec, encoder, crf, preset: how video is encoded, as the options of the command.
+        audio: "copy" as it is (AAC where the output cannot hold it), "aac" always encoded, "none" left out.
+        other_videos: whether further videos of the input are kept beside the translated one.
         overwrite: replace outputs that exist.
 
     Raises:
@@ -93,13 +112,22 @@ def run(
         strength=strength,
         steady=steady or "off",
         detail=detail,
+        view=view,
         compare=compare,
+        fps=fps,
+        width=width,
+        height=height,
         start=start,
         duration=duration,
+        keep_clock=keep_clock,
+        interlaced=interlaced,
+        fields=fields,
         codec=codec,
         encoder=encoder,
         crf=crf,
         preset=preset,
+        audio=audio,
+        other_videos=other_videos,
         overwrite=overwrite,
     )
     if fault := asked.fault():
@@ -127,35 +155,54 @@ def frames(
     input: str | Path,
     *,
     fps: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
+    keep_clock: bool = False,
+    interlaced: Interlaced = "deinterlace",
+    fields: bool = False,
 ) -> Frames:
     """Open a video, images, a camera or a stream to read it frame by frame.
 
     Args:
         input: what `videobrush run` takes.
         fps: frames per second of a camera, or of images without times.
+        width, height: what is asked of a camera or a screen.
         start, duration: seconds to leave out at the beginning, seconds to read.
+        keep_clock: keep the times of a file whose clock does not begin at zero.
+        interlaced, fields: "keep" leaves interlaced frames as they are; with `fields` both of their fields
+            become frames.
 
     Raises:
-        ValueError: fps, start or duration is out of range.
-        SourceError: it cannot be opened.
+        ValueError: fps, width, height, start or duration is out of range.
+        SourceError: it cannot be opened, or cannot do what is asked.
     """
-    return Frames(str(input), fps, start, duration)
+    if not 0 <= start < math.inf:
+        raise ValueError(f"start is {start}, not 0 or more")
+    for name, value in (("duration", duration), ("width", width), ("height", height)):
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} is {value}, not above 0")
+    if fields and interlaced == "keep":
+        raise ValueError("fields and interlaced keep exclude each other: what is kept is not split")
+    options = runtime("sources").SourceOptions(
+        fps=_rate(fps),
+        height=height,
+        width=width,
+        start_s=start,
+        duration_s=duration,
+        keep_clock=keep_clock,
+        interlaced=interlaced,
+        fields=fields,
+    )
+    return Frames(str(input), options)
 
 
 class Frames:
     """The frames of a video, iterated once; see `frames`. Use it in `with`, or close it."""
 
-    def __init__(self, input: str, fps: float | None, start: float, duration: float | None) -> None:
-        sources = runtime("sources")
-        rate = _rate(fps)
-        if not 0 <= start < math.inf:
-            raise ValueError(f"start is {start}, not 0 or more")
-        if duration is not None and not 0 < duration < math.inf:
-            raise ValueError(f"duration is {duration}, not above 0")
-        options = sources.SourceOptions(fps=rate, start_s=start, duration_s=duration)
-        self._source = sources.open_source(input, options)
+    def __init__(self, input: str, options: Any) -> None:
+        self._source = runtime("sources").open_source(input, options)
         info = self._source.info
         self.height: int = info.height
         """Height in pixels of the frames."""
@@ -198,6 +245,8 @@ def writer(
     encoder: str = "auto",
     crf: int | None = None,
     preset: str | None = None,
+    audio: Audio = "copy",
+    other_videos: OtherVideos = "drop",
     overwrite: bool = False,
 ) -> Writer:
     """Open a video file, a folder of images or a stream to write frame by frame.
@@ -207,13 +256,21 @@ def writer(
         like: the video the frames come from: its audio, subtitles, metadata and colour are kept.
         fps: frames per second of images written without their frame; None for that of `like`, else 30.
         codec, encoder, crf, preset: how video is encoded, as the options of the command.
+        audio: "copy" that of `like` (AAC where the output cannot hold it), "aac" always encoded, or "none".
+        other_videos: whether further videos of `like` are kept beside what is written.
         overwrite: replace what exists.
 
     Raises:
         ValueError: fps is not above 0.
     """
     options = runtime("sinks").SinkOptions(
-        overwrite=overwrite, codec=codec, encoder=encoder, crf=crf, preset=preset
+        overwrite=overwrite,
+        codec=codec,
+        encoder=encoder,
+        crf=crf,
+        preset=preset,
+        audio=audio,
+        other_videos=other_videos,
     )
     return Writer(str(output), like, fps, options)
 
