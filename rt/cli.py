@@ -168,10 +168,10 @@ def _translate_all(command: Batch) -> int:
         plan = make_plan(command)
         print_results(*plan_lines(plan, Account(plan.folder).done()))
         return 0
-    asked_to_end = threading.Event()
+    asked_to_end, hurried = threading.Event(), threading.Event()
     status = 0
     facts: list[Fact] = []
-    with signals(asked_to_end.set) as received:
+    with signals(asked_to_end.set, again=hurried.set) as received:
         plans = (
             watch_plans(lambda: make_plan(command), asked_to_end.is_set)
             if command.watch
@@ -181,7 +181,7 @@ def _translate_all(command: Batch) -> int:
             if not command.watch:
                 LOG.info("%s", summary(plan))
             try:
-                outcome = run_batch(command, plan, asked_to_end.is_set, viewing)
+                outcome = run_batch(command, plan, asked_to_end.is_set, viewing, hurried.is_set)
             except VideobrushError as error:
                 if not is_disk_full(str(error)):
                     raise

@@ -183,6 +183,8 @@ class _Many:
     they are needed."""
     workers: Annotated[int, arg(metavar="N")] = 1
     """Processes that translate at once; on a CPU one fills the cores already."""
+    chunk: Annotated[Literal["off"] | float, arg(metavar="off|S")] = 300.0
+    """Long videos are translated in chunks of about so many seconds, each kept once it is done."""
     shard: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: all)")] = None
     """Translate the I-th of N shares alone, from 0: one command for each machine, over a shared --out."""
     dry_run: bool = False
@@ -225,6 +227,8 @@ class Batch(_Translation, _Many):
             return "batch needs a style: type --style NAME; `videobrush styles` lists them"
         if self.workers < 1:
             return f"--workers is {self.workers}, at least 1 is needed"
+        if self.chunk != "off" and not 0 < self.chunk < math.inf:
+            return f"--chunk is {self.chunk}, not off or seconds above 0"
         if self.shard is not None and not _is_share(self.shard):
             return f"--shard {self.shard} is no share: type for example --shard 0/4, the first of four"
         if self.watch and (self.dry_run or self.retry_failed):

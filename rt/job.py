@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -35,30 +35,44 @@ Load = Callable[[Run, str, Source, tuple[int, int] | None, Callable[..., None]],
 """What `load_backend` does."""
 
 
+@dataclass(frozen=True)
+class Ends:
+    """Where frames come from and go to, in place of what a command names."""
+
+    source: Source
+    """Opened; the run closes it."""
+    open_sink: Callable[[], Sink]
+
+
 def run_job(
     asked: Run,
     stop: Stop,
     watch: Callable[[Frame], None] | None = None,
     on_progress: Callable[[int, int | None], object] | None = None,
     load: Load | None = None,
+    ends: Ends | None = None,
 ) -> Stats:
     """Open source, outputs, style and backend in this order and translate every frame.
 
     Whatever is wrong with one of them is found before a model is loaded. `watch` sees each translated frame,
     in the translator's thread. `on_progress` is called after each frame, in the calling thread, with the
     frames written and their expected number; without it that is said on stderr. `load` gives the networks
-    instead of `load_backend`.
+    instead of `load_backend`, `ends` source and outputs instead of those that are named.
 
     Raises:
         VideobrushError: something cannot be opened, or failed on the way; see `run_pipeline`.
     """
-    refuse_inputs_as_outputs(asked.input, asked.output, asked.style)
+    if ends is None:
+        refuse_inputs_as_outputs(asked.input, asked.output, asked.style)
     with ExitStack() as opened:
-        source = open_source(asked.input, source_options(asked))
+        source = open_source(asked.input, source_options(asked)) if ends is None else ends.source
         opened.callback(source.close)
         controls, meter = _controls(asked), Meter()
         run = _Styles(asked, source, controls, load or load_backend)
-        sink = _open_outputs(asked, source, controls, lambda: run.status(meter))
+        if ends is None:
+            sink = _open_outputs(asked, source, controls, lambda: run.status(meter))
+        else:
+            sink = ends.open_sink()
         opened.callback(sink.abort)  # does nothing once the sink is closed
         if source.info.image_names:
             each = run.open_each()

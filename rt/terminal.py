@@ -122,8 +122,14 @@ class Signals:
     Once the result is whole they change nothing.
     """
 
-    def __init__(self, request: Callable[[], None], settled: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        request: Callable[[], None],
+        settled: Callable[[], bool],
+        again: Callable[[], None] | None = None,
+    ) -> None:
         self.received: int | None = None
+        self._again = again
         self._request = request
         self._settled = settled
 
@@ -142,21 +148,27 @@ class Signals:
         if self._settled():
             return
         if self.received is not None:
-            raise KeyboardInterrupt
+            if self._again is None:
+                raise KeyboardInterrupt
+            self._again()
+            return
         self.received = number
         self._request()
 
 
 @contextmanager
 def signals(
-    request: Callable[[], None] = lambda: None, settled: Callable[[], bool] = lambda: False
+    request: Callable[[], None] = lambda: None,
+    settled: Callable[[], bool] = lambda: False,
+    again: Callable[[], None] | None = None,
 ) -> Iterator[Signals]:
     """Take the signals that end a run until the end of the block.
 
-    `request` is called for the first one, within the signal handler. Once `settled` returns True they are
-    ignored. A program started to outlive its terminal (`nohup`) is left to run when that is closed.
+    `request` is called for the first one, within the signal handler, and `again` for the second one, which
+    without it raises KeyboardInterrupt. Once `settled` returns True they are ignored. A program started to
+    outlive its terminal (`nohup`) is left to run when that is closed.
     """
-    received = Signals(request, settled)
+    received = Signals(request, settled, again)
     numbers = [number for number in ENDINGS if not _is_left_to_run(number)]
     before = {number: signal.signal(number, received.receive) for number in numbers}
     try:

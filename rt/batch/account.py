@@ -30,16 +30,17 @@ class Account:
         self._facts = folder / _FACTS
 
     @contextmanager
-    def held(self, shard: int = 0) -> Iterator[None]:
-        """Make the folder, and keep a second driver of the same shard away while the block runs.
+    def held(self, shard: int = 0, shards: int = 1) -> Iterator[None]:
+        """Make the folder, and keep other drivers away while the block runs: of the whole, and of this share.
 
         Raises:
             VideobrushError: another driver works there, or the folder cannot be written.
         """
         try:
             self._facts.mkdir(parents=True, exist_ok=True)
-            with (self.folder / f"{_LOCK}-{shard}").open("a") as file:
-                if not _locked(file):
+            locks = self.folder / _LOCK, self.folder / f"{_LOCK}-{shard}"
+            with locks[0].open("a") as whole, locks[1].open("a") as share:
+                if not (_locked(whole, shared=shard > 0 or shards > 1) and _locked(share)):
                     raise VideobrushError(
                         f"{self.folder.parent}: another batch works there; wait for it, or give another --out"
                     )
@@ -137,14 +138,14 @@ class Account:
         return None
 
 
-def _locked(file: IO[str]) -> bool:
-    """Lock a file until it is closed; say whether that was possible."""
+def _locked(file: IO[str], shared: bool = False) -> bool:
+    """Lock a file until it is closed, alone or with others; say whether that was possible."""
     try:
         import fcntl
     except ImportError:  # Windows: two batches in one folder do each other's work, nothing worse
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -24,6 +24,12 @@ from rt.styles import find_style
 
 DISK_FULL = 75
 """The exit status of a batch that a full disk ended; schedulers take it for: try again."""
+GRACE_S = 10.0
+"""Seconds that what runs has to end when a batch is ended; what is longer is dropped."""
+DISK_WAIT_S = 60.0
+"""Seconds for which room is waited for on a full disk."""
+_ROOM_BYTES = 1_000_000
+_LOOK_S = 0.5
 _SETTLE_S = 2.0
 
 
@@ -74,8 +80,14 @@ def run_batch(
     plan: Plan,
     cancelled: Callable[[], bool],
     shown: Callable[[int], AbstractContextManager[Shown]],
+    hurried: Callable[[], bool] = lambda: False,
+    grace_s: float = GRACE_S,
+    wait_s: float = DISK_WAIT_S,
 ) -> Outcome:
     """Translate what is not done yet; `shown` is opened with the number of items.
+
+    Once `cancelled` says so nothing new is begun; what runs may end within `grace_s`, and is dropped then, or
+    once `hurried` says so. Where the disk is full room is waited for, `wait_s` at most.
 
     Raises:
         VideobrushError: the folder of the outputs cannot be written, or another batch works there.
@@ -87,7 +99,7 @@ def run_batch(
     except OSError as error:
         raise VideobrushError(f"cannot make {asked.out}: {error.strerror}") from None
     shard, shards = asked.share
-    with account.held(shard):
+    with account.held(shard, shards):
         plan = _pinned(plan, account, asked)
         if shard == 0:
             account.write_plan(plan)
@@ -110,18 +122,22 @@ def run_batch(
         todo = [item for item in todo if item.key not in keys]
         _check_space(asked.out, sum(item.source_bytes for item in todo))
         facts, full = list(refused), threading.Event()
+        ending = _Ending(cancelled, full, hurried, grace_s)
         with shown(len(todo) + len(refused)) as view:
             for fact in refused:
                 view.ended(fact)
             for fact in carry(
                 todo,
                 min(asked.workers, max(1, len(todo))),
-                lambda: cancelled() or full.is_set(),
+                ending.asked,
                 view.progress,
                 on_begin=lambda item: account.begin(item.key),
+                dropped=ending.dropped,
+                again=lambda fact: is_disk_full(fact.message) and _has_room(asked.out, ending.asked, wait_s),
             ):
                 if is_disk_full(fact.message):
                     full.set()  # the others would meet the same
+                    fact = replace(fact, message=f"{fact.message}; {_needed(asked.out, todo, facts)}")
                 account.write(fact)
                 facts.append(fact)
                 view.ended(fact)
@@ -148,6 +164,52 @@ def _pinned(plan: Plan, account: Account, asked: Batch) -> Plan:
     return replace(
         plan, items=tuple(replace(item, precision=pinned[item.style_sha256]) for item in plan.items)
     )
+
+
+class _Ending:
+    """When nothing new is begun, and when what runs is dropped."""
+
+    def __init__(
+        self,
+        cancelled: Callable[[], bool],
+        full: threading.Event,
+        hurried: Callable[[], bool],
+        grace_s: float,
+    ) -> None:
+        self._cancelled, self._full = cancelled, full
+        self._hurried, self._grace_s = hurried, grace_s
+        self._since: float | None = None
+
+    def asked(self) -> bool:
+        """Tell whether nothing new is begun."""
+        return self._cancelled() or self._full.is_set()
+
+    def dropped(self) -> bool:
+        """Tell whether what runs is to be dropped; called again and again."""
+        if self._since is None and self.asked():
+            self._since = time.monotonic()
+            if self._cancelled():
+                LOG.warning("what runs may end within %g s; again: it is dropped at once", self._grace_s)
+        return self._hurried() or (
+            self._since is not None and time.monotonic() - self._since >= self._grace_s
+        )
+
+
+def _has_room(out: Path, ending: Callable[[], bool], wait_s: float) -> bool:
+    """Wait until the disk of the outputs has more room than now; False where it gets none."""
+    had, until = shutil.disk_usage(out).free, time.monotonic() + wait_s
+    LOG.warning("the disk of %s is full; make room within %.0f s, or the batch ends", out, wait_s)
+    while time.monotonic() < until and not ending():
+        time.sleep(_LOOK_S)
+        if shutil.disk_usage(out).free >= had + _ROOM_BYTES:
+            return True
+    return False
+
+
+def _needed(out: Path, todo: Sequence[Item], facts: Sequence[Fact]) -> str:
+    ended = {fact.key for fact in facts}
+    left = sum(item.source_bytes for item in todo if item.key not in ended)
+    return f"about {_size(left)} are needed, {_size(shutil.disk_usage(out).free)} are free"
 
 
 def _todo(items: Sequence[Item], account: Account, asked: Batch) -> tuple[list[Item], int]:

@@ -24,6 +24,7 @@ from rt.styles import Style, find_style
 
 FOLDER = ".videobrush"
 """Where a batch keeps its account, within the folder of its outputs."""
+_PARTS = "parts"
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -72,6 +73,20 @@ class Item:
     """What is said of it in the plan: another container than the input's, say."""
     precision: str | None = None
     """What stands for `auto` of the settings: every machine computes the same."""
+    chunk_s: float | None = None
+    """Seconds of a chunk, where it is a video that is cut if it is long."""
+    version: str | None = None
+    """Of the program that planned it."""
+
+    @property
+    def item(self) -> Item:
+        """Itself: every task has an item."""
+        return self
+
+    @property
+    def parts(self) -> Path:
+        """The folder of its chunks."""
+        return self.output.parents[len(Path(self.name).parts) - 1] / FOLDER / _PARTS / self.key
 
     @cached_property
     def key(self) -> str:
@@ -80,7 +95,9 @@ class Item:
         It is the same from any working directory, and however the folders are typed.
         """
         facts = [absolute(self.source), self.source_bytes, self.modified_ns, self.style_sha256]
-        said = json.dumps([*facts, dict(self.settings), self.name, _version()], sort_keys=True)
+        said = json.dumps(
+            [*facts, dict(self.settings), self.name, self.version, self.chunk_s], sort_keys=True
+        )
         return hashlib.sha256(said.encode()).hexdigest()[:32]
 
     def asked(self) -> Run:
@@ -124,7 +141,8 @@ class _Input:
 
 
 @cache
-def _version() -> str | None:
+def program_version() -> str | None:
+    """Return the version of this program; None where it runs from its folder."""
     return version()
 
 
@@ -211,6 +229,8 @@ def _item(
         settings,
         tuple(model.sha256 for model in style.card.models.values()),
         note,
+        chunk_s=None if image or asked.chunk == "off" else asked.chunk,
+        version=program_version(),
     )
 
 

@@ -37,6 +37,8 @@ class SinkOptions:
     """
     other_videos: Literal["drop", "keep"] = "drop"
     """What becomes of the source's other videos; covers are kept."""
+    threads: int = 0
+    """Threads of the encoder, which change its bytes; 0: its own choice."""
 
 
 DEFAULTS = SinkOptions()

@@ -116,6 +116,8 @@ class Encoder:
     """What it is, in words."""
     why: str
     """Why it was taken, in words."""
+    word: str
+    """The user's word for it."""
 
 
 def choose_encoder(
@@ -195,11 +197,12 @@ def _described(
     found = {**kind.options, **({kind.quality: str(quality)} if quality is not None else {})}
     found |= {"preset": preset} if preset else {}
     found |= kind.live_options if live else {}
+    found |= {"threads": str(options.threads)} if options.threads else {}
     if kind.scale is None:
         found["b"] = str(round(size[0] * size[1] * frame_rate * _BITS_A_PIXEL))
         words.append(f"{int(found['b']) / 1e6:.1f} Mbit/s")
     said = f"{CODECS[options.codec]} by {', '.join((word, *words))}"
-    return Encoder(options.codec, kind.names[options.codec], found, pixels, said, why)
+    return Encoder(options.codec, kind.names[options.codec], found, pixels, said, why, word)
 
 
 def _quality(word: str, kind: Kind, options: SinkOptions) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -174,12 +174,12 @@ class FileSink:
         video = file.video if file else plain_facts(self._path, self._size)
         side, source = (file.side, video.path) if file else (None, None)
         self._side = Passthrough(self._path, self._format, side, source, options, frame_rate)
-        self._side.shift_s = self._shift_s(video)
+        self._side.shift_s = shift_of(self._format, video, self._side.starts_s)
         self._container = av.open(
             self._part.file, "w", format=self._format, container_options=self._container_options(video)
         )
-        unit = _MATROSKA_UNIT if self._format in _MATROSKA else video.time_base
-        self._track = VideoTrack(self._container, video, self._size, frame_rate, unit, self._encoder)
+        self._unit = unit_of(self._format, video)
+        self._track = VideoTrack(self._container, video, self._size, frame_rate, self._unit, self._encoder)
         self._side.open(self._container, self._track.stream)
         if self._channels:
             codec = CODEC_OF.get(self._format, "aac")
@@ -206,17 +206,6 @@ class FileSink:
             flags = ["hybrid_fragmented", *([] if self._side.has_bare_aac else ["delay_moov"]), *flags]
             options |= {"frag_duration": str(_FRAGMENT_S * 1_000_000), "flush_packets": "1"}
         return options | ({"movflags": "+".join(flags)} if flags else {})
-
-    def _shift_s(self, video: VideoFacts) -> Fraction:
-        """Return what to add to every time, so that no frame is before zero: players do not show those.
-
-        Audio before zero (the run-in of an encoder) is allowed, but Matroska cannot count far down.
-        """
-        start_s = video.first_pts * video.time_base
-        earliest_s = min([start_s, *self._side.starts_s])
-        if self._format in _MATROSKA and earliest_s < _MATROSKA_EARLIEST_S:
-            return -earliest_s
-        return max(Fraction(0), -start_s)
 
     def _write(self, frame: Frame) -> None:
         if self._track.empty:  # not before: a run that fails at once says its error alone
@@ -263,6 +252,24 @@ class FileSink:
             return "; what was recorded before that is kept"
         part.remove()
         return ""
+
+
+def unit_of(container_format: str, video: VideoFacts) -> Fraction:
+    """Return the seconds per tick of the video's clock in a container."""
+    return _MATROSKA_UNIT if container_format in _MATROSKA else video.time_base
+
+
+def shift_of(container_format: str, video: VideoFacts, starts_s: Sequence[Fraction]) -> Fraction:
+    """Return what to add to every time, so that no frame is before zero: players do not show those.
+
+    Audio before zero (the run-in of an encoder) is allowed, but Matroska cannot count far down. `starts_s`
+    are the first times of the other streams.
+    """
+    start_s = video.first_pts * video.time_base
+    earliest_s = min([start_s, *starts_s])
+    if container_format in _MATROSKA and earliest_s < _MATROSKA_EARLIEST_S:
+        return -earliest_s
+    return max(Fraction(0), -start_s)
 
 
 def container_format(path: Path, codec: str = DEFAULTS.codec) -> str:

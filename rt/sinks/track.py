@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.container
@@ -62,6 +64,7 @@ class VideoTrack:
         frame_rate: mean frames per second.
         unit: seconds per tick of the stream's clock.
         encoder: what codes them.
+        mux: takes the packets in place of the container.
     """
 
     def __init__(
@@ -72,8 +75,10 @@ class VideoTrack:
         frame_rate: Fraction,
         unit: Fraction,
         encoder: Encoder,
+        mux: Callable[[av.packet.Packet[Any]], None] | None = None,
     ) -> None:
-        self._container = container
+        self._put = mux or container.mux_one
+        self._encoding = False
         self._orientation = Orientation.from_matrix(video.display_matrix)
         self._colour = video.colour
         self._unit = unit
@@ -81,9 +86,11 @@ class VideoTrack:
         self._reformatter = VideoReformatter()
         self._carrying = VideoReformatter()
         self._encoder_name = encoder.name
-        self._without_captions = 0
+        self.without_captions = 0
+        """Frames whose closed captions could not be coded."""
         self._last_pts: int | None = None
-        self._moved = 0
+        self.moved = 0
+        """Frames that could not keep their time."""
         interval = min(_MAX_KEYFRAME_INTERVAL, max(1, round(frame_rate * _KEYFRAME_INTERVAL_S)))
         options = {**encoder.options, **CONSTANT, **_CAPTIONED.get(encoder.name, {}), "g": str(interval)}
         self.lost_hdr = ""
@@ -111,18 +118,32 @@ class VideoTrack:
         image.color_primaries, image.color_trc = self._colour.primaries, self._colour.transfer
         image.pts, image.time_base = self._place(frame, shift_s), self._unit
         image.duration = self._step
+        self._encoding = True
         return self._mux(self.stream.encode(image))
+
+    def copy(self, packet: av.packet.Packet[Any]) -> Fraction | None:
+        """Write a packet that was encoded before; return up to what time the file is written.
+
+        Raises:
+            ValueError: it is no later than the packet before.
+        """
+        if packet.pts is None or (self._last_pts is not None and packet.pts <= self._last_pts):
+            raise ValueError(f"a frame at {packet.pts} follows one at {self._last_pts}")
+        self._last_pts = packet.pts
+        packet.stream = self.stream
+        return self._mux([packet])
 
     def finish(self) -> Fraction:
         """Write what the encoder still holds; return the end of the last frame in seconds."""
-        self._mux(self.stream.encode(None))
+        if self._encoding:
+            self._mux(self.stream.encode(None))
         return ((self._last_pts or 0) + self._step) * self._unit
 
     def warn(self, path: Path) -> None:
         """Say in the log how many frames could not keep their time."""
-        if self._moved:
-            _log.warning("%s: %d frames were closer than its clock and were moved", path, self._moved)
-        if self._without_captions:
+        if self.moved:
+            _log.warning("%s: %d frames were closer than its clock and were moved", path, self.moved)
+        if self.without_captions:
             _log.warning("%s: closed captions are left out: %s cannot code them", path, self._encoder_name)
 
     def _captioned(self, frame: Frame, image: av.VideoFrame) -> av.VideoFrame:
@@ -130,7 +151,7 @@ class VideoTrack:
         if not isinstance(frame.captions, Captions):
             return image
         if self._encoder_name not in _CAPTIONED:
-            self._without_captions += 1
+            self.without_captions += 1
             return image
         return frame.captions.beside(image, self._carrying)
 
@@ -166,15 +187,15 @@ class VideoTrack:
         pts = round((frame.pts * frame.time_base + shift_s) / self._unit)
         if self._last_pts is not None and pts <= self._last_pts:
             pts = self._last_pts + 1
-            self._moved += 1
+            self.moved += 1
         self._last_pts = pts
         return pts
 
-    def _mux(self, packets: list[av.packet.Packet[av.VideoStream]]) -> Fraction | None:
+    def _mux(self, packets: Sequence[av.packet.Packet[Any]]) -> Fraction | None:
         """Mux the packets; return the time of the last one in seconds."""
         written_s = None
         for packet in packets:
-            self._container.mux_one(packet)
+            self._put(packet)
             if packet.dts is not None:
                 written_s = packet.dts * (rational(packet.time_base) or self._unit)
         return written_s

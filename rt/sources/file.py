@@ -141,6 +141,11 @@ class FileSource:
         self._cut = False  # whether the end of the part was reached, before that of the file
         self._read_first()
 
+    @property
+    def deinterlaces(self) -> bool:
+        """Whether interlaced frames have come, and are made progressive."""
+        return self._deinterlacer is not None and self._deinterlacer.active
+
     def _is_side_stream(self, stream: av.stream.Stream) -> bool:
         return stream is not self._stream and stream.discard != av.stream.Discard.all
 
@@ -163,7 +168,7 @@ class FileSource:
         if not self._timeline.is_rate_plausible:
             ahead += itertools.islice(decoded, READ_AHEAD - 1)
             self._timeline.check_rate([frame.pts * self._unit for frame in ahead if frame.pts is not None])
-        self._decoded = itertools.chain(ahead, decoded)
+        self._decoded: Iterator[av.VideoFrame] = itertools.chain(ahead, decoded)
         self._describe(first)
 
     @property
@@ -188,7 +193,7 @@ class FileSource:
         height, width = self._orientation.stored_size(first.height, first.width)  # its own inverse
         assert first.pts is not None
         rate, count = self._timeline.frame_rate, self._trim.frame_count(self._integrity)
-        if self._options.fields and self._deinterlacer is not None and self._deinterlacer.active:
+        if self._options.fields and self.deinterlaces:
             rate, count = rate and 2 * rate, count and 2 * count
         colour = Colour(
             matrix=known_matrix(int(first.colorspace), first.height),

@@ -95,6 +95,11 @@ class Timeline:
             )
         return frame.dts - self._delay
 
+    def restart(self) -> None:
+        """Forget the frames before: the next one may have any time."""
+        self._last = None
+        self.mended = 0
+
     def interval(self) -> int:
         """Return the mean distance of two frames, in units of the time base."""
         if not self.frame_rate:

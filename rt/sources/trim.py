@@ -28,6 +28,23 @@ _TAIL_S = 1
 """Audio may stand so much later in a file than the image it belongs to."""
 
 
+def is_indexed(container: av.container.InputContainer) -> bool:
+    """Tell whether a keyframe of a file is found by its time, and the frames behind it keep theirs."""
+    return container.format.name.split(",")[0] in _INDEXED
+
+
+def seek_keyframe(container: av.container.InputContainer, stream: av.VideoStream, pts: int) -> None:
+    """Go to a keyframe at or before a time in the stream's units; to the beginning where none is found."""
+    try:
+        container.seek(pts, stream=stream)
+        reached = next((packet.pts for packet in container.demux(stream) if packet.size), None)
+        early = reached is not None and reached <= pts
+        container.seek(pts if early else stream.start_time or 0, stream=stream)
+    except av.error.FFmpegError as error:
+        _log.debug("cannot seek: %s", error)
+        container.seek(0)
+
+
 class Trim:
     """From `start_s` after the file's first moment on, for `duration_s` seconds.
 
@@ -78,17 +95,8 @@ class Trim:
     def seek(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
         """Go to the last keyframe before the start, or stay at the beginning of the file."""
         unit = rational(stream.time_base)
-        if self._from_s is None or unit is None or container.format.name.split(",")[0] not in _INDEXED:
-            return
-        target = int(self._from_s / unit)
-        try:
-            container.seek(target, stream=stream)
-            reached = next((packet.pts for packet in container.demux(stream) if packet.size), None)
-            early = reached is not None and reached <= target
-            container.seek(target if early else stream.start_time or 0, stream=stream)
-        except av.error.FFmpegError as error:
-            _log.debug("cannot seek: %s", error)
-            container.seek(0)
+        if self._from_s is not None and unit is not None and is_indexed(container):
+            seek_keyframe(container, stream, int(self._from_s / unit))
 
     def is_early(self, time_s: Fraction) -> bool:
         """Return whether something at this time of the file lies before the start."""

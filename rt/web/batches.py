@@ -459,7 +459,7 @@ class Batches:
             turn = _turn([entry for entry in batch.entries if entry.state == "waiting"])
         shown = _Shown(self._changed, batch)
         plan = Plan(batch.outputs, tuple(entry.item for entry in turn))
-        outcome = run_batch(batch.asked, plan, lambda: batch.cancelled, shown.viewing)
+        outcome = run_batch(batch.asked, plan, lambda: batch.cancelled, shown.viewing, grace_s=0, wait_s=0)
         with self._changed:
             for entry in turn:
                 if entry.state == "waiting" and not batch.cancelled:  # it would have its turn for ever

@@ -63,7 +63,7 @@ def asked(inputs: Path, style: str, tmp_path: Path) -> Batch:
 
 
 def run(asked: Batch, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
-    return run_batch(asked, make_plan(asked), cancelled, viewing)
+    return run_batch(asked, make_plan(asked), cancelled, viewing, grace_s=0)
 
 
 def outputs(out: Path) -> dict[str, bytes]:
@@ -651,6 +651,10 @@ def test_a_signal_to_all_processes_of_a_batch_costs_no_item_a_try(asked: Batch, 
         start_new_session=True,
     )
     wait_until_it_writes(running, asked.out / "long.mp4.part")
+    os.killpg(running.pid, signal.SIGTERM)
+    assert running.stderr is not None
+    heard = next(line for line in running.stderr if "what runs may end" in line)
+    assert heard == "warning: what runs may end within 10 s; again: it is dropped at once\n"
     os.killpg(running.pid, signal.SIGTERM)
     said = running.communicate(timeout=60)
     assert running.returncode == 143, said

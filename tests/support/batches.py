@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rt.batch.plan import Item
-from rt.batch.work import Fact, work
+from rt.batch.work import Fact, Task, work
 
 
-def note_and_die(item: Item) -> Fact:
+def note_and_die(task: Task) -> Fact:
     """Die by SIGKILL for `poison`, the first time for `unlucky`; note every try beside the output."""
+    item = task.item
     item.output.parent.mkdir(parents=True, exist_ok=True)
     tries = item.output.with_suffix(".tries")
     count = len(tries.read_text()) if tries.exists() else 0
