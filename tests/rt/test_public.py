@@ -75,15 +75,13 @@ def test_audio_is_kept_encoded_or_left_out_as_asked(asked: Any, kept: list[str],
 
 
 def test_fields_and_clocks_are_read_as_asked(tmp_path: Path) -> None:
-    fields = {
-        "codec": "mpeg2video",
-        "options": {"flags": "+ildct+ilme", "bf": "0"},
-        "through": "setfield=tff",
-    }
-    combed = write_clip(tmp_path / "combed.mkv", Clip(frames=6, **fields))
+    options = {"flags": "+ildct+ilme", "bf": "0"}
+    lines = Clip(frames=6, codec="mpeg2video", options=options, through="setfield=tff")
+    combed = write_clip(tmp_path / "combed.mkv", lines)
     late = write_clip(tmp_path / "late.ts", Clip(frames=4, rate=Fraction(25), pts=range(100, 104)))
     counts = {}
-    for asked in ({}, {"fields": True}, {"interlaced": "keep"}):
+    ways: tuple[dict[str, Any], ...] = ({}, {"fields": True}, {"interlaced": "keep"})
+    for asked in ways:
         with videobrush.frames(combed, **asked) as source:
             counts[str(asked)] = sum(1 for _ in source)
     assert list(counts.values()) == [6, 12, 6]
