@@ -312,7 +312,8 @@ def test_texts_of_a_png_are_kept_in_a_png() -> None:
     info = PngImagePlugin.PngInfo()
     for key, (chunk, words) in TEXTS.items():
         if chunk == "iTXt":
-            info.add_itxt(key, words, *(("de", "Bemerkung") if key == "Comment" else ()), zip=True)
+            language, translated = ("de", "Bemerkung") if key == "Comment" else ("", "")
+            info.add_itxt(key, words, language, translated, zip=True)
         else:
             info.add_text(key, words, zip=chunk == "zTXt")
     info.add_text("Raw profile type xmp", "\nxmp\n 0\n")

@@ -13,6 +13,7 @@ import pytest
 from tools.bench import gpu_day
 from tools.bench.gpu_day import LIMIT_S, SECTIONS, WHEELS, Outcome, Section, run_day
 from tools.bench.gpu_day_report import as_markdown
+from tools.bench.result import ROOT, facts
 
 PROBE = 'print(\'{{"name": "GeForce X", "gpu": null, "engines": "no TensorRT here"}}\')'
 SKIPPED = "print('SKIPPED [2] tests/e2e/test_gpu.py:1: no GPU'); print('2 skipped in 0.01s')"
@@ -105,7 +106,7 @@ def test_without_time_the_rest_is_not_possible_and_said(day: Any, monkeypatch: p
 
 
 def test_a_report_without_a_gpu_is_one_too() -> None:
-    result = {**gpu_day.facts("gpu_day"), "packages": {"torch": None}, "found": {}, "sections": []}
+    result = {**facts("gpu_day"), "packages": {"torch": None}, "found": {}, "sections": []}
     assert as_markdown(result).startswith("# No GPU, ")
     assert "torch (missing)" in as_markdown(result)
 
@@ -118,6 +119,6 @@ def test_an_unknown_section_is_named(monkeypatch: pytest.MonkeyPatch, capsys: An
 
 def test_its_packages_are_those_of_the_project() -> None:
     """Nothing is listed that the project does not ask for, under the same names."""
-    text = (Path(gpu_day.ROOT) / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(ROOT) / "pyproject.toml").read_text(encoding="utf-8")
     for name in (package for group in WHEELS.values() for package in group):
         assert f'"{name}>=' in text or f'"{name}==' in text, name

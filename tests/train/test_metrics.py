@@ -125,5 +125,6 @@ def test_the_classifier_is_trained_no_longer_than_it_takes(
     net.register_forward_hook(lambda *_: steps.append(1))
     monkeypatch.setattr(metrics, "_classifier", lambda: net)
     folder = make_domains(tmp_path)
-    metrics.train_domain_classifier(*(load_images(folder / f"train{domain}", 64).images for domain in "AB"))
+    domain_A, domain_B = (load_images(folder / f"train{domain}", 64).images for domain in "AB")
+    metrics.train_domain_classifier(domain_A, domain_B)
     assert 20 <= len(steps) < 150

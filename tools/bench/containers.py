@@ -27,7 +27,7 @@ import av.container
 import av.error
 import numpy as np
 
-from rt.commands import Run
+from rt.commands import Codec, Run
 from rt.errors import VideobrushError
 from rt.job import run_job
 from rt.pipeline import Stop
@@ -293,7 +293,7 @@ def outcome(wanted: Combination, source: Path, folder: Path) -> tuple[str, list[
 
 
 def _run(source: Path, target: Path) -> None:
-    codec = "av1" if target.suffix == ".webm" else "h264"
+    codec: Codec = "av1" if target.suffix == ".webm" else "h264"
     run_job(Run(str(source), "winter", (str(target),), backend="identity", codec=codec), Stop())
 
 
