@@ -242,7 +242,10 @@ class Steered:
         self.status = "done"
         self.message = ""
 
-    def __call__(self, asked: Batch, plan: Plan, cancelled: Callable[[], bool], shown: Any) -> Outcome:
+    def __call__(
+        self, asked: Batch, plan: Plan, cancelled: Callable[[], bool], shown: Any, **waits: float
+    ) -> Outcome:
+        assert waits == {"grace_s": 0, "wait_s": 0}  # the files of a visitor who left are deleted
         self.turns.append((Path(plan.out).parent.name, len(plan.items)))
         facts = []
         with shown(len(plan.items)) as view:
@@ -331,7 +334,7 @@ def test_a_full_disk_and_a_fault_of_ours_end_their_batch_alone(
     batches.start(batch, ["drawn"], 1, 0)
     assert wait_for(batches, batch, "ended")["fault"].startswith("the studio's disk is full")
 
-    def broken(*_: object) -> Outcome:
+    def broken(*_: object, **__: object) -> Outcome:
         raise ZeroDivisionError("of ours")
 
     monkeypatch.setattr("rt.web.batches.run_batch", broken)
