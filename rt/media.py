@@ -174,6 +174,8 @@ class SideStreams:
         self.video_metadata = dict(video_metadata)
         self.ended = False
         """Set by the reader after the last packet."""
+        self.frames_before = 0
+        """Frames of the video that are left out before the first one; set by the reader."""
         self._early: list[av.packet.Packet[Any]] = []  # put in before the first writer asked
         self._writers: list[deque[av.packet.Packet[Any]]] = []
 

@@ -21,7 +21,7 @@ from rt.errors import SinkError
 from rt.media import SideStreams, packet_time, rational
 from rt.sinks.audio import CODEC_OF, NAMES, AudioEncoder
 from rt.sinks.base import SinkOptions
-from rt.sinks.tags import TIMECODE, kept_tags, needs_free_tags, quicktime_language, timecode
+from rt.sinks.tags import TIMECODE, advanced, kept_tags, needs_free_tags, quicktime_language, timecode
 from rt.sinks.trial import Samples, add_copy, holds, holds_timecode
 
 _log = logging.getLogger(__name__)
@@ -215,6 +215,8 @@ class Passthrough:
         """Return the source's timecode where the container keeps it: muxers make its track themselves."""
         carriers = [side.metadata, side.video_metadata, *(stream.metadata for stream in side.streams)]
         text = next((found for tags in carriers if (found := timecode(tags)) is not None), None)
+        if text is not None and side.frames_before:
+            text = advanced(text, side.frames_before, frame_rate)
         if text is None or holds_timecode(self._format, frame_rate, text):
             return text
         _log.warning(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from typing import Any
 
 TIMECODE = "timecode"
+_TIMECODE = re.compile(r"(?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?P<before>[:;.])(?P<f>\d\d\d?)")
 
 _QUICKTIME_LANGUAGES = {
     "deu": "ger",
@@ -55,6 +58,29 @@ def kept_tags(metadata: dict[str, str] | Any) -> dict[str, str]:
 def timecode(metadata: dict[str, str]) -> str | None:
     """Return the timecode of the first frame; Matroska writes the name in capitals."""
     return next((text for name, text in metadata.items() if name.lower() == TIMECODE), None)
+
+
+def advanced(text: str, frames: int, frame_rate: Fraction) -> str:
+    """Return the timecode so many frames later; one that cannot be read as it is.
+
+    Behind `;` or `.` frames are counted, where a minute begins, from 2 at 30 frames/s and from 4 at 60, but
+    every tenth minute: no frame is dropped, its number is. Source: SMPTE ST 12-1.
+    """
+    found = _TIMECODE.fullmatch(text)
+    nominal = round(frame_rate)
+    if found is None or nominal < 1:
+        return text
+    hours, minutes, seconds, frame = (int(found[name]) for name in ("h", "m", "s", "f"))
+    drops = 2 * nominal // 30 if found["before"] in ";." and nominal % 30 == 0 else 0
+    minute, ten_minutes = 60 * nominal - drops, 600 * nominal - 9 * drops
+    passed = 60 * hours + minutes
+    number = (60 * passed + seconds) * nominal + frame - drops * (passed - passed // 10) + frames
+    tens, rest = divmod(number % (6 * 24 * ten_minutes), ten_minutes)
+    number = 600 * nominal * tens + rest + (drops * ((rest - drops) // minute) if rest >= drops else 0)
+    seconds, frame = divmod(number, nominal)
+    digits = len(found["f"])
+    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    return f"{clock}{found['before']}{frame:0{digits}d}"
 
 
 def needs_free_tags(metadata: dict[str, str]) -> bool:

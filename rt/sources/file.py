@@ -193,6 +193,8 @@ class FileSource:
         height, width = self._orientation.stored_size(first.height, first.width)  # its own inverse
         assert first.pts is not None
         rate, count = self._timeline.frame_rate, self._trim.frame_count(self._integrity)
+        if self._trim.start_s and rate:
+            self._side.frames_before = round((first.pts * self._unit - self._timeline.begin_s) * rate)
         if self._options.fields and self.deinterlaces:
             rate, count = rate and 2 * rate, count and 2 * count
         colour = Colour(

@@ -44,6 +44,9 @@ class Timeline:
         self.frame_rate = stated_rate(stream) or _first_rate(stream)
         self.origin_s = _origin_s(container, stream, others)
         """The time on the clock of the file that becomes zero, for all streams."""
+        start_s = _start_s(stream)
+        self.begin_s = self.origin_s if start_s is None else start_s
+        """When the first frame of the file is shown, on its clock."""
         self.mended = 0
         """Time stamps that were missing or not increasing, and were moved."""
         self._last: int | None = None
