@@ -1,4 +1,4 @@
-"""Audio of live sources: samples on the clock of the frames, kept for a while for whoever writes them.
+"""Audio of live sources: samples on the frames' clock, kept for a while.
 
 A source puts blocks in, each with the time of its first sample. They are joined into one unbroken row of
 samples: gaps are silence, overlaps are cut, and a clock of the samples that is a little fast or slow is

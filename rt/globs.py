@@ -1,4 +1,4 @@
-"""What a shell made of `*.jpg` before the program saw it: inputs that stand where outputs are named."""
+"""Inputs that stand where outputs are named: what a shell made of `*.jpg`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""High dynamic range: what a video says of the display it was graded on, and how bright it becomes."""
+"""High dynamic range: what a video says of its display and brightness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frames of one stream through a style: fit → backend → steady → fit."""
+"""The frames of one stream through a style: fit, backend, steady, fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors in safetensors with the facts in its header; all that exact resume needs."""
+"""Checkpoints: tensors, with the facts of their run in the header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where and how a run was made: the facts a card needs to be believed."""
+"""Where and how a run was made."""
 
 from __future__ import annotations
 

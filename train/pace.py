@@ -1,4 +1,4 @@
-"""What a budget is worth: seconds a step, steps in the budget, and what others took."""
+"""What a budget is worth, in steps and beside other runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a painting to a style folder: the run, its training where any is asked for, and the export."""
+"""From a painting to a style folder."""
 
 from __future__ import annotations
 

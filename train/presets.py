@@ -1,4 +1,4 @@
-"""Settings that go together: what a small generator needs, and presets by time and machine.
+"""Settings that go together, by network, time and machine.
 
 They are words of the command line, put before the user's own, which win. The papers' settings suit the
 papers' networks; a small generator, which adds a change to its input, stays at the identity with them.

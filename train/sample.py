@@ -1,4 +1,4 @@
-"""Sheets of images made from noise: what a gan, cgan or dcgan has learned to draw."""
+"""Sheets of images made from noise."""
 
 from __future__ import annotations
 

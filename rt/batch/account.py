@@ -1,4 +1,4 @@
-"""What is known of a batch's items: a file each, within the folder of its outputs."""
+"""What is known of a batch's items: a file each, beside its outputs."""
 
 from __future__ import annotations
 

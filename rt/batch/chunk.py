@@ -1,4 +1,4 @@
-"""Long videos in chunks: where they are cut, one chunk translated, all of them joined exactly."""
+"""Long videos in chunks: cut, translated, joined exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch in words: its plan, its progress, its end; as text, JSON, CSV or a page."""
+"""A batch in words: its plan, progress and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a batch has still to do: items, chunks and joins, given out one by one."""
+"""What a batch has still to do: items, chunks and joins."""
 
 from __future__ import annotations
 

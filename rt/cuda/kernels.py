@@ -1,4 +1,4 @@
-"""The kernels of fit.cu: shrink a frame, apply the residual; of RGB and of planes."""
+"""The kernels of fit.cu, for RGB and for planes."""
 
 from __future__ import annotations
 

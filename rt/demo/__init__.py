@@ -1,4 +1,4 @@
-"""The demo: a bundled clip in four styles, as a video and as a sheet."""
+"""The demo: a bundled clip in four styles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EXIF: how an image is held, and what of it stays true of a translation."""
+"""EXIF: how an image is held, and what stays true of it."""
 
 from __future__ import annotations
 

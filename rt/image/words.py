@@ -1,4 +1,4 @@
-"""XMP and the text chunks of PNG: what of them stays true of a translation."""
+"""XMP and PNG's text chunks: what stays true of a translation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime under a name of its own, which no `rt.py` of a program shadows.
+"""The runtime under a name that no `rt.py` of a program shadows.
 
 A program's folder stands first on `sys.path`: an `rt.py` there is what `import rt` finds. So the modules of
 the package `rt` are loaded as `videobrush._rt`, and an `import rt.card` within them means

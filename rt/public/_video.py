@@ -1,4 +1,4 @@
-"""Videos: a whole one through a style, or frame by frame in a loop of your own."""
+"""Videos: a whole one through a style, or frame by frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What codes the video: the user's words, translated for FFmpeg and tried before they are taken."""
+"""What codes the video: the user's words, translated for FFmpeg and tried."""
 
 from __future__ import annotations
 

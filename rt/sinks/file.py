@@ -1,4 +1,4 @@
-"""Frames into a video file: at the exact times given, everything else of the source copied."""
+"""Frames into a video file, at their exact times, with the source's other streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoded spans joined to a video file, with everything beside the video copied from its source."""
+"""Encoded spans joined to a video file, beside the source's other streams."""
 
 from __future__ import annotations
 

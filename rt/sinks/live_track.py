@@ -1,4 +1,4 @@
-"""The audio stream of a recording or a stream out: samples encoded as they come."""
+"""The audio stream of a recording or a stream out."""
 
 from __future__ import annotations
 

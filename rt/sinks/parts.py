@@ -1,4 +1,4 @@
-"""Encoded spans of a video: the packets as the encoder gave them, in a file of their own each."""
+"""Encoded spans of a video, a file of packets each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings of a live view: files that begin and end when the viewer says so."""
+"""Recordings of a live view, begun and ended by the viewer."""
 
 from __future__ import annotations
 

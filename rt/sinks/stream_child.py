@@ -1,4 +1,4 @@
-"""The process that codes frames and sends them to a server: the far end of `rt.sinks.stream`.
+"""The process that codes frames and sends them to a server.
 
 FFmpeg has no time limit for opening an output, and PyAV holds Python's lock meanwhile: a server that never
 answers would stop the whole program. So all of it happens in a process that ends itself when nothing moves.

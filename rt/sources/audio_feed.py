@@ -1,4 +1,4 @@
-"""The audio of one connection of a stream: decoded, and put where it belongs on the clock of its frames."""
+"""The audio of one connection of a stream, on its frames' clock."""
 
 from __future__ import annotations
 

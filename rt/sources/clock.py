@@ -1,4 +1,4 @@
-"""Clocks of live sources: when what a stream or a sound card gives belongs, on the clock of the run.
+"""Clocks of live sources: when what comes belongs.
 
 The clock of the run is `time.perf_counter()` at the first frame of a connection and goes on as the stream's
 own clock does: frames and audio are placed by their time stamps, not by when they arrive.

@@ -1,4 +1,4 @@
-"""A span of a video file between two exact times, and what the whole file would give there."""
+"""A span of a video file between two exact times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A zip file of results, written while it is sent: nothing of it is kept."""
+"""A zip file of results, written while it is sent."""
 
 from __future__ import annotations
 

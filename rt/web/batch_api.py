@@ -1,4 +1,4 @@
-"""The HTTP API of batches: upload, start, look, download; for the page and for programs."""
+"""The HTTP API of batches: upload, start, look, download."""
 
 from __future__ import annotations
 

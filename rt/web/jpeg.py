@@ -1,4 +1,4 @@
-"""Images to bytes and back, and how large an image is before it is decoded."""
+"""Images to bytes and back; their size, before they are decoded."""
 
 from __future__ import annotations
 

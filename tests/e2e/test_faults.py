@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of a run, staged through the real parts in this process."""
+"""What goes wrong in the middle of a run, in the real parts."""
 
 from __future__ import annotations
 

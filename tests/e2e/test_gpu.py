@@ -1,4 +1,4 @@
-"""On a real GPU: engines built there give ONNX Runtime's images, in order, whatever the mode."""
+"""On a real GPU: engines built there give ONNX Runtime's images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live source on the command line: drawn frames at the pace of a camera."""
+"""A live source on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live audio on the command line: a stream with a flash and a beep a second, recorded and sent on."""
+"""Live audio on the command line: flashes and beeps, recorded and sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs on the command line: a full disk, several at once, and a live view that the keyboard steers."""
+"""Outputs on the command line: full disks, several at once, the keyboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of every README can be typed: all are parsed, those that need no device are run."""
+"""The commands of every README are parsed, and run where they can be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of the studio in a real browser: its canvas, its controls, what it says of faults."""
+"""The studio's page in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign networks become styles that show the same image, or are refused with what is in the way."""
+"""Foreign networks become styles that show the same image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign networks of every kind of file give the image they give to those who know them."""
+"""Foreign networks of every kind of file give the right image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines are built for real by TensorRT for RTX, which needs no GPU to build."""
+"""Engines built for real by TensorRT for RTX, without a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sequence of calls builds with every version of TensorRT: the signatures are NVIDIA's own."""
+"""One sequence of calls builds with every version of TensorRT."""
 
 from __future__ import annotations
 

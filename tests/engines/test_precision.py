@@ -1,4 +1,4 @@
-"""The casts to FP16 and INT8 keep the rules all runtimes agree on, and the image."""
+"""The casts to FP16 and INT8 keep the rules and the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantising a style: frames in, a model on the card where it holds its gate, nothing where it does not."""
+"""Quantising a style: a model that holds its gate, or nothing."""
 
 from __future__ import annotations
 

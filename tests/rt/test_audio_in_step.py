@@ -1,4 +1,4 @@
-"""Live audio into recordings and streams out: a flash and a beep a second, found again in the result."""
+"""Live audio into recordings and streams out stays in step."""
 
 from __future__ import annotations
 

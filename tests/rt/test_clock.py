@@ -1,4 +1,4 @@
-"""Frames and audio of a stream on one clock, over an hour of a virtual one."""
+"""Frames and audio of a stream on one clock."""
 
 from __future__ import annotations
 

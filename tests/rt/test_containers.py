@@ -1,4 +1,4 @@
-"""Containers, codecs, rates, starts, turns and sizes: each kind once through a run without a network."""
+"""Every kind of container, codec, rate, start, turn and size once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which CUDA the driver serves, which compiler goes with it, and how PyCUDA is installed."""
+"""Which CUDA the driver serves, and how PyCUDA is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that say when a frame is decoded but not when it is shown: AVI."""
+"""Files that say when a frame is decoded, not shown: AVI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interlaced sources: drawn with an edge that moves between the two fields of every frame."""
+"""Interlaced sources, drawn with an edge that moves between the fields."""
 
 from __future__ import annotations
 

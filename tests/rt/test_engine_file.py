@@ -1,4 +1,4 @@
-"""An engine on disk is the one that was built, or it is refused with the reason and the command."""
+"""An engine on disk is the one that was built, or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form in which a CPU computes a style: by its instructions, else measured once."""
+"""The form in which a CPU computes a style."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frame rate of a file: what it states, checked against the times of its frames."""
+"""The frame rate of a file, stated and as its frames' times say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""High dynamic range: what is said of it is kept where it stays true, and said where it is lost."""
+"""High dynamic range is kept where it stays true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernels compile for every GPU there is an engine for, and compute what rt.fit computes."""
+"""The kernels compile for every GPU and compute what rt.fit computes."""
 
 from __future__ import annotations
 

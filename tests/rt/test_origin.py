@@ -1,4 +1,4 @@
-"""Files whose clock begins anywhere: the output begins at zero, audio and video as far apart as before."""
+"""Files whose clock begins anywhere: the output begins at zero."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file keeps of its source's audio, other videos, covers and timecode, whatever holds them."""
+"""What a file keeps of its source's audio, videos, covers and timecode."""
 
 from __future__ import annotations
 

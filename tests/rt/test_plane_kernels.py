@@ -1,4 +1,4 @@
-"""The kernels on planes compute what rt.planes computes, at every size and in both formats."""
+"""The kernels on planes compute what rt.planes computes."""
 
 from __future__ import annotations
 

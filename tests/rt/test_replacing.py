@@ -1,4 +1,4 @@
-"""Files that take their name only when they are whole, and the boxes of an MP4."""
+"""Files that take their name when they are whole; MP4 boxes."""
 
 from __future__ import annotations
 

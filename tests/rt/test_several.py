@@ -1,4 +1,4 @@
-"""Several outputs of one run: what a slow, dead or closed one does to the others."""
+"""Several outputs of one run: slow, dead and closed ones."""
 
 from __future__ import annotations
 

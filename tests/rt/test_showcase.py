@@ -1,4 +1,4 @@
-"""The page of the styles: whole, escaped, and honest about what is damaged or unmeasured."""
+"""The page of the styles: whole, escaped and honest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GPU's side, tested in processes of their own whose CUDA driver is a stand-in in host memory."""
+"""The GPU's side, in processes whose CUDA driver is a stand-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said where PyCUDA, the driver or TensorRT is missing, and which engine is looked for.
+"""What is said where PyCUDA, the driver or TensorRT is missing.
 
 That engines run is tested on the stand-in driver, in tests/stand_in.
 """

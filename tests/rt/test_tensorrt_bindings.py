@@ -1,4 +1,4 @@
-"""What NVIDIA's own bindings do, beside libraries that give nothing: as where the driver is too old."""
+"""What NVIDIA's own bindings do beside libraries that give nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of an image a network looks at, from the card to the frame a viewer sees."""
+"""What of an image a network looks at."""
 
 from __future__ import annotations
 

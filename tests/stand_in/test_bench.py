@@ -1,4 +1,4 @@
-"""The benchmark of engines runs to its end on the stand-in GPU and fills in every figure."""
+"""The benchmark of engines runs to its end on the stand-in GPU."""
 
 from __future__ import annotations
 

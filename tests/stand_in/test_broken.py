@@ -1,4 +1,4 @@
-"""Pipelines broken on purpose give wrong bytes on the stand-in GPU, so a mistake of ours would be found."""
+"""Pipelines broken on purpose give wrong bytes on the stand-in GPU."""
 
 from __future__ import annotations
 

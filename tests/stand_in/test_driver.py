@@ -1,4 +1,4 @@
-"""The stand-in driver keeps a GPU's promises and no more: what nobody waits for has not happened."""
+"""The stand-in driver keeps a GPU's promises and no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames fitted on the stand-in GPU: the kernels' bytes in every version, mode and schedule."""
+"""Frames fitted on the stand-in GPU have the kernels' bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the first GPU's day run to their end on the stand-in GPU, and find what is wrong."""
+"""The parts of the first GPU's day on the stand-in GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of planes fitted on the stand-in GPU: the kernels' bytes in every mode and schedule."""
+"""Frames of planes fitted on the stand-in GPU."""
 
 from __future__ import annotations
 

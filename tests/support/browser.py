@@ -1,4 +1,4 @@
-"""Chromium with a camera that shows one drawn image; studios in processes of their own."""
+"""Chromium with a drawn camera; studios in processes of their own."""
 
 from __future__ import annotations
 

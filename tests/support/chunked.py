@@ -1,4 +1,4 @@
-"""Batches worked on in this process, and what is to be equal in two video files."""
+"""Batches worked on in this process, and videos compared."""
 
 from __future__ import annotations
 

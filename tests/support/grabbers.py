@@ -1,4 +1,4 @@
-"""A camera without a lens: what it gives, and when, is up to the test."""
+"""A camera without a lens: the test says what it gives."""
 
 from __future__ import annotations
 

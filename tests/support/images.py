@@ -1,4 +1,4 @@
-"""Still images of every kind that people have, drawn for tests, with the pixels that are right."""
+"""Still images of every kind, drawn with the pixels that are right."""
 
 from __future__ import annotations
 

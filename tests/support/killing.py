@@ -1,4 +1,4 @@
-"""Kill a training run at each of its file operations in turn, continue it, and compare with a straight run.
+"""Kill a training run at each of its file operations; continue; compare.
 
 `python -m tests.support.killing DATA FOLDER FIRST STEP` kills at operations FIRST, FIRST + STEP, ... and
 prints one JSON object: the first operation the run did not reach, and where the continued run differed.

@@ -1,4 +1,4 @@
-"""Clips drawn and encoded for tests, and what is found in a file when it is read by plain PyAV."""
+"""Clips drawn and encoded for tests, and what files hold."""
 
 from __future__ import annotations
 

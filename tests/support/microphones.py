@@ -1,4 +1,4 @@
-"""A sounddevice without a sound card: its devices, and what they hear, are up to the test."""
+"""A sounddevice without a sound card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX networks for tests of precision: residual, with every kind of node that the cast must know."""
+"""ONNX networks for tests of precision, with every kind of node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small ONNX networks and style folders for tests: seeded, quick, shaped like the real ones."""
+"""Small ONNX networks and style folders for tests."""
 
 from __future__ import annotations
 

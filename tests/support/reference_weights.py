@@ -1,4 +1,4 @@
-"""Weights of the CycleGAN and pix2pix authors' repository, drawn here under the names it gives them."""
+"""Drawn weights under the CycleGAN and pix2pix authors' names."""
 
 from __future__ import annotations
 

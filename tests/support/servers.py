@@ -1,4 +1,4 @@
-"""Peers of live sources: small servers in a thread, which stall, hang up, vanish and come back as told."""
+"""Peers of live sources: servers that stall, hang up and come back."""
 
 from __future__ import annotations
 

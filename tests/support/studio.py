@@ -1,4 +1,4 @@
-"""A studio that really runs on a free port, and pages that talk to it."""
+"""A studio on a free port, and pages that talk to it."""
 
 from __future__ import annotations
 

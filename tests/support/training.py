@@ -1,4 +1,4 @@
-"""Runs small enough to train in a test: settings per recipe, and the loop without its display."""
+"""Runs small enough to train in a test."""
 
 from __future__ import annotations
 

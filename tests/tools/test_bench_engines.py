@@ -1,4 +1,4 @@
-"""The benchmark of engines says what is missing where there is no GPU, and reckons rightly."""
+"""The benchmark of engines without a GPU."""
 
 from __future__ import annotations
 

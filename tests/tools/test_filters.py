@@ -1,4 +1,4 @@
-"""The filters that teach styles: any size, the same image in another look, and what each promises."""
+"""The filters that teach styles keep their promises."""
 
 from __future__ import annotations
 

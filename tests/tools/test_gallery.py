@@ -1,4 +1,4 @@
-"""The styles that ship with the program are whole, honest and do what they say."""
+"""The bundled styles are whole, honest and do what they say."""
 
 from __future__ import annotations
 

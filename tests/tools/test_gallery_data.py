@@ -1,4 +1,4 @@
-"""The images that the gallery's styles learn from, and those that stand in for ones nobody may pass on."""
+"""The images that the gallery's styles learn from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts that make the gallery's styles call commands that exist, with options they have."""
+"""The scripts of the gallery call commands that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fills a style's card and previews, and what is looked at before it ships."""
+"""What fills a style's card and previews."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The day of the first GPU stops for nothing: what fails, hangs or crashes costs its own section alone."""
+"""The day of the first GPU stops for nothing."""
 
 from __future__ import annotations
 

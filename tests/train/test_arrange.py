@@ -1,4 +1,4 @@
-"""People's folders: every layout becomes a data folder, a tenth held out, twins on one side."""
+"""People's folders: every layout becomes a data folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two processes of one run, started as torchrun starts them, against one process with the doubled batch."""
+"""Two processes of one run, as torchrun starts them, against one."""
 
 from __future__ import annotations
 

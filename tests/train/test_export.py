@@ -1,4 +1,4 @@
-"""Every kind of generator as a style: its ONNX against PyTorch, and the batch norms folded into it."""
+"""Every kind of generator as a style: its ONNX against PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: budgets, checkpoints kept, what a run leaves, full disks, kills, several processes."""
+"""The training loop: budgets, checkpoints, full disks, kills, several processes."""
 
 from __future__ import annotations
 

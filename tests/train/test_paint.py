@@ -1,4 +1,4 @@
-"""One painting in, a style out: the network, its folding, the recipe and the command."""
+"""One painting in, a style out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FID and LPIPS: how they are asked for, and what is said where something is missing."""
+"""FID and LPIPS: how they are asked for, and what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe projected: its judge and losses, where a run may start; teachers that are other programs."""
+"""The recipe projected, and teachers that are other programs."""
 
 from __future__ import annotations
 

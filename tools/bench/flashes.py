@@ -1,4 +1,4 @@
-"""A flash and a beep a second: sent as a live stream, and found again in what became of it."""
+"""A flash and a beep a second, sent and found again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast every style of the gallery is beside the network of the papers: `python -m tools.bench.gallery`.
+"""How fast every style is beside the papers' network: `python -m tools.bench.gallery`.
 
 Each style's INT8 and FP32 model on OpenVINO, and ResNet-9 with 64 channels in PyTorch without compilation,
 take turns within one process at 256x256; the ratio of one run is what counts, images a second hold for an

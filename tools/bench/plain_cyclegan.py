@@ -1,4 +1,4 @@
-"""CycleGAN's step as the authors' repository takes it: fp32, NCHW, one pass after the other.
+"""CycleGAN's step as the authors' repository takes it.
 
 The yardstick of `tools.bench.train`, never used in training. The order is that of `optimize_parameters` in
 `models/cycle_gan_model.py`: both translations, both reconstructions, the identities, D for G, Adam of the

@@ -1,4 +1,4 @@
-"""Cut many square images out of a few large photos: a data folder where whole photos are too few.
+"""Cut square images out of a few large photos: a data folder.
 
     python tools/gallery/cut_photos.py PHOTOS OUT --held-out NAME... [--leave-out NAME...] [--count 30]
 

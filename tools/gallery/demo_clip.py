@@ -1,4 +1,4 @@
-"""Make the clip of `videobrush demo`: a camera that moves over four photos, with audio that is computed.
+"""Make the clip of `videobrush demo`: a camera that moves over photos.
 
     python -m tools.gallery.demo_clip WALLPAPERS ASTRONAUT.png [--out rt/demo/clip.mp4]
 

@@ -1,4 +1,4 @@
-"""Draw plans of facades in the colours of the CMP set: previews that may be passed on, and INT8's images.
+"""Draw plans of facades: previews, and the images INT8 is calibrated with.
 
     python tools/gallery/draw_facades.py OUT [--count 8] [--seed 0] [--growing FRAMES]
 

@@ -1,4 +1,4 @@
-"""Make the data folder of a style for sketches: drawings and found edges, each beside its photo.
+"""Make the data folder for sketches: drawings and edges beside their photos.
 
     python tools/gallery/edge_pairs.py DATA OUT [--side 176]
 

@@ -1,4 +1,4 @@
-"""Cut the photos that training bundles, and more of them for the gallery's styles, out of free packages.
+"""Cut the photos that training bundles out of free packages.
 
     apt-get download lomiri-wallpapers-16.04 && dpkg -x lomiri-wallpapers-16.04_*.deb PACKAGES
     pip download --no-deps scikit-image && python -m zipfile -e scikit_image-*.whl PACKAGES

@@ -1,4 +1,4 @@
-"""Write a clip of a camera that moves over a photo: for previews where no free clip is at hand.
+"""Write a clip of a camera that moves over a photo.
 
     python -m tools.gallery.pan_clip PHOTO FOLDER
 

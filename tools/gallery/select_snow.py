@@ -1,4 +1,4 @@
-"""Make the data folder of the style `winter`: of the winter images those that show snow.
+"""Make the data folder of `winter`: winter images that show snow.
 
     python tools/gallery/select_snow.py DATA OUT
 

@@ -1,4 +1,4 @@
-"""What a viewer of a style sees: images and frames of clips, translated as the program does it."""
+"""What a viewer of a style sees: images and frames, translated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People's folders become a data folder of links: domains found, every tenth image held out."""
+"""People's folders become data folders: domains found, every tenth image held out."""
 
 from __future__ import annotations
 

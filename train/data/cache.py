@@ -1,4 +1,4 @@
-"""Where decoded images are kept: in memory while there is room, then in a file that is mapped."""
+"""Where decoded images are kept: in memory, then in a mapped file."""
 
 from __future__ import annotations
 

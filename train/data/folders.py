@@ -1,4 +1,4 @@
-"""The layouts of image folders, opened for the recipes; what does not fit is refused here."""
+"""The layouts of image folders, opened for the recipes."""
 
 from __future__ import annotations
 

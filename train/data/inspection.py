@@ -1,4 +1,4 @@
-"""What is wrong with a folder of training images, before a run is wasted on it."""
+"""What is wrong with a folder of training images."""
 
 from __future__ import annotations
 

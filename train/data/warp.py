@@ -1,4 +1,4 @@
-"""Synthetic motion and noise: what a moving camera does to an image, without a video.
+"""Synthetic motion and noise: what a moving camera does to an image.
 
 A generator that turns small movements into other images flickers on video. `equivariance` punishes that,
 the student of a distillation learns from images moved like this, and `measure_steadiness` measures it.

@@ -1,4 +1,4 @@
-"""What an exported generator is checked and measured with, after the kind of its training images."""
+"""What an exported generator is checked and measured with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FID and LPIPS through torchmetrics, where the user has it and the weights: nothing is downloaded."""
+"""FID and LPIPS through torchmetrics, where it and its weights are there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances between sets of images on pretrained features: KID and Gram distance, which steer and judge.
+"""KID and Gram distance: sets of images compared on pretrained features.
 
 What the eye sees they see too, where figures of random features and of small classifiers were blind. They
 are not comparable with the KID of papers, which is on the features of another network.

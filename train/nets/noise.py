@@ -1,4 +1,4 @@
-"""Networks that draw images from noise z, optionally of an asked class, and their discriminators.
+"""Networks that draw images from noise, and their discriminators.
 
 Generators take float32[N, z] noise from N(0, 1) and give float32[N, channels, side, side] in [-1, 1];
 discriminators take such images and give float32[N] logits. With `classes` above 0 both also take labels,

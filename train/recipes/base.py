@@ -1,4 +1,4 @@
-"""What all recipes have in common: the protocol the loop knows, and the parts of a step."""
+"""What all recipes have in common: the protocol and parts of a step."""
 
 from __future__ import annotations
 

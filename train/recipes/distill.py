@@ -1,4 +1,4 @@
-"""Distillation: a small generator learns to do what a trained one does, and to do it steadily."""
+"""Distillation: a small generator learns what a trained one does, steadily."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GAN, CGAN and DCGAN: images from noise, of an asked class where there are classes."""
+"""GAN, CGAN and DCGAN: images from noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One painting becomes a style: baked into convolutions at once, then trained to be steady and nearer."""
+"""One painting becomes a style: baked into convolutions, then trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: no scripts, no fonts, colours from the page's style sheet."""
+"""Line charts as inline SVG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened in a run: history.jsonl, TensorBoard events, sample sheets, and the report made of them.
+"""What happened in a run: its lines, events, sheets and report.
 
 A line of history.jsonl is one JSON object with `step` and `elapsed_s`, and either `images_per_s` and
 `losses`, or `validation` and `best`, or `sheet` with its `rows` and `columns`. Steps ascend; a continued run

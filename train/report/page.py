@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else, neither network nor other files."""
+"""The report of a run: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long videos in chunks: equal to a run, whatever the container, the clock, the keyframes."""
+"""Long videos in chunks are equal to a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in CUDA driver as tests see it: when work runs, what is missing, what a program holds."""
+"""The stand-in CUDA driver as tests see it."""
 
 from __future__ import annotations
 

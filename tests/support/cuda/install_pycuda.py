@@ -1,4 +1,4 @@
-"""Install PyCUDA for tests on a machine without an NVIDIA driver, and build the stand-in for the driver.
+"""Install PyCUDA without an NVIDIA driver, and build the stand-in driver.
 
     python tests/support/cuda/install_pycuda.py
 

@@ -1,4 +1,4 @@
-"""Write down which names of TensorRT's Python API exist in which version, for the tests.
+"""Write down which names of TensorRT's API exist in which version.
 
     python tests/support/tensorrt/api.py
 

@@ -1,4 +1,4 @@
-"""What the stand-in for TensorRT does: its engines are ONNX files, run by ONNX Runtime."""
+"""What the stand-in for TensorRT does: ONNX Runtime runs its engines."""
 
 from __future__ import annotations
 

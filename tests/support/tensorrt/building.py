@@ -1,4 +1,4 @@
-"""What the stand-in for TensorRT does when it builds: an engine is the ONNX file it was given, and facts."""
+"""How the stand-in for TensorRT builds: the ONNX file, and facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Photos as drawings: comic, pencil, watercolour. Sizes are for a short side of 256 px."""
+"""Photos as drawings: comic, pencil, watercolour.
+
+Sizes are for a short side of 256 px.
+"""
 
 from __future__ import annotations
 

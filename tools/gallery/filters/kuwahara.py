@@ -1,4 +1,4 @@
-"""The generalised Kuwahara filter with eight sectors: images flattened into dabs, as painters see them.
+"""The generalised Kuwahara filter with eight sectors.
 
 Source: Papari, Petkov and Campisi 2007 (Artistic edge and corner enhancing smoothing).
 """

@@ -1,4 +1,7 @@
-"""Photos in another light: autumn, night, winter. Sizes are for a short side of 256 px."""
+"""Photos in another light: autumn, night, winter.
+
+Sizes are for a short side of 256 px.
+"""
 
 from __future__ import annotations
 
