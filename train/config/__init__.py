@@ -1,6 +1,7 @@
 """What a training run is told: one frozen dataclass per recipe.
 
-Attribute docstrings are the help. Defaults are the papers'; where a number is this project's own the docstring says (ours).
+Attribute docstrings are the help. Defaults are the papers'; where a number is this project's
+own the docstring says (ours).
 """
 
 from __future__ import annotations
