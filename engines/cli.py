@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from rt.cuda.driver import choose_gpu
 from rt.errors import VideobrushError
 from rt.install import install_hint
 from rt.log import LOG
@@ -66,6 +67,8 @@ class Verify:
     """Least PSNR against FP32."""
     count: Annotated[int, arg(metavar="N")] = 16
     """Frames taken of each clip, evenly spread."""
+    device: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first)")] = None
+    """The GPU that runs the engines, as nvidia-smi numbers them."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Build:
         Literal["tensorrt", "tensorrt-rtx"] | None, arg(help_behavior_hint="(default: the first installed)")
     ] = None
     """tensorrt: data-centre GPUs and Jetson, built there. tensorrt-rtx: GeForce and RTX, built anywhere."""
+    device: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first)")] = None
+    """The GPU to build on and for, as nvidia-smi numbers them."""
     rebuild: bool = False
     """Build also what is there already."""
 
@@ -199,6 +204,8 @@ def _joined(typed: Sequence[str]) -> list[str]:
 
 
 def _run(command: Command) -> int:
+    if isinstance(command, Build | Verify) and command.device is not None:
+        choose_gpu(command.device)
     if isinstance(command, Quantize):
         return _quantize(command)
     if isinstance(command, Verify):

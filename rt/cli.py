@@ -69,6 +69,10 @@ def _read(typed: Sequence[str]) -> Command:
 
 
 def _run(command: Command) -> int:
+    if not isinstance(command, Styles) and command.device is not None:
+        from rt.cuda.driver import choose_gpu
+
+        choose_gpu(command.device)
     if isinstance(command, Demo):
         return _demo(command)
     if isinstance(command, Run):

@@ -28,6 +28,8 @@ class _Talk:
 
     verbose: Annotated[bool, arg(aliases=["-v"])] = False
     """Say more: what was tried and could not be used."""
+    device: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first)")] = None
+    """The NVIDIA GPU to use, as nvidia-smi numbers them."""
 
 
 @dataclass(frozen=True)

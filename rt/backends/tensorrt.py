@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from rt.backends.base import BackendInfo, Mode, translate_each
 from rt.backends.checks import check_input
+from rt.backends.tensorrt_cache import KernelCache
 from rt.backends.tensorrt_runtime import diagnosis, installed_runtimes, logger_of, ports, runtime_name, start
 from rt.cuda.device import Device, Gpu
 from rt.cuda.frame_slot import FrameSlot
@@ -97,11 +99,13 @@ class TensorRtBackend:
         rebuild: str = "videobrush-engines build",
         frame_size: tuple[int, int] | None = None,
         frame_format: FrameFormat = "rgb24",
+        kernels_path: Path | None = None,
     ) -> None:
         """Load the engine `plan` for images of `size` = (height, width) with TensorRT's module `trt`.
 
         `rebuild` is the command that builds the engine again, for messages. Where `frame_size` is given,
-        frames of that height and width can be translated as well, in `frame_format`.
+        frames of that height and width can be translated as well, in `frame_format`. What TensorRT for RTX
+        compiles is kept at `kernels_path`.
 
         Raises:
             BackendError: PyCUDA, the driver or the GPU is missing, the engine is one for another GPU or
@@ -120,6 +124,8 @@ class TensorRtBackend:
         self._streams: Streams | None = None
         self._runtime: Any = None
         self._engine: Any = None
+        self._kernels_path = kernels_path
+        self._compiled: KernelCache | None = None
         self._logger = logger_of(trt)
         self._device: Device | None = Device()
         try:
@@ -187,6 +193,8 @@ class TensorRtBackend:
             if self._streams is not None:
                 self._streams.close()
             # The engine needs the runtime to its end, and both need the context.
+            if self._compiled is not None:
+                self._compiled.close()
             self._engine = None
             self._runtime = None
         device.close()
@@ -222,6 +230,7 @@ class TensorRtBackend:
                 f"backend tensorrt cannot load the engine with {runtime_name(trt)} on {gpu.name} "
                 f"({gpu.compute_capability}): {why}; type: {self._rebuild}"
             )
+        self._compiled = KernelCache(trt, self._engine, self._kernels_path)
         self._input, self._output = ports(trt, self._engine, (1, *self.info.size, 3), self._rebuild)
 
     def _open_slots(self, device: Device, mode: Mode) -> None:
@@ -230,7 +239,8 @@ class TensorRtBackend:
             self._kernels = FitKernels(device)
         self._streams = streams = Streams.one(device) if mode == "latency" else Streams.three(device)
         for _ in range(self.info.slots):
-            slot = Slot(device, (1, *self.info.size, 3), streams)
+            within = self._kernels is not None
+            slot = Slot(device, (1, *self.info.size, 3), streams, by_gpu_alone=within)
             self._all.append(slot)
             enqueue, graph_fault = self._bind(slot, streams, device)
             slot.prepare(enqueue, graph_fault)
@@ -240,10 +250,13 @@ class TensorRtBackend:
                 )
                 self._for_frames[slot] = around
                 around.prepare(enqueue, graph_fault)
+        assert self._compiled is not None
+        self._compiled.save()
 
     def _bind(self, slot: Slot, streams: Streams, device: Device) -> tuple[Enqueue, str | None]:
         """Return what queues the network on a slot's memory, and why it cannot be recorded, where known."""
-        context = self._engine.create_execution_context()
+        assert self._compiled is not None
+        context = self._compiled.new_context(self._engine)
         if context is None:
             raise BackendError(
                 f"backend tensorrt cannot use the engine: {self._logger.last()}; it needs "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rt.backends.base import Mode
 from rt.backends.tensorrt import TensorRtBackend, check_frame_size
+from rt.backends.tensorrt_cache import SUFFIX
 from rt.backends.tensorrt_runtime import installed_runtimes, load_runtime
 from rt.card import Card
 from rt.cuda.device import Gpu, find_gpu
@@ -65,7 +68,13 @@ def load_engine(
     return TensorRtBackend(
         *(trt, engine.plan, size, key.precision, mode),
         *(build_command(key), frame_size, frame_format),
+        kernels_path=kernels_path(engine_path(key)),
     )
+
+
+def kernels_path(plan: Path) -> Path:
+    """Return where the kernels are kept that TensorRT for RTX compiles for an engine."""
+    return plan.with_name(plan.name + SUFFIX)
 
 
 def fit_fault(engine: Engine, frame_size: tuple[int, int]) -> str | None:

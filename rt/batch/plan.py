@@ -188,7 +188,7 @@ def make_plan(asked: Batch) -> Plan:
 
 def settings_of(asked: Batch) -> dict[str, Any]:
     """Return what every item is asked for, as fields of a `Run`."""
-    names = set(Run.__dataclass_fields__) - {"input", "style", "output", "overwrite", "verbose"}
+    names = set(Run.__dataclass_fields__) - {"input", "style", "output", "overwrite", "verbose", "device"}
     return {name: value for name, value in asdict(asked).items() if name in names}
 
 

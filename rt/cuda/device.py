@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,10 @@ def find_gpu(ordinal: int = 0) -> Gpu:
         return _facts(driver, driver.Device(ordinal))
 
 
+_parked: dict[int, Any] = {}
+"""The primary context of each GPU that nobody uses: kept, for making it again takes a while."""
+
+
 class Device:
     """The primary context of one GPU.
 
@@ -64,7 +69,8 @@ class Device:
         with told(self.driver, f"open device {ordinal}"):
             found = self.driver.Device(ordinal)
             self.gpu = _facts(self.driver, found)
-            self._context: Any = found.retain_primary_context()
+            self._ordinal = ordinal
+            self._context: Any = _parked.pop(ordinal, None) or found.retain_primary_context()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -93,15 +99,45 @@ class Device:
         return free
 
     def close(self) -> None:
-        """Give the context back; works twice. What was made in it is gone."""
+        """Give the context back; works twice. What was made in it must be gone.
+
+        The process keeps one for the next device, unless the GPU has failed: that lasts until all of its
+        contexts are gone.
+        """
         context, self._context = self._context, None
         if context is None:
             return
-        # PyCUDA releases a primary context correctly only when told to, in a thread where it is current, and
-        # leaves it on the driver's own stack.
+        if self._ordinal not in _parked and self._is_sound(context):
+            if not _parked:
+                atexit.register(give_back)
+            _parked[self._ordinal] = context
+        else:
+            _release(context)
+
+    def _is_sound(self, context: Any) -> bool:
         context.push()
-        context.detach()
-        check(load_library().cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p())), "cuCtxPopCurrent", "close")
+        try:
+            context.synchronize()
+        except self.driver.Error:
+            return False
+        finally:
+            context.pop()
+        return True
+
+
+def give_back() -> None:
+    """Give back the contexts that the process keeps."""
+    atexit.unregister(give_back)
+    while _parked:
+        _release(_parked.popitem()[1])
+
+
+def _release(context: Any) -> None:
+    # PyCUDA releases a primary context correctly only when told to, in a thread where it is current, and
+    # leaves it on the driver's own stack.
+    context.push()
+    context.detach()
+    check(load_library().cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p())), "cuCtxPopCurrent", "close")
 
 
 def _facts(driver: Any, device: Any) -> Gpu:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import sys
 import traceback
@@ -16,6 +17,8 @@ from rt.text import one_line
 
 NEWEST_CUDA = 13
 """The major version of CUDA that packages without a number in their names are for."""
+_CHOSEN = "VIDEOBRUSH_DEVICE"
+"""The variable that tells children which number was asked for."""
 NVCC = Path("/usr/local/cuda/bin/nvcc")
 """CUDA's compiler, where JetPack and NVIDIA's packages put it without putting it on PATH."""
 
@@ -44,7 +47,7 @@ def load_driver() -> Any:
     except driver.Error as error:
         raise BackendError(
             f"the GPU cannot be used: the NVIDIA driver does not start ({one_line(error)}); "
-            "nvidia-smi says more"
+            f"{_asked_for()}nvidia-smi says more"
         ) from None
     return driver
 
@@ -65,6 +68,23 @@ def told(driver: Any, doing: str) -> Iterator[None]:
         if isinstance(error, driver.MemoryError):
             why = f"it is out of memory ({why}); type a smaller --size, or end what else uses it"
         raise BackendError(f"the GPU failed to {doing}: {why}") from None
+
+
+def choose_gpu(number: int) -> None:
+    """Let this process and its children see one GPU alone: that which `nvidia-smi` gives this number.
+
+    It must come before CUDA starts. Encoders, decoders and PyTorch keep to it too.
+
+    Raises:
+        BackendError: there is no such GPU among those that the process may see.
+    """
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    if number < 0 or (visible and number >= len(visible)):
+        among = f"CUDA_VISIBLE_DEVICES names {len(visible)}" if visible else "they are counted from 0"
+        raise BackendError(f"there is no GPU {number}: {among}; type nvidia-smi to see them")
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible[number] if visible else str(number)
+    os.environ[_CHOSEN] = str(number)
 
 
 def load_library() -> ctypes.CDLL:
@@ -103,3 +123,8 @@ def check(status: int, call: str, doing: str) -> None:
     """
     if status:
         raise BackendError(f"the GPU failed to {doing}: {call} returns {status}")
+
+
+def _asked_for() -> str:
+    number = os.environ.get(_CHOSEN)
+    return "" if number is None else f"--device {number} asks for one GPU alone; "

@@ -58,9 +58,17 @@ class Slot:
     """
 
     def __init__(
-        self, device: Device, shape: tuple[int, ...], streams: Streams, size: tuple[int, int] | None = None
+        self,
+        device: Device,
+        shape: tuple[int, ...],
+        streams: Streams,
+        size: tuple[int, int] | None = None,
+        *,
+        by_gpu_alone: bool = False,
     ) -> None:
         """Allocate for uint8 images of `shape` = (1, height, width, 3), or any other of images of `size`.
+
+        `by_gpu_alone`: mostly kernels write what goes in and read what comes out, as within a `FrameSlot`.
 
         Raises:
             BackendError: the GPU is out of memory.
@@ -73,7 +81,7 @@ class Slot:
         """Why the network is launched call by call; None where it is a graph."""
         height, width = size or shape[1:3]
         with told(self._driver, f"take memory for images of {width}x{height}"):
-            self.buffers: Buffers = make_buffers(device, shape)
+            self.buffers: Buffers = make_buffers(device, shape, by_gpu_alone=by_gpu_alone)
             self._uploaded, self._computed = device.event(), device.event()
             # For latency the wait is short and counts; for throughput the core is needed by others.
             self._done = device.event(blocking=not streams.are_one)

@@ -116,6 +116,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         rebuild: str,
         frame_size: tuple[int, int] | None,
         frame_format: str,
+        kernels_path: Path,
     ) -> Any:
         opened.append((trt.__version__, plan, size, precision, mode))
         return SimpleNamespace(info=BackendInfo("tensorrt", "GPU", precision, size))

@@ -39,6 +39,7 @@ LAUNCHES = 100
 """Small pieces of work that stand in for a network: about as many as it has kernels."""
 PLANES_WITHIN = 3
 """Levels that a smooth frame of planes may differ: the network sees it within one, and doubles that."""
+PRECISIONS = ("fp16", "int8")
 RUNS = 50
 MOST_S = 2.0
 """Seconds after which no further run is measured: a stand-in is slow."""
@@ -301,7 +302,7 @@ def engines(seconds: float) -> int:
 
     end, faults = time.monotonic() + seconds, 0
     styles = [entry.style for entry in list_styles() if entry.style is not None]
-    for precision in ("fp16", "int8"):
+    for precision in PRECISIONS:
         for style in styles:
             try:
                 source_model(style.card, precision)

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rt.cuda.device import give_back
+
 ON_STAND_IN = "VIDEOBRUSH_STAND_IN_DRIVER" in os.environ
 """Whether the CUDA driver of this process is the stand-in."""
 SCHEDULES = ("late", "copies early", "kernels early", "at once")
@@ -35,7 +37,8 @@ class StandIn:
         self._library.stand_in_schedule(SCHEDULES.index(name))
 
     def held(self) -> dict[str, int]:
-        """Return what is held and not released, without what is zero."""
+        """Return what is held beside the context that is kept on purpose, without what is zero."""
+        give_back()
         found = {what: int(self._library.stand_in_held(what.encode())) for what in _HOLDS}
         return {what: count for what, count in found.items() if count}
 

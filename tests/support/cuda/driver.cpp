@@ -98,6 +98,7 @@ thread_local std::vector<Context *> current;
 Schedule schedule = late;
 int integrated = 0;
 int devices = 1;
+std::vector<int> visible;  // numbers of those named by CUDA_VISIBLE_DEVICES
 int compute_capability = 86;
 size_t memory_bytes = (size_t)8 << 30;
 CUresult fault = CUDA_SUCCESS;  // stays until it is taken back, as on a GPU
@@ -286,7 +287,23 @@ API long stand_in_held(const char *what) {
 }
 
 // ---- The device.
-API CUresult cuInit(unsigned) { return devices ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
+// Like CUDA, the stand-in shows the GPUs that CUDA_VISIBLE_DEVICES names, up to the first that is not there.
+API CUresult cuInit(unsigned) {
+    const char *given = getenv("VIDEOBRUSH_STAND_IN_GPUS"), *named = getenv("CUDA_VISIBLE_DEVICES");
+    int there = given ? atoi(given) : 1;
+    if (!visible.empty() || !named || !*named) {
+        if (given && visible.empty()) devices = there;
+        return devices ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+    }
+    for (char *rest = (char *)named; *rest;) {
+        long number = strtol(rest, &rest, 10);
+        if (number < 0 || number >= there) break;
+        visible.push_back((int)number);
+        if (*rest == ',') rest++;
+    }
+    devices = (int)visible.size();
+    return devices ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE;
+}
 API CUresult cuDriverGetVersion(int *version) {
     *version = CUDA_VERSION;
     return CUDA_SUCCESS;
@@ -300,8 +317,12 @@ API CUresult cuDeviceGet(CUdevice *device, int ordinal) {
     *device = ordinal;
     return CUDA_SUCCESS;
 }
-API CUresult cuDeviceGetName(char *name, int length, CUdevice) {
-    snprintf(name, length, "Stand-in GPU");
+API CUresult cuDeviceGetName(char *name, int length, CUdevice device) {
+    int number = visible.empty() ? device : visible[device];
+    if (number)
+        snprintf(name, length, "Stand-in GPU %d", number);
+    else
+        snprintf(name, length, "Stand-in GPU");
     return CUDA_SUCCESS;
 }
 API CUresult cuDeviceTotalMem(size_t *bytes, CUdevice) {
@@ -317,6 +338,8 @@ API CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUde
     switch (attribute) {
         case CU_DEVICE_ATTRIBUTE_INTEGRATED: *value = integrated; break;
         case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 26; break;
+        case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = compute_capability / 10; break;
+        case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = compute_capability % 10; break;
         case CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY:
         case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING: *value = 1; break;
         default: return CUDA_ERROR_INVALID_VALUE;

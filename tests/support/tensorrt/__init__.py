@@ -28,12 +28,13 @@ def load(version: str) -> Any:
     """Return what stands in for `import tensorrt` of a version.
 
     `faults` of it lists what a program did that would go wrong on a GPU without an error. It starts where the
-    driver serves CUDA `cuda_major`, which a test may change; `limits` are those of its memory pools.
+    driver serves CUDA `cuda_major`, which a test may change; `limits` are those of its memory pools;
+    `compiled` grows where TensorRT for RTX compiles kernels.
     """
     api = json.loads((Path(__file__).parent / f"{version}.json").read_text(encoding="utf-8"))
     made_for = 12 if version in ("10.3.0", "10.9.0.34") else 13
     module = SimpleNamespace(
-        __version__=api["version"], faults=[], cuda_major=made_for, logger=None, limits={}
+        __version__=api["version"], faults=[], cuda_major=made_for, logger=None, limits={}, compiled=[]
     )
     for name, members in sorted(api["classes"].items(), key=lambda item: item[0].count(".")):
         parent: Any = module

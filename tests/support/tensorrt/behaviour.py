@@ -21,6 +21,7 @@ from rt.styles import Style
 STAND_IN_GPU = "Stand-in GPU, 26 SMs, 8 GiB"
 """`Gpu.model` of the stand-in driver's."""
 MAGIC = b"stand-in engine\n"
+COMPILED = b"stand-in kernels of "
 _DTYPES = {
     TensorProto.UINT8: "UINT8",
     TensorProto.FLOAT: "FLOAT",
@@ -174,8 +175,16 @@ class ICudaEngine:
         dimensions = self._ports[name].type.tensor_type.shape.dim
         return self.trt.Dims([dimension.dim_value or -1 for dimension in dimensions])
 
-    def create_execution_context(self) -> Any:
-        """Return a context; None where its memory is not there."""
+    def create_runtime_config(self) -> Any:
+        return self.trt.IRuntimeConfig()
+
+    def create_execution_context(self, runtime_config: Any = None) -> Any:
+        """Return a context; None where its memory is not there. TensorRT for RTX compiles for it."""
+        cache = getattr(runtime_config, "_cache", None)
+        if hasattr(self.trt, "IRuntimeCache") and (cache is None or not cache._kernels):
+            self.trt.compiled.append("the kernels of a context")
+            if cache is not None:
+                cache._kernels = COMPILED + self.trt.__version__.encode()
         address = ctypes.c_void_p()
         if _driver().cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(self.device_memory_size_v2)):
             return None
@@ -185,6 +194,35 @@ class ICudaEngine:
 
     def __del__(self) -> None:
         _needs_context(self)
+
+
+class IRuntimeConfig:
+    trt: Any
+
+    def create_runtime_cache(self) -> Any:
+        cache = self.trt.IRuntimeCache()
+        cache._kernels = b""
+        return cache
+
+    def set_runtime_cache(self, cache: Any = None) -> bool:
+        self._cache = cache
+        return True
+
+
+class IRuntimeCache:
+    trt: Any
+    _kernels: bytes
+
+    def serialize(self) -> Any:
+        memory: Any = self.trt.IHostMemory
+        return memory(self._kernels)
+
+    def deserialize(self, blob: bytes) -> bool:
+        """Take kernels in; those of another version are refused."""
+        fits: bool = bytes(blob) == COMPILED + self.trt.__version__.encode()
+        if fits:
+            self._kernels = bytes(blob)
+        return fits
 
 
 class IExecutionContext:
@@ -245,6 +283,8 @@ BEHAVIOUR: dict[str, type] = {
     "Runtime": Runtime,
     "ICudaEngine": ICudaEngine,
     "IExecutionContext": IExecutionContext,
+    "IRuntimeConfig": IRuntimeConfig,
+    "IRuntimeCache": IRuntimeCache,
 }
 """The classes that do something, by name."""
 
