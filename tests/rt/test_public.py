@@ -41,6 +41,7 @@ def test_a_span_or_size_that_is_none_is_a_wrong_argument(options: dict[str, Any]
 
 
 ELSEWHERE = {
+    "device",
     "verbose",
     "record",
     "microphone",
