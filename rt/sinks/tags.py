@@ -78,9 +78,8 @@ def advanced(text: str, frames: int, frame_rate: Fraction) -> str:
     tens, rest = divmod(number % (6 * 24 * ten_minutes), ten_minutes)
     number = 600 * nominal * tens + rest + (drops * ((rest - drops) // minute) if rest >= drops else 0)
     seconds, frame = divmod(number, nominal)
-    digits = len(found["f"])
     clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    return f"{clock}{found['before']}{frame:0{digits}d}"
+    return f"{clock}{found['before']}{frame:02d}"
 
 
 def needs_free_tags(metadata: dict[str, str]) -> bool:
