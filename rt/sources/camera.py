@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 from rt.errors import SourceError
 from rt.frame import DEFAULT_RATE, Rgb
 from rt.sources.base import Source, SourceOptions, refuse_options
+from rt.sources.clock import CameraClock
 from rt.sources.live import Granted, LiveSource
 
 _log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class OpenCvGrabber:
     def __init__(self, name: str) -> None:
         self.name = name
         self._capture: cv2.VideoCapture | None = None
+        self._clock = CameraClock()
 
     def read(self) -> Rgb:
         """Return the next frame as a new uint8[H, W, 3] RGB.
@@ -87,6 +90,9 @@ class OpenCvGrabber:
         good, bgr = (False, None) if self._capture is None else self._capture.read()
         if not good or bgr is None:
             raise SourceError(f"cannot read {self.name}: it gives no frame (unplugged, or it hangs)")
+        assert self._capture is not None
+        # V4L2 says here when it began to receive the frame, by the clock of `time.perf_counter()`.
+        self._clock.frame(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, time.perf_counter())
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def interrupt(self) -> None:
@@ -173,7 +179,7 @@ class CameraGrabber(OpenCvGrabber):
             granted = Mode(height, width, fps or self._mode.fps)
             _log.warning("%s: asked for %s, it grants %s", self.name, self._mode, granted)
         words = f"{rate:g} fps, " if fps else ""
-        return Granted(f"{words}{_letters(capture.get(cv2.CAP_PROP_FOURCC))}", fps)
+        return Granted(f"{words}{_letters(capture.get(cv2.CAP_PROP_FOURCC))}", fps, clock=self._clock)
 
 
 @contextmanager

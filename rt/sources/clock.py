@@ -130,6 +130,26 @@ class StreamClock:
         return self.shown_s + min(max(STEP_S, now_s - self.shown_s), gone_s)
 
 
+class CameraClock:
+    """Where frames of a camera belong beside a microphone: when their driver began to receive them.
+
+    A frame arrives later, by its way over the cable and its decoding. Not every driver says when it began.
+    """
+
+    OLDEST_S = 1.0
+
+    def __init__(self) -> None:
+        self.shown_s = 0.0
+
+    def frame(self, stamp_s: float, now_s: float) -> None:
+        """Note a frame that came at `now_s`; stamps of another clock than this machine's are left out."""
+        self.shown_s = stamp_s if 0 <= now_s - stamp_s < self.OLDEST_S else now_s
+
+    def repeated(self, now_s: float) -> float:
+        """Return where a frame belongs that is shown again because no new one comes."""
+        return now_s
+
+
 class SampleClock:
     """When samples that are counted were taken, from blocks that arrive late by changing amounts.
 

@@ -26,7 +26,7 @@ from rt.channel import Channel, Empty, Ended
 from rt.errors import SourceError
 from rt.frame import Frame, Rgb, SourceInfo
 from rt.pacing import DEVICE_BACKOFF_S, Backoff
-from rt.sources.clock import StreamClock
+from rt.sources.clock import CameraClock, StreamClock
 from rt.sources.freeze import FreezeWatch
 from rt.sources.microphone import open_microphone
 from rt.sources.pixels import letterboxed
@@ -52,7 +52,7 @@ class Granted:
     """Frames per second, where it says them."""
     audio: LiveAudio | None = None
     """Its audio, where it has some."""
-    clock: StreamClock | None = None
+    clock: StreamClock | CameraClock | None = None
     """Says where each frame belongs that was read, where frames have times of their own."""
 
 
@@ -153,8 +153,8 @@ class LiveSource:
         if granted.frame_rate:  # a slow camera is not a stalled one
             self._fresh_s = max(fresh_s, float(3 / granted.frame_rate))
         height, width = first.shape[:2]
-        self._clock = granted.clock
         self._audio = granted.audio if self._microphone is None else self._microphone.audio
+        self._clock = None if self._audio is None else granted.clock
         facts = (grabber.name, height, width, granted.frame_rate, None)
         self.info = SourceInfo(*facts) if self._audio is None else LiveInfo(*facts, audio=self._audio)
         self._freeze = FreezeWatch(self._fresh_s) if grabber.noisy else None

@@ -15,11 +15,12 @@ from contextlib import ExitStack, contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
+from rt.audio import audio_of
 from rt.commands import BROWSER, Studio
 from rt.errors import VideobrushError
 from rt.log import LOG
 from rt.pipeline import Stop
-from rt.sources import SourceOptions, is_camera, is_pipe, open_source
+from rt.sources import Source, SourceOptions, is_camera, is_pipe, open_source
 from rt.styles import find_style, usable_styles
 from rt.web.access import ANY_ADDRESS, AccessPolicy, load_token, state_folder
 from rt.web.app import make_app
@@ -55,7 +56,7 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
         policy = AccessPolicy(token, host, port, options.allow_host)
         source = None
         if options.source != BROWSER:
-            source = open_source(options.source, SourceOptions(loop=_recorded(options.source)))
+            source = _open_shared(options.source)
             opened.callback(source.close)
         service = TranslationService(
             styles,
@@ -82,6 +83,14 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
         _serve(make_app(service, policy, batches, shared_source), listening, stop)
         if service.fault is not None:
             raise service.fault
+
+
+def _open_shared(address: str) -> Source:
+    """Open the server's own source; say where it has audio, which pages do not play."""
+    source = open_source(address, SourceOptions(loop=_recorded(address)))
+    if (audio := audio_of(source.info)) is not None:
+        LOG.warning("audio (%s): heard nowhere: pages show frames alone", audio.name)
+    return source
 
 
 def _recorded(address: str) -> bool:

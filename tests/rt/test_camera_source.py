@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from rt.audio import LiveAudio
 from rt.errors import SourceError
 from rt.frame import Frame
 from rt.sources import SourceOptions, open_source
@@ -18,6 +20,7 @@ from rt.sources.camera import CameraGrabber, Mode
 from rt.sources.csi import CsiGrabber, pipeline
 from rt.sources.live import LiveSource
 from tests.support.captures import FakeCapture, make_devices, plug_in, unplug
+from tests.support.microphones import plug_in as connect_microphone
 
 SOON_S = 0.3
 HD = Mode(720, 1280, Fraction(30))
@@ -71,6 +74,28 @@ def test_images_are_rgb_and_of_the_granted_size(devices: Path, caplog: pytest.Lo
         "/dev/video0: 40x30, 25 fps, MJPG",
     ]
     assert FakeCapture.released == 1
+
+
+@pytest.mark.parametrize(("stamped", "late_s"), [(True, 0.3), (False, 0.0)])
+def test_beside_a_microphone_frames_stand_where_their_driver_began_to_receive_them(
+    devices: Path, monkeypatch: pytest.MonkeyPatch, stamped: bool, late_s: float
+) -> None:
+    connect_microphone(monkeypatch)
+    get = FakeCapture.get
+
+    def stamp(capture: FakeCapture, name: int) -> float:
+        if name != cv2.CAP_PROP_POS_MSEC:
+            return get(capture, name)
+        return 1000 * (time.perf_counter() - late_s) if stamped else 12.0
+
+    begun_s: list[float] = []
+    monkeypatch.setattr(FakeCapture, "get", stamp)
+    monkeypatch.setattr(LiveAudio, "begin", lambda audio, zero_s: begun_s.append(zero_s))
+    source = LiveSource(CameraGrabber("0", HD, devices=devices), microphone="usb")
+    first = next(iter(source))
+    source.close()
+    assert first.captured_s is not None
+    assert 0 <= first.captured_s - begun_s[0] - late_s < 5
 
 
 def test_what_nobody_asked_for_is_not_missed(devices: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,11 +9,14 @@ from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from rt.errors import SourceError
 from rt.frame import Frame, SourceInfo
+from rt.web.server import _open_shared
 from rt.web.service import TranslationService
 from rt.web.shared_source import SharedSource
+from tools.bench.flashes import FlashServer
 
 BLACK = np.zeros((16, 16, 3), np.uint8)
 
@@ -79,3 +82,14 @@ def test_a_recording_whose_times_begin_late_is_shown_at_once_and_at_its_pace() -
     heard = shown([frame(0, 3_600_000), frame(1, 3_600_060), frame(2, 3_600_120)], live=False)
     assert heard.shown == [0, 1, 2]
     assert 0.12 <= time.perf_counter() - began_s < 30
+
+
+def test_that_pages_do_not_play_the_audio_of_a_stream_is_said_at_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with FlashServer() as server:
+        _open_shared(server.address).close()
+    assert "audio (aac 48000 Hz mono): heard nowhere: pages show frames alone" in caplog.messages
+    caplog.clear()
+    _open_shared("pattern://").close()
+    assert caplog.messages == []

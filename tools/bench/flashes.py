@@ -205,13 +205,18 @@ def find(result: Path | bytes) -> Found:
 
 
 def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
-    return np.asarray(frame.to_ndarray().mean(axis=0), np.float32)  # [C, N] → [N]
+    content = frame.to_ndarray()
+    full = float(np.iinfo(content.dtype).max) if np.issubdtype(content.dtype, np.integer) else 1.0
+    if not frame.format.is_planar:
+        content = content.reshape(-1, frame.layout.nb_channels).T  # [1, N·C] → [C, N]
+    return np.asarray(content.mean(axis=0) / full, np.float32)
 
 
 def beeps(rows: list[tuple[float, npt.NDArray[np.float32]]], rate: int) -> npt.NDArray[np.float64]:
     """Return when each beep began: its middle less half its length, for codecs blur both ends alike.
 
-    One that was cut short has no middle: its rise is as far from its beginning as those of the others.
+    One that was cut short has no middle: its rise is as far from its beginning as those of the others; where
+    the row begins within it, its end.
     """
     if not rows:
         return np.zeros(0)
@@ -227,5 +232,8 @@ def beeps(rows: list[tuple[float, npt.NDArray[np.float32]]], rate: int) -> npt.N
     rises, falls = loud[::2] / rate, loud[1::2] / rate
     whole = np.abs(falls - rises - BEEP_S) < 0.02
     begun: npt.NDArray[np.float64] = (rises + falls) / 2 - BEEP_S / 2
-    begun[~whole] = rises[~whole] - np.median((rises - begun)[whole]) if whole.any() else np.inf
+    if whole.any():
+        headless = rises < 0.01
+        begun[~whole] = (rises - np.median((rises - begun)[whole]))[~whole]
+        begun[~whole & headless] = (falls - np.median((falls - begun)[whole]))[~whole & headless]
     return first_s + begun
