@@ -70,6 +70,7 @@ def figures(status: Status, wanted: str, strength: float) -> list[str]:
         f"{style}  {100 * strength:.0f} %",
         f"{status.backend} {status.precision}{still}",
         f"{status.fps:.1f} fps{latency}  {status.dropped} dropped",
+        *([status.audio] if status.audio else []),
     ]
 
 

@@ -25,6 +25,7 @@ from rt.install import install_hint
 from rt.sinks.encoder import probe_encoder
 from tests.support.captures import make_devices
 from tests.support.cli import ROOT
+from tests.support.microphones import plug_in as connect_microphone
 from tests.support.tensorrt import load
 
 KEY = EngineKey("winter", "ab" * 32, "fp16", 32, 48, "tensorrt", "10.3.0", "sm87", "Orin")
@@ -165,6 +166,19 @@ def test_what_is_missing_for_one_use_is_one_line_with_the_command(monkeypatch: p
     monkeypatch.setitem(sys.modules, "av", None)
     broken = {finding.name: finding for finding in rt.doctor._packages()}["av"]
     assert (broken.works, broken.detail.endswith("; type: pip install --force-reinstall av")) == (False, True)
+
+
+def test_microphones_are_listed_where_they_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rt.doctor, "version_of", lambda name: None)
+    assert list(rt.doctor._microphones()) == []  # the extra is a line of its own
+    library = connect_microphone(monkeypatch)
+    monkeypatch.setattr(rt.doctor, "version_of", lambda name: "1.0")
+    assert [(found.group, found.name, found.works) for found in rt.doctor._microphones()] == [
+        ("audio", "USB Microphone", None),
+        ("audio", "Webcam Microphone", None),
+    ]
+    library.devices.clear()
+    assert [found.detail for found in rt.doctor._microphones()] == ["none is connected"]
 
 
 def test_the_command_fails_where_nothing_can_run(

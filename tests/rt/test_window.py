@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -274,6 +275,8 @@ def test_the_figures_are_those_of_the_run_and_of_the_style_asked_for() -> None:
     lines = figures(status(), "monet", 0.5)
     assert lines == ["winter, loading monet  50 %", "openvino int8", "24.9 fps  p95 41 ms  3 dropped"]
     assert figures(status(), "winter", 1.0)[0] == "winter  100 %"
+    heard = replace(status(), audio="audio in step within 1 ms")
+    assert figures(heard, "winter", 1.0)[3:] == ["audio in step within 1 ms"]
 
 
 def changed(fake: Screenless) -> npt.NDArray[np.bool_]:

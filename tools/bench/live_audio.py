@@ -105,7 +105,12 @@ def main() -> int:
         "seconds",
     )
     rows = [[name, *described(each).values()] for name, each in found.items()]
-    finish(result, table(f"flash to beep, {typed.minutes:g} minutes", headings, rows), typed.save)
+    finish(
+        result,
+        table(f"flash to beep, {typed.minutes:g} minutes", headings, rows),
+        typed.save,
+        typed.container,
+    )
     return 0 if all(each.share(0.99) <= LIMIT_MS for each in found.values()) else 1
 
 
