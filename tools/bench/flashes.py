@@ -205,8 +205,8 @@ def find(result: Path | bytes) -> Found:
 
 
 def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
-    content = frame.to_ndarray()
-    full = float(np.iinfo(content.dtype).max) if np.issubdtype(content.dtype, np.integer) else 1.0
+    content: Any = frame.to_ndarray()
+    full = float(np.iinfo(content.dtype).max) if content.dtype.kind == "i" else 1.0
     if not frame.format.is_planar:
         content = content.reshape(-1, frame.layout.nb_channels).T  # [1, N·C] → [C, N]
     return np.asarray(content.mean(axis=0) / full, np.float32)
