@@ -67,7 +67,7 @@ def write_engine(
     )
     text = json.dumps(asdict(facts), indent=2, ensure_ascii=False) + "\n"
     try:
-        # Whoever reads between the two finds no facts, or facts of this very plan: never another's.
+        # A reader between the two finds no facts, or facts of this very plan: never another's.
         facts_path(path).unlink(missing_ok=True)
         _write(path, plan)
         _write(facts_path(path), text.encode())

@@ -97,7 +97,7 @@ class LiveAudio:
         self.channels = channels
         self.name = name
         self.wanted = False
-        """True where somebody reads it; else a source need not decode it."""
+        """True where it is read; else a source need not decode it."""
         self._lock = threading.Lock()
         self._joiner = Joiner()
         self._chunks: deque[tuple[int, Samples]] = deque()

@@ -77,7 +77,7 @@ class Screen:
 
 @pytest.fixture(scope="session")
 def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
-    """A virtual screen of 640x480 of our own; the display of whoever runs the tests is left alone."""
+    """A virtual screen of 640x480 of our own; the user's own display is left alone."""
     if shutil.which("Xvfb") is None:
         pytest.skip("needs a virtual screen; type: apt-get install xvfb")
     folder = tmp_path_factory.mktemp("screen")
@@ -98,7 +98,7 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
 
 @pytest.fixture(autouse=True)
 def own_styles(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder instead of the styles of whoever runs the tests."""
+    """An empty folder instead of the user's own styles."""
     folder = tmp_path_factory.mktemp("styles")
     monkeypatch.setenv("VIDEOBRUSH_STYLES", str(folder))
     return folder

@@ -162,7 +162,7 @@ class _Loop:
                 self._report("finished")
                 if self.world.first:
                     self.say(self.checkpoints.describe())
-            else:  # whoever interrupts a run does not want to wait for a validation
+            else:  # a run that is interrupted is not to wait for a validation
                 self._save()
                 self._report(f"stopped at {self.progress:.0%}")
         except RunError as error:

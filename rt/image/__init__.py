@@ -125,7 +125,7 @@ def decode_image(content: bytes, kinds: Collection[str] = tuple(KINDS)) -> Still
 
     16 bits become 8 (the upper ones), floats of 0 to 1 and gray become RGB, transparent places become white,
     colours of another profile become sRGB, and what its EXIF tag says is turned. The same bytes give the same
-    pixels whoever asks.
+    pixels everywhere.
 
     Raises:
         SourceError: it is no image, too large, or not whole.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # help reads the table: nothing heavy is loaded for it
     from rt.frame import SourceInfo
 
 WINDOW = "window://"
-"""The address of a window, which whoever runs the pipeline opens: it must stay on the main thread."""
+"""The address of a window, which the caller of the pipeline opens: it must stay on the main thread."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".avif", ".bmp", ".dib", ".tif", ".tiff")
 ANIMATION_SUFFIXES = (".gif", ".webp")
 """Suffixes of images: files for one frame, and those that can move."""
@@ -47,7 +47,7 @@ class Kind:
     schemes: tuple[str, ...] = ()
     """What stands before `://` in its addresses; none for names of files and folders."""
     shown_live: bool = False
-    """Whether somebody watches it as it comes: late frames are worth nothing there."""
+    """Whether it is watched as it comes: late frames are worth nothing there."""
     encodes: bool = False
     """Whether it encodes video."""
     extra: str | None = None

@@ -23,7 +23,7 @@ CAPACITY = {True: 16, False: 1}
 class SinkThread:
     """Hands frames to a sink without ever waiting: where too many wait, the oldest is lost and counted.
 
-    A failure of the sink ends the thread and is kept in `fault`; whoever owns the thread looks at it.
+    A failure of the sink ends the thread and is kept in `fault`; the owner of the thread looks at it.
     """
 
     def __init__(self, name: str, sink: Sink, recorded: bool) -> None:
@@ -85,7 +85,7 @@ class SinkThread:
         if self._ended:
             return
         if self.recorded and self._begun:
-            if self._closing:  # somebody did not want to wait for what is queued
+            if self._closing:  # the caller did not want to wait for what is queued
                 self._frames.abort()
             try:
                 self.close()

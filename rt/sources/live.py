@@ -1,6 +1,6 @@
 """Live sources: always drained, watched, opened again after a fault.
 
-A thread reads whatever the device gives and keeps the newest frame; who iterates gets each frame once,
+A thread reads whatever the device gives and keeps the newest frame; an iteration gets each frame once,
 at most as fast as it asks. How an outage looks from outside:
 
     no new frame for 2 s        the last one comes again about once a second, marked stale
@@ -238,7 +238,7 @@ class LiveSource:
             self._shots.close()
         except StreamOver:
             self._shots.close()
-        except BaseException as error:  # a fault of ours: whoever iterates shall have it
+        except BaseException as error:  # a fault of ours: it is raised where the frames are read
             self._shots.close(error)
         finally:
             self._grabber.close()

@@ -183,7 +183,7 @@ def test_a_stopped_run_that_is_ended_where_it_is_gets_its_best(
 ) -> None:
     config = tiny(CycleGan, folders["domains"], tmp_path / "run", steps=4)
     train_tiny(config, stop_after=2)
-    assert not (config.run / BEST).exists()  # whoever stops does not wait for a validation
+    assert not (config.run / BEST).exists()  # a stopped run does not wait for a validation
     train_tiny(tiny(CycleGan, folders["domains"], config.run, steps=2, resume=True))
     assert read_history(config.run)[-1]["step"] == 2
     assert read_facts(config.run / BEST).step == 2

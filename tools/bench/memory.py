@@ -64,14 +64,14 @@ def carry(style: Style, frames: int, side: int) -> list[dict[str, Any]]:
     options = SourceOptions(Fraction(FPS), side, side, duration_s=frames / FPS)
     looks: list[dict[str, Any]] = []
 
-    class Looking(NullSink):
+    class Watching(NullSink):
         def write(self, frame: Frame) -> None:
             super().write(frame)
             if self.frames % max(1, frames // LOOKS) == 0:
                 looks.append({"frames": self.frames, **look()})
 
     try:
-        run_pipeline(open_source("pattern://?unpaced", options), translator.translate_all, Looking())
+        run_pipeline(open_source("pattern://?unpaced", options), translator.translate_all, Watching())
     finally:
         translator.close()
     return looks

@@ -276,7 +276,7 @@ def _exact(groups: Sequence[Group]) -> Finding:
 
 
 def _near(groups: Sequence[Group]) -> list[str]:
-    """Note nearly equal images, which only somebody's eyes can judge."""
+    """Note nearly equal images, which only eyes can judge."""
     known = [(group, image) for group in groups for image in group.images]
     shared: Shared = defaultdict(list)
     for i, j in find_near([image.print for _, image in known]):
