@@ -114,7 +114,7 @@ def test_a_bomb_is_refused_by_what_its_header_claims() -> None:
 
 
 def _bomb_behind_a_small_size() -> bytes:
-    """A JPEG of 20000x20000 for decoders, which pass over FF 00; a reader that takes it for a marker sees 40x48."""
+    """A JPEG of 20000x20000 for decoders, which pass over FF 00; as a marker it says 40x48."""
     content = encode_jpeg(drawn_image(40, 48))
     at = content.index(b"\xff\xc0")
     end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
