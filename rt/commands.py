@@ -53,7 +53,7 @@ class _Ways:
 
     input: Positional[Annotated[str, arg(metavar="INPUT", help=help_text())]]
     style: Annotated[str, arg(metavar="NAME")]
-    """Name or folder of a style; `videobrush styles` lists them."""
+    """Name or folder of a style, or two of them: monet+wave; `videobrush styles` lists them."""
     output: Positional[
         Annotated[
             tuple[str, ...],
@@ -154,8 +154,17 @@ class _Translation(_Talk):
 class Run(_Translation, _Ways):
     """Translate a video file, a camera, a stream or images into files, a window or streams."""
 
+    mix: Annotated[float, arg(metavar="0..1")] = 0.5
+    """Of two styles, `--style monet+wave`, how much of the second one is shown."""
+    fade: Annotated[float, arg(metavar="S")] = 0.0
+    """Seconds over which one style turns into another where a viewer switches."""
+
     def fault(self) -> str | None:
         """Return what is wrong with what was typed; None where nothing is."""
+        if not 0 <= self.fade < math.inf:
+            return f"--fade is {self.fade}, not 0 or more"
+        if fault := _not_a_share({"mix": self.mix}):
+            return fault
         if self.microphone is not None and self.audio == "none":
             return "--microphone and --audio none exclude each other: leave one of them out"
         return super().fault()
@@ -335,6 +344,8 @@ class Studio(_Talk):
     precision: PrecisionName = "auto"
     """What the network is computed in. auto: the quickest here, measured once where the CPU does not tell;
     bf16 and int8+bf16 are OpenVINO's."""
+    fade: Annotated[float, arg(metavar="S")] = 0.0
+    """Seconds over which one style turns into another."""
     allow_host: Annotated[tuple[str, ...], arg(metavar="NAME:PORT")] = ()
     """Further host names the server answers to, exactly as a browser sends them: behind a proxy, say."""
     new_token: bool = False
@@ -344,6 +355,8 @@ class Studio(_Talk):
         """Return what is wrong with what was typed; None where nothing is."""
         if not 0 <= self.port <= 65535:
             return f"--port is {self.port}, not within 0..65535"
+        if not 0 <= self.fade < math.inf:
+            return f"--fade is {self.fade}, not 0 or more"
         return _not_above_0(
             {"visitors": self.visitors, "batch-files": self.batch_files, "batch-gb": self.batch_gb}
         )

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Sequence
 
 STRENGTH_STEP = 0.1
+MIX_STEP = 0.1
 
 
 class Controls:
@@ -22,9 +23,11 @@ class Controls:
         strength: float = 1.0,
         steady: float = 0.0,
         compare: bool = False,
+        mix: float = 0.5,
+        fade_s: float = 0.0,
     ) -> None:
         """`styles` are what can be switched to, by number; `style` is the one at the start."""
-        for name, share in (("strength", strength), ("steady", steady)):
+        for name, share in (("strength", strength), ("steady", steady), ("mix", mix)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is {share}, not within 0..1")
         self.styles = tuple(styles)
@@ -37,6 +40,10 @@ class Controls:
         """How much the residual is smoothed in time, in [0, 1]; 0 is off."""
         self.compare = compare
         """Whether frames are shown as before|after."""
+        self.mix = mix
+        """Of two mixed styles, how much of the second one is shown, in [0, 1]."""
+        self.fade_s = fade_s
+        """Seconds over which one style turns into another where they are switched."""
         self.recording = False
         """Whether what is shown is also written to a file."""
         self._lock = threading.Lock()
@@ -52,6 +59,10 @@ class Controls:
     def change_strength(self, steps: int) -> None:
         """Make the effect stronger or, with negative steps, weaker, within 0 and 1."""
         self.strength = min(1.0, max(0.0, round(self.strength + steps * STRENGTH_STEP, 3)))
+
+    def change_mix(self, steps: int) -> None:
+        """Show more of the second of two mixed styles or, with negative steps, of the first."""
+        self.mix = min(1.0, max(0.0, round(self.mix + steps * MIX_STEP, 3)))
 
     def toggle_compare(self) -> None:
         """Show before and after, or after alone."""

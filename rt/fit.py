@@ -128,6 +128,11 @@ def apply_residual(rgb: Rgb, small_in: Rgb, small_out: Rgb, strength: float, det
     return np.asarray(cv2.add(rgb, delta, dtype=cv2.CV_8U), np.uint8)
 
 
+def blend(one: Rgb, other: Rgb, share: float) -> Rgb:
+    """Return two uint8 arrays of one shape averaged, `share` in [0, 1] of the second, as a new array."""
+    return np.asarray(cv2.addWeighted(one, 1 - share, other, share, 0), np.uint8).reshape(one.shape)
+
+
 def side_by_side(left: Rgb, right: Rgb) -> Rgb:
     """Return two images of one height next to each other: uint8[H, W_left + W_right, 3] RGB."""
     return np.asarray(np.concatenate([left, right], axis=1), np.uint8)

@@ -21,6 +21,7 @@ from rt.fit import style_size
 from rt.frame import Frame
 from rt.globs import is_folder, refuse_inputs_as_outputs
 from rt.log import LOG
+from rt.mixed import Mixed, mixed_size, style_names
 from rt.pipeline import Stop, Translate, run_pipeline
 from rt.sinks import WINDOW, Sink, SinkOptions, open_outputs
 from rt.sinks.display import display_fault
@@ -166,7 +167,9 @@ def _controls(asked: Run) -> Controls:
     if not asked.output or WINDOW in asked.output:
         listed = list(usable_styles())
         styles = listed if asked.style in listed else [asked.style, *listed]
-    return Controls(styles, asked.style, asked.strength, asked.steadiness, asked.compare)
+    return Controls(
+        styles, asked.style, asked.strength, asked.steadiness, asked.compare, asked.mix, asked.fade
+    )
 
 
 class _Styles:
@@ -210,9 +213,9 @@ class _Styles:
                 "leave --steady out"
             )
         detail = None if self._asked.detail == "auto" else self._asked.detail
-        card = find_style(self._asked.style).card
+        cards = [find_style(name).card for name in style_names(self._asked.style)]
         return EachOwnSize(
-            lambda height, width: style_size(card, height, width, self._asked.size),
+            lambda height, width: mixed_size(cards, height, width, self._asked.size),
             lambda size: Translator(self._load(self._asked.style, size), self._controls, detail),
         )
 
@@ -232,10 +235,23 @@ class _Styles:
         )
 
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
-        self._cards[name] = find_style(name).card
+        names = style_names(name)
+        cards = [find_style(each).card for each in names]
+        self._cards[name] = cards[0]
         say = LOG.debug if self._said else LOG.info
         self._said = size is not None  # once for images of many sizes
-        return self._load_backend(self._asked, name, self._source, size, say)
+        if len(names) > 1 and size is None:
+            size = mixed_size(cards, self._source.info.height, self._source.info.width, self._asked.size)
+        first, *others = names
+        opened = self._load_backend(self._asked, first, self._source, size, say)
+        try:
+            for other in others:
+                second = self._load_backend(self._asked, other, self._source, size, say)
+                opened = Mixed(opened, second, lambda: self._controls.mix)
+        except BaseException:
+            opened.close()
+            raise
+        return opened
 
 
 def keeps_still(asked: Run, source: Source) -> bool:

@@ -13,7 +13,7 @@ from rt.card import DETAILS, Detail
 from rt.controls import Controls
 from rt.cuda.layout import FrameLayout
 from rt.errors import SourceError
-from rt.fit import apply_residual, shrink
+from rt.fit import apply_residual, blend, shrink
 from rt.frame import Frame, Rgb, Stored
 from rt.planes import Planes
 from rt.steady import Steady
@@ -55,6 +55,9 @@ class Translator:
         self._wants_still = still
         self._still = self._still_for(backend)
         self._kept: deque[bool] = deque(maxlen=_RECENT)
+        self._mix = self._controls.mix
+        self._leaving: Translator | None = None
+        self._left_s: float | None = None
 
     @property
     def kept_share(self) -> float | None:
@@ -70,7 +73,7 @@ class Translator:
         Raises:
             BackendError: the network failed or returned a wrong image.
         """
-        self._take_next()
+        self._take_next(self._controls.fade_s)
         return self._finish(self._start(frame))
 
     def translate_all(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -87,7 +90,7 @@ class Translator:
             for frame in frames:
                 if self._next is not None:
                     yield from self._land(flying)
-                    self._take_next()
+                    self._take_next(self._controls.fade_s)
                 flying.append(self._start(frame))
                 if len(flying) == (1 if self._still else self._backend.info.slots):
                     yield self._finish(flying.popleft())
@@ -98,22 +101,49 @@ class Translator:
             raise failure
 
     def switch(self, backend: Backend) -> None:
-        """Translate with another backend from the next frame on; the one before is closed then."""
+        """Translate with another backend from the next frame on; the one before is closed then.
+
+        With `controls.fade_s` both are computed for so long, while one turns into the other.
+        """
         if self._next is not None:
             self._next.close()
         self._next = backend
 
     def close(self) -> None:
         """Close the backend; works twice."""
-        self._take_next()
+        self._end_fade()
+        self._take_next(0.0)
         self._backend.close()
 
-    def _take_next(self) -> None:
+    def _take_next(self, fade_s: float) -> None:
         if self._next is not None:
-            self._backend.close()
+            self._end_fade()
+            if fade_s > 0:
+                self._leaving = Translator(self._backend, self._controls, self.detail)
+                self._leaving._steady, self._steady = self._steady, Steady(self._controls.steady)
+            else:
+                self._backend.close()
+                self._steady.reset()
             self._backend, self._next = self._next, None
-            self._steady.reset()
             self._still = self._still_for(self._backend)
+
+    def _end_fade(self) -> None:
+        leaving, self._leaving, self._left_s = self._leaving, None, None
+        if leaving is not None:
+            leaving.close()
+
+    def _faded(self, frame: Frame, translated: Frame) -> Frame:
+        """Return a translated frame, mixed with what the style before makes of it while that leaves."""
+        if self._leaving is None:
+            return translated
+        if self._left_s is None:
+            self._left_s = frame.time_s
+        fade_s, gone_s = self._controls.fade_s, frame.time_s - self._left_s
+        if not 0 <= gone_s < fade_s:
+            self._end_fade()
+            return translated
+        before = self._leaving.translate(frame).rgb
+        return replace(translated, image=blend(before, translated.rgb, gone_s / fade_s))
 
     def _still_for(self, backend: Backend) -> Still | None:
         return Still() if self._wants_still and backend.info.device.startswith("CPU") else None
@@ -123,6 +153,9 @@ class Translator:
             return _Flight(frame, None, _start_whole(fitting, frame.image, self._controls.strength))
         small_in = _shrunk(frame.image, self._backend.info.size)
         if self._still is not None:
+            if self._mix != self._controls.mix:
+                self._mix = self._controls.mix
+                self._still.reset()
             asked = self._still.ask(small_in, frame.time_s)
             self._kept.append(not asked)
             if not asked:
@@ -137,7 +170,7 @@ class Translator:
             if isinstance(frame.image, Planes) and isinstance(whole, np.ndarray):
                 layout = FrameLayout(frame.image.format, frame.size)
                 whole = frame.image.with_planes(layout.planes(whole))
-            return replace(frame, image=whole, origin=frame)
+            return self._faded(frame, replace(frame, image=whole, origin=frame))
         detail = self.detail or self._backend.info.detail
         if flight.pending is None:
             assert self._still is not None
@@ -152,7 +185,7 @@ class Translator:
             applied: Rgb | Stored = image.with_residual(small_in, small_out, strength)
         else:
             applied = apply_residual(frame.rgb, small_in, small_out, strength, detail)
-        return replace(frame, image=applied, origin=frame)
+        return self._faded(frame, replace(frame, image=applied, origin=frame))
 
     def _fitting(self, frame: Frame) -> FrameBackend | None:
         """Return the backend where it fits this frame itself, in the form it comes in: no planes are turned

@@ -17,6 +17,7 @@ Bgr = npt.NDArray[np.uint8]
 KEYS = (
     ("1-9", "style"),
     ("+ -", "strength"),
+    ("[ ]", "mix of two"),
     ("space", "compare"),
     ("s", "snapshot"),
     ("r", "record"),
@@ -43,6 +44,8 @@ class Overlay:
     """The source shows its last frame again."""
     keys: bool = False
     """The list of keys is shown, instead of the figures."""
+    mix: float | None = None
+    """Where the slider of two mixed styles stands, in [0, 1]; None: there is none."""
 
     def draw(self, bgr: Bgr) -> None:
         """Write everything over a frame, in place."""
@@ -55,6 +58,8 @@ class Overlay:
             _write(bgr, text, (line // 2, line * (row + 1)), scale)
         for row, text in enumerate(reversed(self.notes)):
             _write(bgr, text, (line // 2, height - line // 2 - line * row), scale, YELLOW)
+        if self.mix is not None:
+            _draw_slider(bgr, self.mix)
         if self.recording:
             _draw_mark(bgr, scale, line)
         if self.stale:
@@ -72,6 +77,21 @@ def figures(status: Status, wanted: str, strength: float) -> list[str]:
         f"{status.fps:.1f} fps{latency}  {status.dropped} dropped",
         *([status.audio] if status.audio else []),
     ]
+
+
+def slider(height: int, width: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom in pixels of the slider in an image of this size."""
+    middle, half = height - max(8, height // 24), max(4, height // 60)
+    return width // 2, middle - half, max(width // 2 + 1, width - width // 24), middle + half
+
+
+def _draw_slider(bgr: Bgr, mix: float) -> None:
+    left, top, right, bottom = slider(*bgr.shape[:2])
+    _darken(bgr, left - 2, top - 2, right + 2, bottom + 2)
+    middle = (top + bottom) // 2
+    cv2.line(bgr, (left, middle), (right, middle), WHITE, max(1, (bottom - top) // 6), cv2.LINE_AA)
+    knob = round(left + mix * (right - left)), middle
+    cv2.circle(bgr, knob, max(2, (bottom - top) // 2), YELLOW, -1, cv2.LINE_AA)
 
 
 def _write(

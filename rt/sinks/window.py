@@ -17,7 +17,7 @@ from rt.frame import Frame, Rgb
 from rt.image import write_image
 from rt.pacing import Pace
 from rt.sinks.base import SinkClosed
-from rt.sinks.overlay import Overlay, figures
+from rt.sinks.overlay import Overlay, figures, slider
 from rt.sinks.target import timestamped
 from rt.stats import Status
 
@@ -29,6 +29,8 @@ _KEYPAD = {0xFFAB: "+", 0xFFAD: "-"}
 """Keys of the number pad that X11 gives codes of their own."""
 LARGEST_WH = (1280, 720)
 """Largest window opened, in pixels; the viewer may enlarge it."""
+_GRASP_PX = 12
+"""So far beside the slider the mouse still takes it."""
 STEP_S = 0.05
 """Longest wait in seconds between two looks at the keyboard."""
 NOTE_S = 4.0
@@ -85,6 +87,7 @@ class WindowSink:
                 # GUI_NORMAL: without Qt's tool bar and status bar, which would take room from the frame.
                 cv2.namedWindow(self._title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
                 self._open = True
+                cv2.setMouseCallback(self._title, self._drag)
             self._wait_until_due(frame)
             self._frame = frame
             self._draw(frame)
@@ -132,7 +135,20 @@ class WindowSink:
         self._notes = [(since_s, note) for since_s, note in self._notes if now_s - since_s < NOTE_S]
         recording = controls is not None and controls.recording
         notes = [note for _, note in self._notes]
-        return Overlay(self._figures, notes, recording, frame.stale, self._help)
+        mix = controls.mix if controls is not None and "+" in controls.style else None
+        return Overlay(self._figures, notes, recording, frame.stale, self._help, mix)
+
+    def _drag(self, event: int, x: int, y: int, flags: int, _: object = None) -> None:
+        """Take the slider of two mixed styles along; `x` and `y` are of the image, as OpenCV has them."""
+        controls = self._controls
+        pressed = event == cv2.EVENT_LBUTTONDOWN or (
+            event == cv2.EVENT_MOUSEMOVE and flags & cv2.EVENT_FLAG_LBUTTON
+        )
+        if not pressed or controls is None or "+" not in controls.style or not self._shape:
+            return
+        left, top, right, bottom = slider(*self._shape[:2])
+        if top - _GRASP_PX <= y <= bottom + _GRASP_PX and x >= left - _GRASP_PX:
+            controls.mix = min(1.0, max(0.0, (x - left) / (right - left)))
 
     def _wait_until_due(self, frame: Frame) -> None:
         """Wait for the frame's time; a frame that is late is shown at once and moves all later ones."""
@@ -162,6 +178,8 @@ class WindowSink:
             controls.change_strength(1)
         elif key in "-_":
             controls.change_strength(-1)
+        elif key in "[]":
+            controls.change_mix(1 if key == "]" else -1)
         elif key == " ":
             controls.toggle_compare()
         elif key == "s":

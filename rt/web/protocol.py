@@ -83,6 +83,7 @@ class ControlsUpdate:
     size_given: bool = False
     """Whether `size` is part of the update: its None means the style's own size."""
     detail: str | None = None
+    mix: float | None = None
     number: int | None = None
     """The page's number of the update, repeated in the answer: the page keeps what it changed after it."""
 
@@ -104,7 +105,7 @@ def read_text(text: str) -> ControlsUpdate:
     return _controls_update(message)
 
 
-_CONTROLS = {"type", "style", "strength", "steady", "size", "detail", "number"}
+_CONTROLS = {"type", "style", "strength", "steady", "mix", "size", "detail", "number"}
 
 
 def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
@@ -128,6 +129,7 @@ def _controls_update(message: dict[str, Any]) -> ControlsUpdate:
         size=size,
         size_given="size" in message,
         detail=message.get("detail"),
+        mix=_fraction(message, "mix"),
         number=number,
     )
 

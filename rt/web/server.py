@@ -64,6 +64,7 @@ def run_studio(options: Studio, stop: Stop, announce: Callable[[str], None]) -> 
             backend=options.backend,
             precision=options.precision,
             capacity=options.visitors,
+            fade_s=options.fade,
             on_fault=stop.request,
         )
         opened.callback(service.close)

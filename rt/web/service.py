@@ -22,12 +22,12 @@ from rt.frame import Frame, Rgb
 from rt.log import LOG
 from rt.styles import Style
 from rt.translator import Translator
-from rt.web.backend_pool import BackendPool, Key
+from rt.web.backend_pool import BackendPool
 from rt.web.jpeg import encode_jpeg
 from rt.web.visitor import Send, Visitor
 
 SPARE_BACKENDS = 4
-"""Backends that may be loaded beside one for each visitor."""
+"""Backends that may be loaded beside two for each visitor, who may mix them."""
 API_QUEUE_SIZE = 8
 """Images of programs that may wait for their turn."""
 
@@ -70,6 +70,7 @@ class TranslationService:
         backend: str = "auto",
         precision: str = "auto",
         capacity: int = 10,
+        fade_s: float = 0.0,
         on_fault: Callable[[], None] = lambda: None,
     ) -> None:
         """At most `capacity` visitors are accepted; a new one starts with `style`."""
@@ -77,7 +78,8 @@ class TranslationService:
         self.fault: BaseException | None = None
         self.counts = Counts()
         self._backend, self._precision, self._on_fault = backend, precision, on_fault
-        self._pool = BackendPool(self._load, capacity + SPARE_BACKENDS)
+        self._fade_s = fade_s
+        self._pool = BackendPool(self._load, 2 * capacity + SPARE_BACKENDS)
         self._loader = ThreadPoolExecutor(1, "videobrush-load")
         self._changed = threading.Condition()
         self._visitors: list[Visitor] = []
@@ -110,7 +112,13 @@ class TranslationService:
                     f"{self.capacity} visitors are connected, the limit of this studio; try again later"
                 )
             visitor = Visitor(
-                send, self.styles, self.style, self._pool, self._load_async, self._encode_before
+                send,
+                self.styles,
+                self.style,
+                self._pool,
+                self._load_async,
+                self._encode_before,
+                self._fade_s,
             )
             self._visitors.append(visitor)
             self._clients.append(visitor)
@@ -223,8 +231,8 @@ class TranslationService:
                 self._changed.wait()
             return None
 
-    def _load_async(self, key: Key) -> Future[Backend]:
-        future = self._loader.submit(self._pool.acquire, key)
+    def _load_async(self, load: Callable[[], Backend]) -> Future[Backend]:
+        future = self._loader.submit(load)
         future.add_done_callback(lambda _: self.wake())
         return future
 

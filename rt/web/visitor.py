@@ -16,8 +16,8 @@ from rt.card import Detail
 from rt.controls import Controls
 from rt.errors import VideobrushError
 from rt.expects import Expectations
-from rt.fit import style_size
 from rt.frame import Frame, Rgb
+from rt.mixed import SIGN, Mixed, mixed_size
 from rt.styles import Style
 from rt.translator import Translator
 from rt.web.backend_pool import BackendPool, Key
@@ -70,15 +70,19 @@ class Visitor:
         styles: Mapping[str, Style],
         style: str,
         pool: BackendPool,
-        load_async: Callable[[Key], Future[Backend]],
+        load_async: Callable[[Callable[[], Backend]], Future[Backend]],
         encode_before: Callable[[Frame], bytes],
+        fade_s: float = 0.0,
     ) -> None:
-        """`load_async` loads a backend in another thread and wakes the translation thread when done."""
+        """`load_async` calls what loads a backend in another thread, and wakes the translation thread then.
+
+        Styles are switched over `fade_s` seconds.
+        """
         self.style = style
         self.size_px: int | None = None
         self.detail: Detail | None = None
         """What the visitor chose; None for the style's own."""
-        self.controls = Controls(tuple(styles), style)
+        self.controls = Controls(tuple(styles), style, fade_s=fade_s)
         self.update_number: int | None = None
         """The number of the last update, as the page counts them."""
         self.left = False
@@ -124,8 +128,8 @@ class Visitor:
             Refused: there is no such style.
         """
         self.update_number = update.number
-        if update.style is not None and update.style not in self._styles:
-            raise Refused(f"there is no style {update.style[:40]!r}")
+        if update.style is not None:
+            self._check_style(update.style)
         with self._lock:
             if update.style is not None:
                 self.style = update.style
@@ -138,6 +142,16 @@ class Visitor:
             self.controls.strength = update.strength
         if update.steady is not None:
             self.controls.steady = update.steady
+        if update.mix is not None:
+            self.controls.mix = update.mix
+
+    def _check_style(self, style: str) -> None:
+        names = style.split(SIGN)
+        if len(names) > 2 or len(set(names)) < len(names):
+            raise Refused(f"{style[:40]!r} is no mix of two styles")
+        for name in names:
+            if name not in self._styles:
+                raise Refused(f"there is no style {name[:40]!r}")
 
     def controls_message(self) -> dict[str, Any]:
         """Return the state of the controls as a message."""
@@ -146,10 +160,15 @@ class Visitor:
             "style": self.style,
             "strength": self.controls.strength,
             "steady": self.controls.steady or None,
+            "mix": self.controls.mix,
             "size": self.size_px,
-            "detail": self.detail or self._styles[self.style].card.detail,
+            "detail": self.detail or self._own_detail(),
             "number": self.update_number,
         }
+
+    def _own_detail(self) -> Detail:
+        details = {self._styles[name].card.detail for name in self.style.split(SIGN)}
+        return "keep" if details == {"keep"} else "network"
 
     def status_message(self) -> dict[str, Any]:
         """Return frame rate, time per frame, drops and backend as a message."""
@@ -247,7 +266,7 @@ class Visitor:
     def _say_misfit(self, frame: Frame) -> None:
         """Say once for each style that the page's frames are plainly not what it is for."""
         if self._key is not None and (
-            said := self._expectations.look(self._styles[self._key[0]].card, frame)
+            said := self._expectations.look(self._styles[self._key[0].split(SIGN)[0]].card, frame)
         ):
             self.send({"type": "note", "message": said})
 
@@ -266,7 +285,8 @@ class Visitor:
         with self._lock:
             style, size_px, detail = self.style, self.size_px, self.detail
         try:
-            wanted = (style, style_size(self._styles[style].card, *frame.size, size_px))
+            cards = [self._styles[name].card for name in style.split(SIGN)]
+            wanted = (style, mixed_size(cards, *frame.size, size_px))
             if self._failed is not None and self._failed[0] == wanted:
                 raise self._failed[1]
             if wanted != self._key:
@@ -297,11 +317,33 @@ class Visitor:
                     return
                 loaded.close()
         if self._loading is None:
-            lease = self._pool.acquire_loaded(wanted)
+            lease = self._acquire(wanted, self._pool.acquire_loaded)
             if lease is not None:
                 self._switch_to(wanted, lease)
             else:
-                self._loading = wanted, self._load_async(wanted)
+                self._loading = wanted, self._load_async(lambda: self._load(wanted))
+
+    def _load(self, key: Key) -> Backend:
+        backend = self._acquire(key, self._pool.acquire)
+        assert backend is not None
+        return backend
+
+    def _acquire(self, key: Key, acquire: Callable[[Key], Backend | None]) -> Backend | None:
+        """Return what `acquire` gives for a style, or for two as one; None where one of them is missing."""
+        leases: list[Backend] = []
+        try:
+            for name in key[0].split(SIGN):
+                lease = acquire((name, key[1]))
+                if lease is None:
+                    break
+                leases.append(lease)
+            else:
+                found, leases = leases, []
+                return found[0] if len(found) == 1 else Mixed(*found, lambda: self.controls.mix)
+        finally:
+            for lease in leases:  # what stands here is not used
+                lease.close()
+        return None
 
     def _switch_to(self, key: Key, backend: Backend) -> None:
         if self._translator is None:

@@ -33,7 +33,7 @@ def test_a_page_gets_its_frame_back_translated(studio: Running) -> None:
         assert welcome["source"] == "browser"
         assert welcome["controls"] == {
             **{"type": "controls", "style": "drawn", "strength": 1.0, "steady": None},
-            **{"size": None, "detail": "keep", "number": None},
+            **{"mix": 0.5, "size": None, "detail": "keep", "number": None},
         }
         content = jpeg(FRAME)
         number = page.send(content, captured_ms=1234.5)

@@ -176,6 +176,26 @@ def test_another_style_shows_within_a_second_of_being_loaded(page: Page, styles:
     assert page.inner_text("#tag-after") == "negative"
 
 
+def test_two_styles_are_mixed_by_the_slider_and_one_alone_is_chosen_again(
+    page: Page, styles: Path, seen: Rgb
+) -> None:
+    page.keyboard.press("Space")
+    assert page.is_hidden("#mix")
+    drawn, negative = (exactly(styles / name, seen).astype(float) for name in ("drawn", "negative"))
+    page.select_option("#second", "drawn")
+    page.wait_for_selector("#mix", state="visible")
+    assert page.inner_text("#tag-after") == "negative+drawn"
+    wait_until_shown(page, ((drawn + negative) / 2).round().astype(np.uint8), CLOSE)
+    for mix, expected in ((1, drawn), (0, negative)):
+        page.fill("#mix", str(mix))
+        wait_until_shown(page, expected.astype(np.uint8), CLOSE)
+    assert page.get_attribute("#styles [data-id=negative]", "aria-checked") == "true"
+    page.fill("#mix", "0.5")
+    page.select_option("#second", "")
+    wait_until_shown(page, negative.astype(np.uint8), CLOSE)
+    assert (page.is_hidden("#mix"), page.inner_text("#tag-after")) == (True, "negative")
+
+
 def test_the_split_is_dragged_and_moved_by_keys(page: Page, styles: Path, seen: Rgb) -> None:
     negative = exactly(styles / "negative", seen)
     box = page.locator("#view").bounding_box()

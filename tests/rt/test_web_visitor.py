@@ -14,7 +14,7 @@ import rt.web.service
 from rt.errors import BackendError
 from rt.frame import Frame
 from rt.styles import find_style
-from rt.web.protocol import Header
+from rt.web.protocol import ControlsUpdate, Header, Refused
 from rt.web.service import TranslationService
 from tests.support.onnx_styles import make_style
 
@@ -45,3 +45,18 @@ def test_a_network_that_cannot_be_loaded_is_reported_once_for_each_frame_request
     service.close()
     errors = [message["message"] for message in said if message["type"] == "error"]
     assert errors == ["not translated: the GPU is out of memory"]
+
+
+@pytest.mark.parametrize("style", ["a+b+c", "a+a", "a+nosuch", "+", "a+"])
+def test_a_mix_that_is_none_is_refused(style: str, tmp_path: Path) -> None:
+    styles = {name: find_style(str(make_style(tmp_path, name))) for name in "abc"}
+    service = TranslationService(styles, "a")
+    try:
+        visitor = service.join(lambda message: None)
+        with pytest.raises(Refused):
+            visitor.update(ControlsUpdate(style=style))
+        assert visitor.controls_message()["style"] == "a"
+        visitor.update(ControlsUpdate(style="a+c", mix=0.25))
+        assert (visitor.controls_message()["style"], visitor.controls_message()["mix"]) == ("a+c", 0.25)
+    finally:
+        service.close()

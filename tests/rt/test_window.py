@@ -18,7 +18,7 @@ from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import SinkClosed, target, window
-from rt.sinks.overlay import Overlay, figures
+from rt.sinks.overlay import Overlay, figures, slider
 from rt.sinks.window import NOTE_S, STEP_S, WindowSink
 from rt.stats import Percentiles, Status
 from tests.support.media import drawn
@@ -33,6 +33,8 @@ class Screenless:
 
     WINDOW_NORMAL, WINDOW_KEEPRATIO, WINDOW_GUI_NORMAL, WND_PROP_VISIBLE = 0, 0, 16, 4
     COLOR_RGB2BGR = cv2.COLOR_RGB2BGR
+    EVENT_LBUTTONDOWN, EVENT_MOUSEMOVE = cv2.EVENT_LBUTTONDOWN, cv2.EVENT_MOUSEMOVE
+    EVENT_FLAG_LBUTTON = cv2.EVENT_FLAG_LBUTTON
     error = cv2.error
     cvtColor = staticmethod(cv2.cvtColor)  # noqa: N815
 
@@ -50,6 +52,9 @@ class Screenless:
 
     def namedWindow(self, title: str, flags: int) -> None:  # noqa: N802
         self.windows.append(title)
+
+    def setMouseCallback(self, title: str, call: Any) -> None:  # noqa: N802
+        self.mouse = call
 
     def resizeWindow(self, title: str, width: int, height: int) -> None:  # noqa: N802
         self.size_wh = (width, height)
@@ -319,3 +324,42 @@ def test_any_image_can_be_written_over(size: tuple[int, int]) -> None:
     notes = ["a note that is much longer than the frame is wide"]
     for keys in (False, True):
         Overlay(figures(status(), "monet", 0.5), notes, recording=True, stale=True, keys=keys).draw(bgr)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (360, 640), (1080, 1920), (2, 2)])
+def test_the_slider_of_a_mix_follows_the_mouse_while_it_is_pressed(
+    fake: Screenless, size: tuple[int, int]
+) -> None:
+    controls = Controls(["a+b"], "a+b")
+    sink = WindowSink("shown", paced=False, controls=controls)
+    sink.write(Frame(np.zeros((*size, 3), np.uint8), 0, Fraction(1, 30), 0))
+    left, top, right, bottom = slider(*size)
+    middle = (top + bottom) // 2
+    fake.mouse(cv2.EVENT_LBUTTONDOWN, right, middle, 0, None)
+    assert controls.mix == 1
+    fake.mouse(cv2.EVENT_MOUSEMOVE, left, middle, 0, None)  # not pressed
+    assert controls.mix == 1
+    fake.mouse(cv2.EVENT_MOUSEMOVE, left - 3, middle, cv2.EVENT_FLAG_LBUTTON, None)
+    assert controls.mix == 0
+    fake.mouse(cv2.EVENT_LBUTTONDOWN, right, bottom + 40, 0, None)  # beside it
+    controls.style = "a"
+    fake.mouse(cv2.EVENT_LBUTTONDOWN, right, middle, 0, None)  # no mix
+    assert controls.mix == 0
+    sink.close()
+
+
+def test_the_keys_of_the_mix_go_in_tenths_and_its_slider_is_drawn(fake: Screenless) -> None:
+    controls = Controls(["a+b"], "a+b", mix=0.85)
+    for key, expected in (("]", 0.95), ("]", 1.0), ("[", 0.9)):
+        fake.keys = [ord(key)]
+        WindowSink("shown", paced=False, controls=controls).write(frame_at(0))
+        assert controls.mix == expected
+    plain = np.full((90, 160, 3), 100, np.uint8)
+    without, low, high = plain.copy(), plain.copy(), plain.copy()
+    Overlay().draw(without)
+    Overlay(mix=0.0).draw(low)
+    Overlay(mix=1.0).draw(high)
+    assert np.array_equal(without, plain)
+    left, top, _, bottom = slider(90, 160)
+    assert np.array_equal(low[: top - 8], plain[: top - 8])
+    assert not np.array_equal(low[top:bottom, left : left + 4], high[top:bottom, left : left + 4])

@@ -12,13 +12,14 @@ export class Panel {
   constructor(change, chooseCamera) {
     this.styles = [];
     this.change = change;
-    for (const id of ["strength", "steady"]) {
+    for (const id of ["strength", "steady", "mix"]) {
       $(id).addEventListener("input", () => {
         const value = Number($(id).value);
         showShare(id, value);
         change({ [id]: id === "steady" ? value || null : value });
       });
     }
+    $("second").onchange = () => change({ style: this.mixed($("styles").querySelector("[aria-checked=true]")?.dataset.id) });
     $("size").onchange = () => change({ size: Number($("size").value) || null });
     $("detail").onchange = () => change({ detail: $("detail").value });
     $("camera").onchange = () => chooseCamera($("camera").value);
@@ -27,7 +28,16 @@ export class Panel {
 
   listStyles(styles) {
     this.styles = styles;
-    $("styles").replaceChildren(...styles.map((style, index) => styleButton(style, index, "radio", (id) => this.change({ style: id }))));
+    $("styles").replaceChildren(...styles.map((style, index) => styleButton(style, index, "radio", (id) => this.change({ style: this.mixed(id) }))));
+    const second = $("second").value;
+    $("second").replaceChildren(new Option("none", ""), ...styles.map(({ id }) => new Option(id, id)));
+    $("second").value = styles.some(({ id }) => id === second) ? second : "";
+  }
+
+  /** The name of a style, mixed with the second one where one is chosen: monet+wave. */
+  mixed(id) {
+    const second = $("second").value;
+    return second && second !== id ? `${id}+${second}` : id;
   }
 
   step(event) {
@@ -42,9 +52,10 @@ export class Panel {
   }
 
   /** Show the state of the controls. */
-  showControls({ style, strength, steady, size, detail }) {
+  showControls({ style, strength, steady, mix, size, detail }) {
+    const [first, second] = style.split("+");
     for (const button of $("styles").children) {
-      const chosen = button.dataset.id === style;
+      const chosen = button.dataset.id === first;
       if (chosen && button.ariaChecked !== "true") bringIntoView(button);
       button.ariaChecked = String(chosen);
       button.tabIndex = chosen ? 0 : -1;
@@ -52,12 +63,16 @@ export class Panel {
     $("tag-after").textContent = style;
     showShare("strength", strength);
     showShare("steady", steady ?? 0);
+    showShare("mix", mix);
+    $("mix-label").hidden = !second;
+    if (second) $("second").value = second;
     $("detail").value = detail;
-    const known = this.styles.find(({ id }) => id === style);
-    const own = new Option(`auto, ${known?.size} px`, "");
-    $("size").replaceChildren(own, ...(known?.sizes ?? []).map((px) => new Option(`${px} px`, px)));
+    const known = this.styles.filter(({ id }) => id === first || id === second);
+    const own = new Option(`auto, ${Math.max(...known.map((each) => each.size))} px`, "");
+    const sizes = known.map((each) => each.sizes).reduce((some, others) => some.filter((px) => others.includes(px)), known[0]?.sizes ?? []);
+    $("size").replaceChildren(own, ...sizes.map((px) => new Option(`${px} px`, px)));
     $("size").value = size ?? "";
-    $("size").disabled = !known?.sizes.length;
+    $("size").disabled = !sizes.length;
   }
 
   listCameras(cameras, chosen) {
@@ -82,7 +97,7 @@ export class Panel {
     $("backend").textContent = status.backend ? `${NAMES[status.backend] ?? status.backend} ${status.precision.toUpperCase()}` : "–";
     const others = status.visitors > 1 ? `, shared by ${status.visitors} visitors` : "";
     $("device").textContent = status.device ? `${status.device}${others}` : "";
-    for (const button of $("styles").children) button.classList.toggle("loading", button.dataset.id === status.loading);
+    for (const button of $("styles").children) button.classList.toggle("loading", button.dataset.id === status.loading?.split("+")[0]);
     $("hint").hidden = !slow;
     if (slow) $("hint").textContent = `The network takes ${Math.round(status.translate_ms)} ms a frame, longer than the camera's ${Math.round(1000 / cameraFps)} ms. A smaller network size is faster.`;
     return Boolean(slow);

@@ -50,7 +50,8 @@ function welcome(message) {
   showControls(message.controls);
   if (again) {
     const { style, ...knobs } = changed; // the server may have other styles now
-    change(message.styles.some(({ id }) => id === style) ? changed : knobs);
+    const known = style?.split("+").every((name) => message.styles.some(({ id }) => id === name));
+    change(known ? changed : knobs);
     toast("reconnected");
   } else {
     mirror(source === "browser"); // a visitor's own camera, as in a mirror
@@ -225,7 +226,7 @@ function addStrength(step) {
 function chooseStyle(index) {
   const style = panel.styles[index];
   if (!style) return toast(`there is no style ${index + 1}: ${panel.styles.length} can be chosen`);
-  change({ style: style.id });
+  change({ style: panel.mixed(style.id) });
   toast(style.title);
 }
 
