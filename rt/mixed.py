@@ -81,14 +81,16 @@ class Mixed:
         share = self._share()
         if share in (0, 1):
             return self._parts[int(share)].translate(rgb)
-        return blend(*(part.translate(rgb) for part in self._parts), share)
+        first, second = self._parts
+        return blend(first.translate(rgb), second.translate(rgb), share)
 
     def start(self, rgb: npt.NDArray[np.uint8]) -> Pending:
         """Begin to translate uint8[1, H, W, 3] RGB by both, or by the one that is shown alone."""
         share = self._share()
         if share in (0, 1):
             return self._parts[int(share)].start(rgb)
-        return _Both([part.start(rgb) for part in self._parts], share)
+        first, second = self._parts
+        return _Both(first.start(rgb), second.start(rgb), share)
 
     def close(self) -> None:
         """Close both; works twice."""
@@ -99,8 +101,8 @@ class Mixed:
 class _Both:
     """An image in flight in two networks."""
 
-    def __init__(self, pending: Sequence[Pending], share: float) -> None:
-        self._pending, self._share = pending, share
+    def __init__(self, first: Pending, second: Pending, share: float) -> None:
+        self._first, self._second, self._share = first, second, share
 
     def result(self) -> npt.NDArray[np.uint8]:
-        return blend(*(each.result() for each in self._pending), self._share)
+        return blend(self._first.result(), self._second.result(), self._share)

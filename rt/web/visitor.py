@@ -339,7 +339,9 @@ class Visitor:
                 leases.append(lease)
             else:
                 found, leases = leases, []
-                return found[0] if len(found) == 1 else Mixed(*found, lambda: self.controls.mix)
+                if len(found) == 1:
+                    return found[0]
+                return Mixed(found[0], found[1], lambda: self.controls.mix)
         finally:
             for lease in leases:  # what stands here is not used
                 lease.close()
