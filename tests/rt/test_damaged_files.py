@@ -42,7 +42,10 @@ def test_a_file_cut_short_is_reported_with_how_much_was_read(tmp_path: Path, nam
     length = whole.stat().st_size
     frames, message = read_damaged(cut_short(whole, 0.5))
     assert 30 < len(frames) < 70
-    assert f"{name} ends early: read {len(frames)} frames, {len(frames) / 25:.1f} s" in message
+    # In AVI the audio's run-in moves all frames but the first one place further: an empty one says so.
+    end_s = float(frames[-1].time_s) + 1 / 25
+    assert end_s == pytest.approx((len(frames) + (name == "cut.avi")) / 25)
+    assert f"{name} ends early: read {len(frames)} frames, {end_s:.1f} s" in message
     assert f"; {length - length // 2} bytes missing at its end" in message
     assert "of the declared 4.0 s" in message or name == "cut.avi"
 
