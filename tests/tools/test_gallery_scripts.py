@@ -21,7 +21,7 @@ from train.export import Export
 
 NAMES = sorted(path.parent.name for path in (ROOT / "tools" / "gallery").glob("*/make.sh"))
 GIVEN = {
-    "winter": "photos packages out calibrate held_out",
+    "winter": "season previews clip out calibrate held_out",
     "monet": "monet photos previews clip out calibrate held_out",
     "colour": "season monet previews clip out calibrate held_out",
     "facade": "facades out",
