@@ -249,6 +249,13 @@ class IExecutionContext:
             return False
         if not self._ran and _is_capturing(stream_handle):
             return False  # the first run sets up what cannot be recorded
+        if (
+            hasattr(self.trt, "IRuntimeCache")
+            and not self._engine._recordable
+            and _is_capturing(stream_handle)
+        ):
+            self.trt.faults.append("an engine was recorded that takes memory while it runs")
+            return False
         self._ran = True
         run = _HOST_FUNCTION(self._run(dict(self._addresses)))
         _callbacks.append(run)
