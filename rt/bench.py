@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rt.backends import Backend, Pending, open_backend
+from rt.cuda.gauge import gauge_in_use
 from rt.errors import SourceError
 from rt.fit import shrink, style_size
 from rt.pipeline import run_pipeline
@@ -58,6 +59,8 @@ class Speed:
     """A drawn source, shrink, network, residual, a sink that counts; median of the turns."""
     pipeline_ratio: float
     """What the pipeline reaches of the network alone; median of the turns' ratios."""
+    gpu: str = ""
+    """The GPU's clock, power and temperature at the end of the last turn, and what slowed it."""
 
 
 def measure_speed(
@@ -89,6 +92,7 @@ def measure_speed(
         while not alone_fps or time.perf_counter() - started < 2 * seconds:
             alone_fps.append(_translate_alone(backend, image, count))
             pipeline_fps.append(_carry(translator, frame_size, count))
+        gpu = _gpu_state() if backend.info.name == "tensorrt" else ""
     finally:
         translator.close()
     ratios = [carried / alone for carried, alone in zip(pipeline_fps, alone_fps, strict=True)]
@@ -105,7 +109,18 @@ def measure_speed(
         network_fps=round(statistics.median(alone_fps), 1),
         pipeline_fps=round(statistics.median(pipeline_fps), 1),
         pipeline_ratio=round(statistics.median(ratios), 3),
+        gpu=gpu,
     )
+
+
+def _gpu_state() -> str:
+    gauge = gauge_in_use()
+    if gauge is None:
+        return ""
+    try:
+        return str(gauge.read() or "")
+    finally:
+        gauge.close()
 
 
 def measure_steady(

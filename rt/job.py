@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rt.address import without_secrets
 from rt.audio import audio_of
@@ -31,6 +31,9 @@ from rt.styles import find_style, usable_styles
 from rt.switcher import Switcher
 from rt.terminal import live_status, progress
 from rt.translator import EachOwnSize, Translator
+
+if TYPE_CHECKING:
+    from rt.cuda.gauge import Gauge
 
 Load = Callable[[Run, str, Source, tuple[int, int] | None, Callable[..., None]], Backend]
 """What `load_backend` does."""
@@ -74,6 +77,7 @@ def run_job(
             sink = _open_outputs(asked, source, controls, lambda: run.status(meter))
         else:
             sink = ends.open_sink()
+        opened.callback(run.close)
         opened.callback(sink.abort)  # does nothing once the sink is closed
         if source.info.image_names:
             each = run.open_each()
@@ -154,10 +158,11 @@ def describe(status: Status) -> str:
     latency = f", latency {status.latency['total']}" if "total" in status.latency else ""
     stale = ", NO NEW FRAME" if status.stale else ""
     audio = f", {status.audio}" if status.audio else ""
+    gpu = f", GPU {status.gpu}" if status.gpu else ""
     still = "" if status.kept_share is None else f"{100 * status.kept_share:.0f} % still, "
     return (
         f"{status.frames} frames, {status.fps:.1f} fps{latency}, {status.dropped} dropped, {still}"
-        f"{status.style} on {status.backend} {status.precision}{audio}{stale}"
+        f"{status.style} on {status.backend} {status.precision}{gpu}{audio}{stale}"
     )
 
 
@@ -184,6 +189,8 @@ class _Styles:
         self._still = keeps_still(asked, source)
         self._said = False
         self._cards: dict[str, Card] = {}
+        self._gauge: Gauge | None = None
+        self._looked_for_gauge = False
 
     @property
     def card(self) -> Card:
@@ -230,9 +237,25 @@ class _Styles:
             style=self._switcher.style,
             backend=backend.name,
             precision=backend.precision,
+            gpu=self._gpu_state(backend.name),
             audio=audio.status() if audio is not None and audio.wanted else "",
             kept_share=self._switcher.kept_share,
         )
+
+    def close(self) -> None:
+        """Stop reading the GPU; works twice."""
+        if self._gauge is not None:
+            self._gauge.close()
+
+    def _gpu_state(self, backend: str) -> str:
+        """Return what the GPU does, where frames are translated there."""
+        if backend != "tensorrt":
+            return ""
+        if not self._looked_for_gauge:
+            from rt.cuda.gauge import gauge_in_use
+
+            self._gauge, self._looked_for_gauge = gauge_in_use(), True
+        return str((self._gauge and self._gauge.read()) or "")
 
     def _load(self, name: str, size: tuple[int, int] | None = None) -> Backend:
         names = style_names(name)

@@ -91,6 +91,8 @@ def speed_lines(speed: Speed, version: str) -> Iterator[str]:
         f"network image {width}x{height}, frames {width_x_height(speed.frame_size)}, "
         f"{speed.turns} turns, {speed.frames} frames each"
     )
+    if speed.gpu:
+        yield f"GPU at the end: {speed.gpu}"
     yield from table(
         [
             ("", "frames/s"),

@@ -68,6 +68,8 @@ class Status:
     style: str = ""
     backend: str = ""
     precision: str = ""
+    gpu: str = ""
+    """What the GPU does: clock, power, temperature, what slows it; empty where that is not told."""
     audio: str = ""
     """How live audio goes, in words; empty where there is none."""
     kept_share: float | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from rt.cuda.device import Device
 from rt.cuda.kernels import FitKernels
 from rt.cuda.layout import FrameFormat, FrameLayout, Plane
+from rt.cuda.nvtx import span
 from rt.cuda.slot import Enqueue, Slot, Streams
 
 
@@ -76,7 +77,8 @@ class FrameSlot(Slot):
         Raises:
             BackendError: the GPU failed.
         """
-        for place, plane in zip(self.layout.planes(self.buffers.host_in[0]), planes, strict=True):
-            np.copyto(place, plane)
+        with span("copy to pinned memory"):
+            for place, plane in zip(self.layout.planes(self.buffers.host_in[0]), planes, strict=True):
+                np.copyto(place, plane)
         self.buffers.numbers[:3] = strength, *shares
         self._send()

@@ -17,6 +17,7 @@ from rt.cuda.buffers import Buffers, make_buffers
 from rt.cuda.device import Device
 from rt.cuda.driver import told
 from rt.cuda.graph import Graph
+from rt.cuda.nvtx import span
 from rt.errors import BackendError
 
 Enqueue = Callable[[Any], "str | None"]
@@ -114,14 +115,15 @@ class Slot:
             BackendError: the GPU failed.
         """
         # Whatever read this memory has finished: the slot's last result was waited for.
-        np.copyto(self.buffers.host_in, image)
+        with span("copy to pinned memory"):
+            np.copyto(self.buffers.host_in, image)
         self.buffers.numbers[0] = number
         self._send()
 
     def _send(self) -> None:
         """Queue the steps of the image that lies in the buffers."""
         streams = self._streams
-        with told(self._driver, "translate"):
+        with told(self._driver, "translate"), span("queue"):
             if self._graph is not None and streams.are_one:
                 self._graph.launch(streams.compute)
             else:
@@ -134,7 +136,7 @@ class Slot:
         Raises:
             BackendError: the GPU failed.
         """
-        with told(self._driver, "translate"):
+        with told(self._driver, "translate"), span("wait"):
             self._done.synchronize()
         return np.array(self.buffers.host_out)
 

@@ -36,6 +36,7 @@ from rt.backends.tensorrt_engine import find_engine, load_engine
 from rt.controls import Controls
 from rt.cuda.buffers import make_buffers
 from rt.cuda.device import Device, find_gpu
+from rt.cuda.gauge import gauge_in_use
 from rt.cuda.slot import Streams
 from rt.engine_file import Engine
 from rt.errors import EngineError, VideobrushError
@@ -95,6 +96,10 @@ def measure(style: Style, size: tuple[int, int], precision: str, runs: int) -> d
             rows.append(row(f"frame, fit {fit}, {mode}", *in_frames(engine, mode, fit, large, runs)))
     copies_ms = copy_time_ms(size, runs)
     one_stream_ms = float(np.median(on_one_stream(engine, small, runs)))
+    gauge = gauge_in_use()
+    state = str(gauge.read() or "") if gauge is not None else ""
+    if gauge is not None:
+        gauge.close()
     return {
         **facts("engines"),
         "gpu": {"name": gpu.name, "compute_capability": gpu.compute_capability},
@@ -107,6 +112,7 @@ def measure(style: Style, size: tuple[int, int], precision: str, runs: int) -> d
         "size": list(size),
         "frame_size": list(FRAME_SIZE),
         "rows": rows,
+        "gpu_at_the_end": state,
         "copies_alone_ms": round(copies_ms, 4),
         "one_stream_ms": round(one_stream_ms, 4),
         "copies_overlapped": overlapped(one_stream_ms, rows[1]["p50_ms"], copies_ms),
