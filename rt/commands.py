@@ -158,6 +158,11 @@ class Run(_Translation, _Ways):
     """Of two styles, `--style monet+wave`, how much of the second one is shown."""
     fade: Annotated[float, arg(metavar="S")] = 0.0
     """Seconds over which one style turns into another where a viewer switches."""
+    osc: Annotated[str | None, arg(metavar="PORT|ADDRESS:PORT", help_behavior_hint="(default: none)")] = None
+    """Obey Open Sound Control on this port of this machine, or of an address that others reach: /style, /mix,
+    /strength, /steady, /snapshot, /record."""
+    hotkeys: bool = False
+    """Obey the window's keys typed in the terminal, for runs without a window."""
 
     def fault(self) -> str | None:
         """Return what is wrong with what was typed; None where nothing is."""
@@ -165,6 +170,8 @@ class Run(_Translation, _Ways):
             return f"--fade is {self.fade}, not 0 or more"
         if fault := _not_a_share({"mix": self.mix}):
             return fault
+        if self.osc is not None and not _is_port(self.osc):
+            return f"--osc {self.osc} is no port: type for example --osc 9000, or --osc 0.0.0.0:9000"
         if self.microphone is not None and self.audio == "none":
             return "--microphone and --audio none exclude each other: leave one of them out"
         return super().fault()
@@ -245,6 +252,11 @@ class Batch(_Translation, _Many):
         if self.watch and (self.dry_run or self.retry_failed):
             return "--watch goes on for ever: leave out --dry-run and --retry-failed"
         return super().fault()
+
+
+def _is_port(text: str) -> bool:
+    port = text.rpartition(":")[2]
+    return port.isdecimal() and int(port) <= 65535
 
 
 def _is_share(text: str) -> bool:

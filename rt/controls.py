@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 STRENGTH_STEP = 0.1
 MIX_STEP = 0.1
+_MOST_NOTES = 100
+"""Lines that are kept where nobody takes them."""
 
 
 class Controls:
@@ -72,10 +74,26 @@ class Controls:
         """Begin or end a recording."""
         self.recording = not self.recording
 
+    def press(self, key: str) -> bool:
+        """Do what a key of the window changes here; return whether it is one."""
+        if len(key) == 1 and key in "123456789":
+            self.select(int(key))
+        elif key and key in "+=":
+            self.change_strength(1)
+        elif key and key in "-_":
+            self.change_strength(-1)
+        elif key in ("[", "]"):
+            self.change_mix(1 if key == "]" else -1)
+        elif key == " ":
+            self.toggle_compare()
+        else:
+            return False
+        return True
+
     def note(self, text: str) -> None:
         """Leave a line for the viewer: `recording to ...`, `style monet cannot be loaded: ...`."""
         with self._lock:
-            self._notes.append(text)
+            self._notes = [*self._notes[1 - _MOST_NOTES :], text]
 
     def take_notes(self) -> list[str]:
         """Return the lines left since the last call."""

@@ -23,6 +23,7 @@ from rt.globs import is_folder, refuse_inputs_as_outputs
 from rt.log import LOG
 from rt.mixed import Mixed, mixed_size, style_names
 from rt.pipeline import Stop, Translate, run_pipeline
+from rt.remote import Remote
 from rt.sinks import WINDOW, Sink, SinkOptions, open_outputs
 from rt.sinks.display import display_fault
 from rt.sources import Source, SourceOptions, open_source
@@ -79,6 +80,15 @@ def run_job(
             sink = ends.open_sink()
         opened.callback(run.close)
         opened.callback(sink.abort)  # does nothing once the sink is closed
+        remote = Remote(
+            controls,
+            stop.request,
+            osc=asked.osc,
+            hotkeys=asked.hotkeys,
+            live=source.live,
+            say_notes=not _has_window(asked),
+        )
+        opened.callback(remote.close)
         if source.info.image_names:
             each = run.open_each()
             opened.callback(each.close)
@@ -97,6 +107,7 @@ def run_job(
                     controls.note(said)
                 if watch is not None:
                     watch(frame)
+                remote.show(frame)
                 yield frame
 
         shown = _progress(source, controls, lambda: describe(run.status(meter)), on_progress)
@@ -169,12 +180,16 @@ def describe(status: Status) -> str:
 def _controls(asked: Run) -> Controls:
     """Return the knobs; a viewer can switch to the style asked for and to all that are listed."""
     styles = [asked.style]
-    if not asked.output or WINDOW in asked.output:
+    if _has_window(asked) or asked.osc is not None or asked.hotkeys:
         listed = list(usable_styles())
         styles = listed if asked.style in listed else [asked.style, *listed]
     return Controls(
         styles, asked.style, asked.strength, asked.steadiness, asked.compare, asked.mix, asked.fade
     )
+
+
+def _has_window(asked: Run) -> bool:
+    return not asked.output or WINDOW in asked.output
 
 
 class _Styles:
@@ -335,6 +350,7 @@ def _open_outputs(asked: Run, source: Source, controls: Controls, status: Callab
             record=asked.record,
             controls=controls,
             compare=asked.compare,
+            recordable=asked.osc is not None or asked.hotkeys,
         )
         opened.pop_all()
         return sink

@@ -90,6 +90,7 @@ def open_outputs(
     record: str | None = None,
     controls: Controls | None = None,
     compare: bool = False,
+    recordable: bool = False,
 ) -> Sink:
     """Open everything that a run writes to or shows, as one sink.
 
@@ -105,6 +106,7 @@ def open_outputs(
         controls: whose `recording` begins and ends recordings, and who is told of faults.
         compare: write before and after side by side to every address and recording;
             frames need `before` then.
+        recordable: recordings can be begun without a window too.
 
     Raises:
         SinkError: one of them cannot be written, or nothing of the run is encoded as was asked; nothing is
@@ -114,7 +116,7 @@ def open_outputs(
         raise ValueError("a run needs an output or a window")
     if record is not None and not live:
         raise SinkError("a recorded source is not recorded again: name OUTPUT instead of --record")
-    recorded = live and (record is not None or (controls is not None and window is not None))
+    recorded = live and (record is not None or (controls is not None and (window is not None or recordable)))
     if not recorded and not any(_may_encode(address) for address in addresses):
         _check_unasked(options)
     if size is None and like is not None:

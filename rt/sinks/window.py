@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,14 +12,11 @@ import numpy as np
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame, Rgb
-from rt.image import write_image
 from rt.pacing import Pace
 from rt.sinks.base import SinkClosed
 from rt.sinks.overlay import Overlay, figures, slider
-from rt.sinks.target import timestamped
+from rt.sinks.snapshot import save_snapshot
 from rt.stats import Status
-
-_log = logging.getLogger(__name__)
 
 LEAVE_KEYS = frozenset({ord("q"), ord("Q"), 27})
 """q and Escape."""
@@ -172,36 +167,16 @@ class WindowSink:
             self._draw(self._frame)
 
     def _obey(self, key: str, controls: Controls, frame: Frame) -> None:
-        if key in "123456789":
-            controls.select(int(key))
-        elif key in "+=":
-            controls.change_strength(1)
-        elif key in "-_":
-            controls.change_strength(-1)
-        elif key in "[]":
-            controls.change_mix(1 if key == "]" else -1)
-        elif key == " ":
-            controls.toggle_compare()
-        elif key == "s":
-            self._take_snapshot(controls, frame)
+        if controls.press(key):
+            return
+        if key == "s":
+            save_snapshot(frame, controls)
         elif key == "r" and self._pace is None:
             controls.toggle_recording()
         elif key == "r":
             controls.note("only live views are recorded: name an OUTPUT to write this one")
         elif key == "h":
             self._help = not self._help
-
-    def _take_snapshot(self, controls: Controls, frame: Frame) -> None:
-        """Write the translated frame, without what is written over it, to the current folder."""
-        path = timestamped(Path(), ".png")
-        try:
-            write_image(frame.rgb, path)
-        except SinkError as error:
-            _log.warning("%s", error)
-            controls.note(str(error))
-        else:
-            _log.info("snapshot: %s", path)
-            controls.note(f"snapshot: {path}")
 
     def _is_visible(self) -> bool:
         try:

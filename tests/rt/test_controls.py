@@ -31,3 +31,10 @@ def test_switches_turn_over() -> None:
     controls.toggle_compare()
     controls.toggle_recording()
     assert (controls.compare, controls.recording) == (False, True)
+
+
+def test_notes_that_nobody_takes_do_not_grow_without_bounds() -> None:
+    controls = Controls()
+    for number in range(1000):
+        controls.note(str(number))
+    assert controls.take_notes() == [str(number) for number in range(900, 1000)]

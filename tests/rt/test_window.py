@@ -17,7 +17,7 @@ from rt import pacing
 from rt.controls import Controls
 from rt.errors import SinkError
 from rt.frame import Frame
-from rt.sinks import SinkClosed, target, window
+from rt.sinks import SinkClosed, snapshot, target, window
 from rt.sinks.overlay import Overlay, figures, slider
 from rt.sinks.window import NOTE_S, STEP_S, WindowSink
 from rt.stats import Percentiles, Status
@@ -262,7 +262,7 @@ class Noon:
 def test_a_snapshot_that_cannot_be_written_is_said_and_the_view_goes_on(
     fake: Screenless, controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "timestamped", lambda folder, suffix: tmp_path / "gone" / "a.png")
+    monkeypatch.setattr(snapshot, "timestamped", lambda folder, suffix: tmp_path / "gone" / "a.png")
     sink = WindowSink("camera", False, controls, status)
     press(sink, fake, "sx")
     assert [note for _, note in sink._notes] == [
