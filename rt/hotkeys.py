@@ -34,7 +34,6 @@ class Hotkeys:
         if not _is_in_front(self._terminal):
             raise VideobrushError("--hotkeys reads keys from a terminal in which another program is in front")
         self._before = termios.tcgetattr(self._terminal)
-        self._restore = lambda: termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
         tty.setcbreak(self._terminal)  # key by key, without showing them; Ctrl-C stays a signal
         self._press = press
         self._woken, self._wakes = os.pipe()
@@ -45,11 +44,13 @@ class Hotkeys:
     def close(self) -> None:
         """Read no more; works twice."""
         if self._open:
+            import termios
+
             self._open = False
             os.close(self._wakes)
             self._thread.join()
             os.close(self._woken)
-            self._restore()
+            termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def _run(self) -> None:
         while True:

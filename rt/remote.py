@@ -82,4 +82,4 @@ class Remote:
         if self._frame is None:
             self._controls.note("there is no image yet")
         else:
-            save_snapshot(self._frame, self._controls)
+            save_snapshot(self._frame, self._controls, log=not self._says)  # else said twice

@@ -14,14 +14,19 @@ from rt.sinks.target import timestamped
 _log = logging.getLogger(__name__)
 
 
-def save_snapshot(frame: Frame, controls: Controls) -> None:
-    """Write the translated image, without what is written over it, to the current folder, and say so."""
+def save_snapshot(frame: Frame, controls: Controls, log: bool = True) -> None:
+    """Write the translated image, without what is written over it, to the current folder.
+
+    The viewer is told, and with `log` the log.
+    """
     path = timestamped(Path(), ".png")
     try:
         write_image(frame.rgb, path)
     except SinkError as error:
-        _log.warning("%s", error)
+        if log:
+            _log.warning("%s", error)
         controls.note(str(error))
     else:
-        _log.info("snapshot: %s", path)
+        if log:
+            _log.info("snapshot: %s", path)
         controls.note(f"snapshot: {path}")
