@@ -120,5 +120,13 @@ def test_pairs_are_written_as_training_reads_them(tmp_path: Path, monkeypatch: p
     }
     assert found["trainA"] == found["trainB"] == ["0.png", "1.png", "2.png", "3.png", "5.png"]
     assert found["testA"] == found["testB"] == ["4.png"]
+    gray = [*words[:3], str(tmp_path / "gray"), *words[4:], "--view", "gray"]
+    monkeypatch.setattr(sys, "argv", gray)
+    assert __main__.main() == 0
+    before, after = (load_image(tmp_path / "gray" / folder / "0.png") for folder in ("trainA", "trainB"))
+    assert before is not None
+    assert after is not None
+    assert np.ptp(before.astype(np.int16), axis=2).max() == 0
+    assert np.array_equal(after, load_image(tmp_path / "out" / "trainB" / "0.png"))
     monkeypatch.setattr(sys, "argv", [*words[:2], str(tmp_path / "none"), *words[3:]])
     assert __main__.main() == 1

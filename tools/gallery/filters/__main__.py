@@ -1,8 +1,9 @@
 """Write photos before and after a filter, as pairs to train on.
 
-    python -m tools.gallery.filters FILTER PHOTOS OUT [--size PX]
+    python -m tools.gallery.filters FILTER PHOTOS OUT [--size PX] [--view gray]
 
 OUT gets trainA and trainB, and of every ninth photo testA and testB: short sides of --size px, equal names.
+With --view gray the images before are gray, as a style exported with that option sees them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from rt.card import View
+from rt.view import look_at
 from tools.gallery.filters import FILTERS
 from train.data.images import image_paths, load_image, save_image, scale_short_side
 from train.errors import DataError
@@ -27,9 +30,10 @@ def main() -> int:
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--view", choices=("image", "gray"), default="image")
     arguments = parser.parse_args()
     try:
-        count = write_pairs(arguments.filter, arguments.photos, arguments.out, arguments.size)
+        count = write_pairs(arguments.filter, arguments.photos, arguments.out, arguments.size, arguments.view)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -37,7 +41,7 @@ def main() -> int:
     return 0
 
 
-def write_pairs(name: str, photos: Path, out: Path, size: int) -> int:
+def write_pairs(name: str, photos: Path, out: Path, size: int, view: View = "image") -> int:
     """Write the pairs of a filter; return how many."""
     paths = image_paths(photos)
     for split in ("train", "test"):
@@ -50,7 +54,7 @@ def write_pairs(name: str, photos: Path, out: Path, size: int) -> int:
             continue
         small = scale_short_side(rgb, size)
         split = "test" if number % HELD_EVERY == 4 else "train"
-        for domain, image in (("A", small), ("B", FILTERS[name](small))):
+        for domain, image in (("A", look_at(small, view)), ("B", FILTERS[name](small))):
             save_image(out / f"{split}{domain}" / f"{path.stem}.png", image)
         count += 1
     return count
