@@ -25,7 +25,7 @@ from rt.translator import Translator
 CLIP = Path(__file__).parent / "clip.mp4"
 FRAMES, SCENES = 144, 4
 SCENE_FRAMES = FRAMES // SCENES
-STYLES = ("winter", "starry", "wave", "scream")
+STYLES = ("winter", "starry", "comic", "scream")
 """The style of each scene, where none is asked for."""
 SHOWN = tuple(SCENE_FRAMES * scene + SCENE_FRAMES * 5 // 6 for scene in range(SCENES))
 """The frames on the sheet: one of each scene."""
