@@ -126,13 +126,13 @@ def test_a_stream_is_heard_in_step_with_its_frames(container: str) -> None:
             age = round((BRIGHT - float(frame.rgb.mean())) / STEP)
             if 0 <= age < 8:
                 begun_s.append(frame.time_s - age / FPS)
-            if frame.time_s > 2.6:
+            if frame.time_s > 1.9:
                 break
-        row = heard.read(0, round(2.2 * RATE))
+        row = heard.read(0, round(1.6 * RATE))
         source.close()
     beeps_s = beeps([(0.0, row[0])], RATE)
     assert len(beeps_s) >= 1
-    offsets_ms = [1000 * min(abs(at_s - beeps_s)) for at_s in begun_s if 0.1 < at_s < 2]
+    offsets_ms = [1000 * min(abs(at_s - beeps_s)) for at_s in begun_s if 0.1 < at_s < 1.4]
     assert len(offsets_ms) >= 4
     assert max(offsets_ms) < 5, offsets_ms
 

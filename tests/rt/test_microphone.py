@@ -92,10 +92,9 @@ def test_a_camera_without_its_microphone_is_closed_again(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("knows_age", [True, False])
-@pytest.mark.parametrize("name", ["usb", "webcam"])
+@pytest.mark.parametrize(("name", "knows_age"), [("usb", True), ("webcam", False)])
 def test_what_is_heard_stands_where_it_was_taken(
-    monkeypatch: pytest.MonkeyPatch, knows_age: bool, name: str
+    monkeypatch: pytest.MonkeyPatch, name: str, knows_age: bool
 ) -> None:
     library = plug_in(monkeypatch)
     library.knows_age = knows_age

@@ -233,7 +233,7 @@ def beeps(rows: list[tuple[float, npt.NDArray[np.float32]]], rate: int) -> npt.N
     whole = np.abs(falls - rises - BEEP_S) < 0.02
     begun: npt.NDArray[np.float64] = (rises + falls) / 2 - BEEP_S / 2
     if whole.any():
-        headless = rises < 0.01
+        headless = rises < 0.06  # encoders begin with some silence
         begun[~whole] = (rises - np.median((rises - begun)[whole]))[~whole]
         begun[~whole & headless] = (falls - np.median((falls - begun)[whole]))[~whole & headless]
     return first_s + begun
