@@ -32,6 +32,7 @@ def test_a_stream_is_recorded_and_sent_on_with_its_audio_in_step_over_a_reconnec
     assert re.search(r" fps, .*, drawn on identity exact, audio in step within \d+ ms", err), err
     for found in (find(tmp_path / "out.mp4"), find(bytes(receiver.received[0]))):
         assert len(found.offsets_ms) > 10
+        assert found.unmatched < len(found.offsets_ms)
         assert found.share(0.99) <= 20
         assert found.share(0.5) <= 5
     assert sorted(tmp_path.iterdir()) == [tmp_path / "out.mp4"]

@@ -27,6 +27,8 @@ FLASH_FRAMES = 8
 BRIGHT, STEP, DARK = 250, 16, 40
 BEEP_S = 0.1
 TONE_HZ = 1000
+NEAR_S = 0.15
+"""A beep further off is that of another flash."""
 _PER_FRAME = RATE // FPS
 
 
@@ -163,7 +165,7 @@ class Found:
     flashes: int
     beeps: int
     unmatched: int
-    """Flashes without a beep within a third of a second."""
+    """Frames of flashes without a whole beep near them: it was cut with its connection, or is far off."""
     frames: int
     seconds: float
 
@@ -196,7 +198,7 @@ def find(result: Path | bytes) -> Found:
     offsets_ms, unmatched = [], 0
     for flash_s in begun_s:
         near = beeps_s[np.abs(beeps_s - flash_s).argmin()] if len(beeps_s) else np.inf
-        if abs(near - flash_s) < 1 / 3:
+        if abs(near - flash_s) < NEAR_S:
             offsets_ms.append(float(1000 * (near - flash_s)))
         else:
             unmatched += 1
@@ -213,11 +215,7 @@ def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
 
 
 def beeps(rows: list[tuple[float, npt.NDArray[np.float32]]], rate: int) -> npt.NDArray[np.float64]:
-    """Return when each beep began: its middle less half its length, for codecs blur both ends alike.
-
-    One that was cut short has no middle: its rise is as far from its beginning as those of the others; where
-    the row begins within it, its end.
-    """
+    """Return when each whole beep began: its middle less half its length, for codecs blur both ends alike."""
     if not rows:
         return np.zeros(0)
     first_s = rows[0][0]
@@ -231,9 +229,5 @@ def beeps(rows: list[tuple[float, npt.NDArray[np.float32]]], rate: int) -> npt.N
     loud = np.flatnonzero(np.diff(np.pad((smooth > 0.16).astype(np.int8), 1)))
     rises, falls = loud[::2] / rate, loud[1::2] / rate
     whole = np.abs(falls - rises - BEEP_S) < 0.02
-    begun: npt.NDArray[np.float64] = (rises + falls) / 2 - BEEP_S / 2
-    if whole.any():
-        headless = rises < 0.06  # encoders begin with some silence
-        begun[~whole] = (rises - np.median((rises - begun)[whole]))[~whole]
-        begun[~whole & headless] = (falls - np.median((falls - begun)[whole]))[~whole & headless]
-    return first_s + begun
+    begun: npt.NDArray[np.float64] = first_s + (rises + falls)[whole] / 2 - BEEP_S / 2
+    return begun
