@@ -25,10 +25,12 @@ Samples = npt.NDArray[np.float32]
 
 RATE = 48000
 """Samples per second of all live audio."""
+LAYOUTS = {1: "mono", 2: "stereo"}
+"""Channels → FFmpeg's name of them."""
 KEPT_S = 20.0
 """Seconds of samples that are kept: longer than any frame is on its way."""
-PATIENCE_S = 1.0
-"""Audio that comes so much later than the frame of its time is silence instead."""
+PATIENCE_S = 3.0
+"""Audio that comes so much later than the frame of its time is silence; broadcasts send it a second later."""
 QUIET_S = 2.0
 """After so long without a block the status says so."""
 _HARD = 15 * RATE // 1000
@@ -176,11 +178,6 @@ class AudioReader:
         self.channels = audio.channels
         self._audio = audio
         self._next: int | None = None
-
-    @property
-    def begun(self) -> bool:
-        """True once the time of the first frame is known."""
-        return self._next is not None
 
     def begin(self, time_s: Fraction) -> None:
         """Begin, or begin anew, at the time of a frame."""

@@ -25,7 +25,7 @@ _RATES = {
     "opus": frozenset((48000, 24000, 16000, 12000, 8000)),
 }
 _USUAL_RATE = 48000
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 
 
 class AudioEncoder:
@@ -47,7 +47,7 @@ class AudioEncoder:
             raise SinkError("it does not say how many channels it has")
         self._decoder = decoder
         self._rate = decoder.sample_rate if decoder.sample_rate in _RATES[codec] else _USUAL_RATE
-        self._layout = LAYOUTS.get(channels, "stereo")
+        self._layout = _LAYOUTS.get(channels, "stereo")
         stream: Any = container.add_stream(ENCODERS[codec], rate=self._rate)
         stream.layout = self._layout
         stream.bit_rate = BITS_A_CHANNEL[codec] * stream.layout.nb_channels

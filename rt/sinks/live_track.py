@@ -10,8 +10,8 @@ import av.container
 import av.error
 import numpy as np
 
-from rt.audio import RATE, Samples
-from rt.sinks.audio import BITS_A_CHANNEL, ENCODERS, LAYOUTS
+from rt.audio import LAYOUTS, RATE, Samples
+from rt.sinks.audio import BITS_A_CHANNEL, ENCODERS
 
 
 class LiveTrack:

@@ -14,12 +14,11 @@ import av.error
 import av.packet
 import numpy as np
 
-from rt.audio import RATE, LiveAudio, Samples
+from rt.audio import LAYOUTS, RATE, LiveAudio, Samples
 from rt.sources.clock import NEAR_S, Steps, StreamClock
 
 _log = logging.getLogger(__name__)
 
-LAYOUTS = {1: "mono", 2: "stereo"}
 _WAIT_S = 3.0
 """After so long audio waits no more for frames of its time."""
 _KEPT_S = 10.0

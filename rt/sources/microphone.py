@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
-from rt.audio import RATE, LiveAudio, Samples
+from rt.audio import LAYOUTS, RATE, LiveAudio, Samples
 from rt.channel import Channel, Empty, Ended
 from rt.errors import SourceError, nearest
 from rt.install import install_hint
@@ -30,9 +30,6 @@ _WAITING = 500
 """Blocks that may wait for the thread: several seconds."""
 _OLDEST_S = 2.0
 """A driver that says a block is older than this does not know."""
-
-
-_LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 class MicrophoneError(SourceError):
@@ -81,7 +78,7 @@ class Microphone:
         self.audio = LiveAudio(self._channels, f"{self.device}, {self._rate} Hz")
         self._thread = threading.Thread(target=self._run, name=f"microphone {name}", daemon=True)
         self._thread.start()
-        _log.info("microphone: %s, %d Hz, %s", self.device, self._rate, _LAYOUTS[self._channels])
+        _log.info("microphone: %s, %d Hz, %s", self.device, self._rate, LAYOUTS[self._channels])
 
     def close(self) -> None:
         """Let it go; works twice, from any thread."""
@@ -146,8 +143,8 @@ class Microphone:
         if not self.audio.wanted:
             return
         if self._resampler is None:
-            self._resampler = av.AudioResampler("fltp", _LAYOUTS[self.audio.channels], RATE)
-        frame = av.AudioFrame.from_ndarray(block.samples, "fltp", _LAYOUTS[block.samples.shape[0]])
+            self._resampler = av.AudioResampler("fltp", LAYOUTS[self.audio.channels], RATE)
+        frame = av.AudioFrame.from_ndarray(block.samples, "fltp", LAYOUTS[block.samples.shape[0]])
         frame.sample_rate, frame.time_base = self._rate, Fraction(1, self._rate)
         frame.pts = round(start_s * self._rate)
         for even in self._resampler.resample(frame):
