@@ -144,6 +144,10 @@ class Inspect:
 
     style: Positional[Annotated[str, arg(metavar="STYLE|FILE")]]
     """Name or folder of a style, or an .onnx or .engine file."""
+    profile: bool = False
+    """Run the engines that are for this GPU, and show what each layer takes."""
+    device: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the first)")] = None
+    """The GPU that runs them, as nvidia-smi numbers them."""
 
 
 Command = Quantize | Verify | Build | Adopt | List | Inspect
@@ -204,7 +208,7 @@ def _joined(typed: Sequence[str]) -> list[str]:
 
 
 def _run(command: Command) -> int:
-    if isinstance(command, Build | Verify) and command.device is not None:
+    if isinstance(command, Build | Verify | Inspect) and command.device is not None:
         choose_gpu(command.device)
     if isinstance(command, Quantize):
         return _quantize(command)
@@ -373,7 +377,30 @@ def _inspect(command: Inspect) -> int:
     from engines.inspection import describe
 
     print_results(*describe(command.style))
+    if command.profile:
+        _profile(command.style)
     return 0
+
+
+def _profile(name: str) -> None:
+    """Show what the layers of an engine take, or of each engine of a style that runs here."""
+    from engines.inspection import engines_of
+    from engines.profile import profile_lines
+    from rt.errors import BackendError
+
+    if Path(name).suffix == ".engine":
+        print_results(*profile_lines(Path(name)))
+        return
+    faults = []
+    for path in engines_of(name):
+        try:
+            print_results(*profile_lines(path))
+        except BackendError as error:
+            faults.append(f"{path.name}: {error}")
+    for fault in faults:
+        LOG.warning("not profiled: %s", fault)
+    if not engines_of(name):
+        raise VideobrushError(f"there is no engine of {name}; type: videobrush-engines build {name}")
 
 
 def _at_least_one(option: str, number: int) -> int:

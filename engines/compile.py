@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from engines.store import (
     write_timing_cache,
 )
 from engines.target import Target, check_precision, choose_runtime, find_targets
+from engines.trtexec import equal_command
 from rt.card import Card
 from rt.engine_file import (
     EngineFacts,
@@ -32,6 +34,7 @@ from rt.engine_file import (
 )
 from rt.errors import EngineError
 from rt.log import LOG
+from rt.replacing import replacing
 from rt.styles import Style
 
 Progress = Callable[[str], AbstractContextManager[Report]]
@@ -141,6 +144,20 @@ def _key(style: Style, onnx_sha256: str, order: Order, target: Target) -> Engine
     )
 
 
+def _say_equal(
+    key: EngineKey, fixed: Any, folder: Path, cache_path: Path, workspace_bytes: int | None
+) -> None:
+    """With --verbose, write the network that is built beside the engine, and say what builds it elsewhere."""
+    if not LOG.isEnabledFor(logging.DEBUG):
+        return
+    plan = engine_path(key, folder)
+    model = plan.with_suffix(".onnx")
+    with replacing(model) as part:
+        part.touch(0o600)
+        part.write_bytes(fixed.SerializeToString())
+    LOG.debug("the same with NVIDIA's tool: %s", equal_command(key, model, plan, cache_path, workspace_bytes))
+
+
 def _find(key: EngineKey, folder: Path) -> Made | None:
     """Return the engine that is there and whole; one that is damaged is built again."""
     path = engine_path(key, folder)
@@ -164,6 +181,7 @@ def _build(
     workspace_bytes: int | None,
 ) -> Made:
     cache_path = timing_cache_path(key, folder)
+    _say_equal(key, fixed, folder, cache_path, workspace_bytes)
     with progress(f"building {key}") as report:
         model, cache = fixed.SerializeToString(), read_timing_cache(cache_path)
         built = build_plan(trt, model, target, cache, report, workspace_bytes)

@@ -56,6 +56,11 @@ def describe(name: str) -> Iterator[str]:
         yield from _engine_lines(plan)
 
 
+def engines_of(name: str) -> list[Path]:
+    """Return the engines of a style, by its name or folder; none for an .onnx file."""
+    return [] if Path(name).suffix == ".onnx" else plans_of(find_style(name).name)
+
+
 def _row(path: Path) -> tuple[str, ...]:
     try:
         facts = read_stored(path).facts

@@ -196,6 +196,10 @@ class ICudaEngine:
         _needs_context(self)
 
 
+class IProfiler:
+    trt: Any
+
+
 class IRuntimeConfig:
     trt: Any
 
@@ -257,6 +261,9 @@ class IExecutionContext:
             self.trt.faults.append("an engine was recorded that takes memory while it runs")
             return False
         self._ran = True
+        if (profiler := getattr(self, "_profiler", None)) is not None:
+            for name in ("/conv", "/relu", "/conv"):  # names may come twice
+                profiler.report_layer_time(name, 0.5)
         run = _HOST_FUNCTION(self._run(dict(self._addresses)))
         _callbacks.append(run)
         return not _driver().cuLaunchHostFunc(ctypes.c_void_p(int(stream_handle)), run, None)
@@ -290,6 +297,7 @@ BEHAVIOUR: dict[str, type] = {
     "Runtime": Runtime,
     "ICudaEngine": ICudaEngine,
     "IExecutionContext": IExecutionContext,
+    "IProfiler": IProfiler,
     "IRuntimeConfig": IRuntimeConfig,
     "IRuntimeCache": IRuntimeCache,
 }
