@@ -11,7 +11,7 @@ import av.error
 
 from rt.errors import SinkError, SourceError
 from rt.image import open_image
-from rt.media import local_name
+from rt.media import TOLERANT, local_name
 from rt.text import first_few
 
 _NAMED = 8
@@ -66,7 +66,7 @@ def _is_image(path: Path) -> bool:
 def _is_stream(path: Path) -> bool:
     try:
         options = {"protocol_whitelist": "file"}
-        with av.open(local_name(path), container_options=options, metadata_errors="replace") as container:
+        with av.open(local_name(path), container_options=options, **TOLERANT) as container:
             return bool(container.streams.video or container.streams.audio)
     except (av.error.FFmpegError, ValueError):
         return False
