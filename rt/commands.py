@@ -205,6 +205,14 @@ class _Many:
     """Long videos are translated in chunks of about so many seconds, each kept once it is done."""
     shard: Annotated[str | None, arg(metavar="I/N", help_behavior_hint="(default: all)")] = None
     """Translate the I-th of N shares alone, from 0: one command for each machine, over a shared --out."""
+    ray: Annotated[str | None, arg(metavar="auto|ADDRESS", help_behavior_hint="(default: this machine)")] = (
+        None
+    )
+    """Have a Ray cluster translate, over folders that all its machines see: auto, or HOST:PORT."""
+    task_cpus: Annotated[float, arg(metavar="N")] = 1.0
+    """CPUs that a task takes of the cluster."""
+    task_gpus: Annotated[float, arg(metavar="N")] = 0.0
+    """GPUs that a task takes of the cluster; 0.5: two share one."""
     dry_run: bool = False
     """Print what would be done, and do nothing."""
     retry_failed: bool = False
@@ -249,6 +257,12 @@ class Batch(_Translation, _Many):
             return f"--chunk is {self.chunk}, not off or seconds above 0"
         if self.shard is not None and not _is_share(self.shard):
             return f"--shard {self.shard} is no share: type for example --shard 0/4, the first of four"
+        if self.ray is None and (self.task_cpus != 1 or self.task_gpus != 0):
+            return "--task-cpus and --task-gpus are taken of a cluster: type --ray auto or --ray HOST:PORT"
+        if self.ray is not None and (self.workers != 1 or self.shard is not None):
+            return "--ray gives the work out itself: leave out --workers and --shard"
+        if not (0 < self.task_cpus < math.inf and 0 <= self.task_gpus < math.inf):
+            return "--task-cpus is a number above 0, --task-gpus one of 0 or more"
         if self.watch and (self.dry_run or self.retry_failed):
             return "--watch goes on for ever: leave out --dry-run and --retry-failed"
         return super().fault()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -126,7 +127,7 @@ def run_batch(
         with shown(len(todo) + len(refused)) as view:
             for fact in refused:
                 view.ended(fact)
-            for fact in carry(
+            for fact in _carrier(asked)(
                 todo,
                 min(asked.workers, max(1, len(todo))),
                 ending.asked,
@@ -143,6 +144,15 @@ def run_batch(
                 view.ended(fact)
     ended = [fact for fact in facts if fact.status != "stopped"]
     return Outcome(tuple(ended), skipped, len(mine) - skipped - len(ended), time.monotonic() - started)
+
+
+def _carrier(asked: Batch) -> Callable[..., Iterator[Fact]]:
+    """Return what carries the work: to processes of this machine, or to a cluster."""
+    if asked.ray is None:
+        return carry
+    from rt.batch.ray import carry_by_ray
+
+    return partial(carry_by_ray, asked.ray, asked.task_cpus, asked.task_gpus)
 
 
 def _pinned(plan: Plan, account: Account, asked: Batch) -> Plan:

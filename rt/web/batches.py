@@ -543,7 +543,7 @@ class _Shown:
         with self._changed:
             self._count_time()
             entry = self._entries[fact.key]
-            if fact.status == "stopped":
+            if fact.status not in ("done", "damaged", "failed"):
                 entry.state, entry.frames = "waiting", 0
                 return
             entry.state, entry.frames = fact.status, fact.frames

@@ -193,7 +193,12 @@ def job() -> Any:
 def typed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what the real command line makes of the words; it runs nothing."""
     read: list[Any] = []
-    monkeypatch.setattr(rt.cli, "_run", lambda command: read.append(command) or 0)
+
+    def keep(command: Any) -> int:
+        read.append(command)
+        return 0
+
+    monkeypatch.setattr(rt.cli, "_run", keep)
     assert rt.cli.main(words) == 0
     assert read[0].fault() is None
     return read[0]
