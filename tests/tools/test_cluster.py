@@ -242,6 +242,29 @@ def test_the_pods_of_the_job_have_each_its_share(job: Any, monkeypatch: pytest.M
     assert shares == [(index, completions) for index in range(completions)]
 
 
+def test_the_ray_job_is_one_that_kuberay_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML; type: pip install pyyaml")
+    job = yaml.safe_load((CLUSTER / "kuberay.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    words = shlex.split(job["spec"]["entrypoint"])
+    assert words[0] == "videobrush"
+    asked = typed(words[1:], monkeypatch)
+    assert asked.ray == "auto"
+    cluster = job["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert tuple(map(int, cluster["rayVersion"].split("."))) >= (2, 52, 0)  # the first with tokens
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        container = pod["containers"][0]
+        assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        cpus = float(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+        assert cpus >= asked.task_cpus
+
+
 # ---- images ----
 
 
