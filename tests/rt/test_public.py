@@ -48,6 +48,11 @@ ELSEWHERE = {
     "loop",  # a run of a program would have no end
     "fit",
     "still",
+    # what is switched, mixed and steered during a live show
+    "fade",
+    "mix",
+    "hotkeys",
+    "osc",
 }
 """Options of the command that the library leaves to it."""
 
