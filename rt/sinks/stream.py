@@ -93,6 +93,7 @@ class StreamSink:
         self._lock = threading.Lock()
         self._ended = False
         self._said = ""
+        self._without_captions = False  # whether that was said
         self._child: _Child | None = None
         self._first: Fraction | None = None
         self._backoff = Backoff(SERVER_BACKOFF_S)
@@ -117,6 +118,9 @@ class StreamSink:
             self._resize(size)
         if self._child is None and not self._reconnect():
             return
+        if frame.captions is not None and not self._without_captions:
+            self._without_captions = True
+            _log.info("%s: the source's closed captions are left out: streams out have none", self._name)
         time_s = frame.pts * frame.time_base
         if self._first is None:
             self._first = time_s

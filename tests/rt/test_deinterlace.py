@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +22,7 @@ from rt.frame import Frame, Rgb
 from rt.sources import open_source
 from rt.sources.base import SourceOptions
 from rt.sources.file import FileSource
-from rt.sources.stream import Decoder
+from rt.sources.stream import Decoder, StreamGrabber
 from tests.support.copying import copy
 from tests.support.media import Clip, video, write_clip
 
@@ -190,6 +193,51 @@ def test_a_pipe_is_deinterlaced(tmp_path: Path) -> None:
     assert comb(next(iter(source)).rgb) < 2
     source.close()
     writer.join()
+
+
+def served(content: bytes) -> tuple[threading.Thread, str]:
+    """Send bytes to the first client of a TCP server; return its thread and its address."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def send() -> None:
+        with server, server.accept()[0] as client:
+            client.sendall(content)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread, f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def until_it_ends(grabber: StreamGrabber) -> Iterator[Rgb]:
+    with suppress(SourceError):  # it ended
+        while True:
+            yield grabber.read()
+
+
+@pytest.mark.parametrize(("name", "suffix"), [each for each in EVERY if each[1] not in (".mp4", ".mov")])
+@pytest.mark.parametrize("how", ["deinterlace", "keep"])
+def test_an_interlaced_stream_over_a_socket_is_deinterlaced_to_its_last_frame(
+    tmp_path: Path,
+    name: str,
+    suffix: str,
+    how: Literal["deinterlace", "keep"],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    thread, address = served(interlaced(tmp_path, name, suffix).read_bytes())
+    grabber = StreamGrabber(address, open_s=60, read_s=60, options=SourceOptions(interlaced=how))
+    grabber.open()
+    frames = list(itertools.islice(until_it_ends(grabber), 2 * FRAMES))
+    grabber.close()
+    thread.join()
+    assert FRAMES - 1 <= len(frames) <= FRAMES
+    if how == "keep":
+        assert comb(frames[3]) > 8
+        assert caplog.text.count("kept as they are: combed") == 1
+    else:
+        assert max(comb(rgb) for rgb in frames) < 2
+        assert miss(frames[3], moment(6)) < 4
+        assert caplog.text.count("deinterlaced, one frame each") == 1
 
 
 def test_live_sources_give_no_fields() -> None:

@@ -21,7 +21,9 @@ from rt.errors import SinkError
 from rt.frame import Frame
 from rt.sinks import SinkOptions, open_outputs, open_sink, redacted, stream
 from rt.sinks.stream import StreamSink
-from tests.support.media import drawn, video
+from rt.sources.file import FileSource
+from tests.support.captioned import write_captioned
+from tests.support.media import Clip, drawn, video, write_clip
 from tests.support.receivers import RtspServer, closed_port, deaf_server, frames_in, tcp_server
 
 SIZE = (48, 64)
@@ -66,6 +68,24 @@ def test_every_frame_reaches_a_tcp_server(codec: str) -> None:
     with tcp_server("read") as server:
         pushed(f"tcp://127.0.0.1:{server.port}", codec=codec)
     assert frames_in(server.received[0]) == [SIZE] * 20
+
+
+@pytest.mark.parametrize("captioned", [False, True])
+def test_captions_that_a_stream_loses_are_said_at_its_first_frame(
+    captioned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = (
+        write_captioned(tmp_path / "in.ts") if captioned else write_clip(tmp_path / "in.ts", Clip((96, 128)))
+    )
+    source = FileSource(path)
+    with tcp_server("read") as server:
+        sink = StreamSink(f"tcp://127.0.0.1:{server.port}", source.info)
+        for read in source:
+            sink.write(read)
+        sink.close()
+    assert len(frames_in(server.received[0])) >= 7
+    assert caplog.text.count("closed captions are left out: streams out have none") == captioned
 
 
 def test_an_odd_size_loses_its_last_row_and_column() -> None:
