@@ -119,13 +119,18 @@ def _type_name(number: int) -> str:
     return {"float": "float32"}.get(name, name)
 
 
+def plan_lines(plan: bytes) -> list[str]:
+    """Return the text that a plan of TensorRT for RTX holds, line by line; of an undocumented format."""
+    return [match.decode("ascii").strip() for match in _TEXT.findall(plan)]
+
+
 def convolution_precisions(plan: bytes) -> dict[str, int]:
     """Return how many convolutions have kernels of which type: `{"fp16": 3, "int8": 17}`.
 
     A plan of TensorRT for RTX holds its kernels as text, in an undocumented format: what is found is shown,
     never relied upon. Empty where the plan is of another kind: of TensorRT, or of a later version.
     """
-    lines = [match.decode("ascii").strip() for match in _TEXT.findall(plan)]
+    lines = plan_lines(plan)
     types = {match["name"]: match["type"] for line in lines if (match := _TENSOR.search(line))}
     counted: Counter[str] = Counter()
     for line in lines:
