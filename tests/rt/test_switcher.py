@@ -55,10 +55,10 @@ def make(controls: Controls, load: Callable[[str], Backend]) -> tuple[Switcher, 
     return Switcher(first, controls, load, lambda backend: Translator(backend, controls)), first
 
 
-def wait_for_loading() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "videobrush-load":
-            thread.join(LIMIT_S)
+def wait_for_loading(switcher: Switcher) -> None:
+    """Wait for the thread that loads; one that ends is no longer listed while it still counts as alive."""
+    if switcher._loading is not None:
+        switcher._loading._thread.join(LIMIT_S)
 
 
 def test_frames_flow_by_the_old_style_until_the_new_one_is_loaded() -> None:
@@ -72,7 +72,7 @@ def test_frames_flow_by_the_old_style_until_the_new_one_is_loaded() -> None:
             controls.select(2)
         if index == 6:
             load.may_finish.set()
-            wait_for_loading()
+            wait_for_loading(switcher)
 
     assert len(list(switcher.translate_all(frames(9, at)))) == 9
     assert styles == ["one"] * 7 + ["two"] * 2
@@ -94,7 +94,7 @@ def test_a_style_that_cannot_be_loaded_is_said_and_the_old_one_goes_on(
     def at(index: int) -> None:
         if index == 1:
             controls.select(2)
-        wait_for_loading()
+        wait_for_loading(switcher)
 
     with caplog.at_level("WARNING", logger="rt"):
         assert len(list(switcher.translate_all(frames(6, at)))) == 6
@@ -125,7 +125,7 @@ def test_a_fault_of_ours_while_loading_is_raised() -> None:
     switcher, _ = make(controls, load)
     controls.select(2)
     with pytest.raises(ZeroDivisionError):
-        list(switcher.translate_all(frames(3, lambda index: wait_for_loading())))
+        list(switcher.translate_all(frames(3, lambda index: wait_for_loading(switcher))))
 
 
 def test_a_fault_of_ours_while_loading_does_not_keep_the_running_backend_open() -> None:
