@@ -107,7 +107,7 @@ def page_headers(host: str) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": "camera=(self), fullscreen=(self), microphone=(), geolocation=()",
+        "Permissions-Policy": "camera=(self), fullscreen=(self), midi=(self), microphone=(), geolocation=()",
         "Cache-Control": "no-store",
     }
 

@@ -44,9 +44,11 @@ def make_app(
         routes=[
             Route("/", pages.page),
             Route("/batch", pages.batch),
+            Route("/view", pages.view),
             Route("/static/{name}", pages.static),
             Route("/previews/{style}", pages.preview),
             WebSocketRoute("/ws", sessions.serve),
+            WebSocketRoute("/ws/view", sessions.watch),
             Route("/api/translate", api.translate, methods=["POST"]),
             Route("/api/styles", api.styles),
             Route("/api/health", api.health),
@@ -108,17 +110,25 @@ class _Pages:
 
     async def page(self, request: Request) -> Response:
         """Return the page to requests with the cookie; exchange the token for the cookie."""
-        if (offered := request.query_params.get("token")) is not None:
-            if not self._policy.is_token(offered):
-                return _notice("This link is no longer valid", 403)
-            # Not a redirect: after one from another site SameSite=Strict would withhold the cookie.
-            response = HTMLResponse(
-                '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">'
-                '<title>videobrush</title><link rel="icon" href="/static/icon.svg">'
-            )
-            response.headers["Set-Cookie"] = self._policy.cookie_header()
-            return response
-        return self._signed_in(request, "index.html")
+        return self._exchanged(request, "/") or self._signed_in(request, "index.html")
+
+    async def view(self, request: Request) -> Response:
+        """Return the view, the translated image alone, as `page` does."""
+        return self._exchanged(request, "/view") or self._signed_in(request, "view.html")
+
+    def _exchanged(self, request: Request, path: str) -> Response | None:
+        """Return what gives the cookie for the token and opens `path`; None where no token is offered."""
+        if (offered := request.query_params.get("token")) is None:
+            return None
+        if not self._policy.is_token(offered):
+            return _notice("This link is no longer valid", 403)
+        # Not a redirect: after one from another site SameSite=Strict would withhold the cookie.
+        response = HTMLResponse(
+            f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={path}">'
+            '<title>videobrush</title><link rel="icon" href="/static/icon.svg">'
+        )
+        response.headers["Set-Cookie"] = self._policy.cookie_header()
+        return response
 
     async def batch(self, request: Request) -> Response:
         """Return the page of batches to requests with the cookie."""

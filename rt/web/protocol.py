@@ -72,6 +72,11 @@ def read_message(message: bytes) -> tuple[Header, bytes]:
     return header, message[HEADER.size :]
 
 
+def translated_jpeg(answer: bytes) -> bytes:
+    """Return the JPEG of the translated frame in a binary message to the page."""
+    return answer[HEADER.size + Header(*HEADER.unpack_from(answer)).before_bytes :]
+
+
 @dataclass(frozen=True)
 class ControlsUpdate:
     """The controls that a page changes; None for those that stay."""

@@ -24,6 +24,7 @@ from rt.styles import Style
 from rt.translator import Translator
 from rt.web.backend_pool import BackendPool
 from rt.web.jpeg import encode_jpeg
+from rt.web.protocol import translated_jpeg
 from rt.web.visitor import Send, Visitor
 
 SPARE_BACKENDS = 4
@@ -83,6 +84,7 @@ class TranslationService:
         self._loader = ThreadPoolExecutor(1, "videobrush-load")
         self._changed = threading.Condition()
         self._visitors: list[Visitor] = []
+        self._watchers: list[Send] = []
         self._api_queue = ApiQueue()
         self._clients: deque[_Client] = deque([self._api_queue])  # whose turn is next comes first
         self._closed = False
@@ -111,8 +113,8 @@ class TranslationService:
                 raise Busy(
                     f"{self.capacity} visitors are connected, the limit of this studio; try again later"
                 )
-            visitor = Visitor(
-                send,
+            visitor: Visitor = Visitor(
+                lambda message: self._deliver(visitor, send, message),
                 self.styles,
                 self.style,
                 self._pool,
@@ -124,6 +126,31 @@ class TranslationService:
             self._clients.append(visitor)
             self.counts.visitors += 1
             return visitor
+
+    def watch(self, send: Send) -> None:
+        """Send the JPEG of each translated frame of the visitor who has been here longest, from now on."""
+        with self._changed:
+            self._watchers.append(send)
+
+    def unwatch(self, send: Send) -> None:
+        """Send no more; works twice."""
+        with self._changed:
+            if send in self._watchers:
+                self._watchers.remove(send)
+
+    def _deliver(self, visitor: Visitor, send: Send, message: bytes | dict[str, Any]) -> None:
+        send(message)
+        if not isinstance(message, bytes) or not self._watchers:
+            return
+        with self._changed:
+            watchers = list(self._watchers) if self._visitors[:1] == [visitor] else []
+        for watcher in watchers:
+            watcher(translated_jpeg(message))
+
+    @property
+    def views(self) -> int:
+        """Number of views that are open."""
+        return len(self._watchers)
 
     def leave(self, visitor: Visitor) -> None:
         """Remove a visitor; works twice."""

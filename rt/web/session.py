@@ -34,6 +34,10 @@ STATUS_INTERVAL_S = 1.0
 CLOSE_TIMEOUT_S = 1.0
 QUEUED_TEXTS = 16
 """Text messages queued for a page that does not read; older ones are dropped."""
+MOST_VIEWS = 8
+"""Views that are open at once."""
+_VIEW_WORDS = 16
+"""Messages of a view after which it is disconnected: it has none to send."""
 _DISCONNECTED = (
     WebSocketDisconnect,
     asyncio.TimeoutError,
@@ -72,11 +76,51 @@ class Sessions:
         finally:
             self._open.discard(websocket)
 
+    async def watch(self, websocket: WebSocket) -> None:
+        """Show a view what the page of the first visitor shows, until it ends."""
+        headers = websocket.headers
+        if self._policy.origin_error(headers) or not self._policy.has_cookie(headers):
+            await websocket.close(WS_POLICY_VIOLATION)
+            return
+        if self._service.views >= MOST_VIEWS:
+            await websocket.accept()
+            await websocket.close(WS_STUDIO_FULL, f"{MOST_VIEWS} views are open already")
+            return
+        await websocket.accept()
+        outbox = _Outbox(websocket)
+        self._open.add(websocket)
+        self._service.watch(outbox.put)
+        tasks = [
+            asyncio.create_task(
+                outbox.deliver(lambda: {"type": "status", "visitors": self._service.visitors})
+            ),
+            asyncio.create_task(_until_left(websocket)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._service.unwatch(outbox.put)
+            self._open.discard(websocket)
+            outbox.close()
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in results:
+            if isinstance(error, Exception) and not isinstance(error, _DISCONNECTED):
+                raise error
+
     async def close_all(self) -> None:
         """Tell every page that the server shuts down."""
         closing = [websocket.close(WS_GOING_AWAY, "the studio is shutting down") for websocket in self._open]
         with contextlib.suppress(asyncio.TimeoutError):  # pages that do not read
             await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), CLOSE_TIMEOUT_S)
+
+
+async def _until_left(websocket: WebSocket) -> None:
+    """Wait until a view leaves; what it says is not looked at, and it has nothing to say."""
+    for _ in range(_VIEW_WORDS):
+        if (await websocket.receive())["type"] == "websocket.disconnect":
+            return
 
 
 class Session:
@@ -142,7 +186,7 @@ class Session:
     def _receive_frame(self, content: bytes) -> None:
         header, jpeg = read_message(content)
         if jpeg:
-            self._visitor.submit(JpegFrame(header, jpeg, self._outbox.put))
+            self._visitor.submit(JpegFrame(header, jpeg, self._visitor.send))
         else:
             self._visitor.request(header)
         self._service.wake()
@@ -165,7 +209,12 @@ class Session:
 
     def _status(self) -> dict[str, Any]:
         stale = self._shared_source is not None and self._shared_source.stale
-        return {**self._visitor.status_message(), "visitors": self._service.visitors, "stale": stale}
+        return {
+            **self._visitor.status_message(),
+            "visitors": self._service.visitors,
+            "views": self._service.views,
+            "stale": stale,
+        }
 
 
 class _Outbox:

@@ -42,12 +42,13 @@ def studio(shared_studio: Running) -> Running:
         ({"Cookie": "videobrush_{port}=0"}, "a cookie that is not ours"),
     ],
 )
+@pytest.mark.parametrize("path", ["/ws", "/ws/view"])
 def test_a_handshake_that_is_not_of_our_page_is_refused(
-    studio: Running, headers: dict[str, str | None], why: str
+    path: str, studio: Running, headers: dict[str, str | None], why: str
 ) -> None:
     sent = {name: value and value.format(port=studio.port) for name, value in headers.items()}
-    assert handshake(studio) == 101
-    assert handshake(studio, **sent) == 403, why
+    assert handshake(studio, path) == 101
+    assert handshake(studio, path, **sent) == 403, why
 
 
 def test_the_page_is_given_to_who_has_the_token_and_then_by_the_cookie(studio: Running) -> None:
@@ -69,6 +70,16 @@ def test_the_page_is_given_to_who_has_the_token_and_then_by_the_cookie(studio: R
             assert "access-control-allow-origin" not in answer.headers
         evil = client.get("/", headers={"Host": f"evil.example:{studio.port}"})
         assert (evil.status_code, "set-cookie" in evil.headers) == (403, False)
+
+
+def test_the_view_is_given_as_the_page_is(studio: Running) -> None:
+    with httpx.Client(base_url=studio.base) as client:
+        assert client.get("/view").status_code == 401
+        assert client.get("/view", params={"token": studio.token[:-1]}).status_code == 403
+        right = client.get("/view", params={"token": studio.token})
+        assert (right.status_code, 'content="0;url=/view"' in right.text) == (200, True)
+        found = client.get("/view")
+        assert (found.status_code, "<canvas" in found.text, "<button" in found.text) == (200, True, False)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,81 @@ def test_another_style_shows_within_a_second_of_being_loaded(page: Page, styles:
     assert page.inner_text("#tag-after") == "negative"
 
 
+MIDI = """
+    window.midi = { id: "desk" };
+    navigator.requestMIDIAccess = async () => ({ inputs: new Map([["desk", window.midi]]) });
+"""
+"""A MIDI controller of which a test presses pads and turns knobs."""
+
+
+def test_a_midi_controller_chooses_styles_and_turns_the_sliders(fresh: Page, server: Studio) -> None:
+    fresh.add_init_script(MIDI)
+    visit(fresh, server)
+    wait_for_image(fresh)
+    if fresh.is_visible("#midi"):  # else the browser allowed it before
+        fresh.click("#midi")
+    wait_until(fresh, "Boolean(window.midi.onmidimessage)")
+
+    def send(*data: int) -> None:
+        fresh.evaluate("(data) => window.midi.onmidimessage({ data: new Uint8Array(data) })", list(data))
+
+    number = 1 + sorted(["drawn", *SHIPPED]).index("drawn")  # behind the style of the start
+    send(0x93, 36 + number, 90)
+    fresh.wait_for_selector("#styles [data-id=drawn][aria-checked=true]")
+    send(0xC0, 0)
+    fresh.wait_for_selector("#styles [data-id=negative][aria-checked=true]")
+    for knob, slider in ((1, "mix"), (7, "strength"), (74, "steady")):
+        for value, expected in ((127, "1"), (0, "0"), (64, "0.5")):
+            send(0xB0, knob, value)
+            assert fresh.input_value(f"#{slider}") == expected
+    with fresh.expect_download() as snapshot:
+        send(0x90, 24, 1)
+    assert snapshot.value.suggested_filename.endswith(".png")
+    before = fresh.inner_text("#tag-after")
+    for nothing in ((0x80, 36, 90), (0x90, 36 + number, 0), (0x90, 3, 90), (0xB0, 99, 9), (0xF8,)):
+        send(*nothing)
+    send(0xB0, 7, 127)
+    assert (fresh.inner_text("#tag-after"), fresh.input_value("#strength")) == (before, "1")
+
+
+def test_the_view_shows_the_translated_image_alone_on_a_transparent_page(
+    page: Page, browser: Browser, server: Studio, styles: Path, seen: Rgb
+) -> None:
+    page.keyboard.press("Space")
+    negative = exactly(styles / "negative", seen)
+    wait_until_shown(page, negative, CLOSE)
+    context = browser.new_context(viewport={"width": WIDTH, "height": 2 * HEIGHT})
+    try:
+        view = context.new_page()
+        view.set_default_timeout(WAIT_MS)
+        view.goto(server.address.replace("/?token=", "/view?token="))
+        view.wait_for_url("**/view")
+        wait_until(view, f"document.getElementById('view').width === {WIDTH}")
+        wait_until_shown(view, negative, CLOSE)
+        shown = png(view.screenshot(omit_background=True))
+        middle = shown[HEIGHT // 2 : HEIGHT // 2 + HEIGHT]
+        assert apart(middle, negative) < CLOSE
+        session = context.new_cdp_session(view)
+        session.send(
+            "Emulation.setDefaultBackgroundColorOverride", {"color": {"r": 0, "g": 255, "b": 0, "a": 1}}
+        )
+        around = png(view.screenshot())[: HEIGHT // 2 - 2]
+        assert np.all(around == (0, 255, 0)), "what stands behind the page is seen"
+        page.fill("#strength", "0")
+        wait_until_shown(view, seen, CLOSE)
+        page.goto("about:blank")
+        wait_until(
+            view, "document.getElementById('view').getContext('2d').getImageData(5, 5, 1, 1).data[3] === 0"
+        )
+        away = context.browser.new_context() if context.browser else context
+        stranger = away.new_page()
+        assert stranger.goto(server.address.split("?")[0] + "view").status == 401  # type: ignore[union-attr]
+        assert stranger.goto(server.address.split("?")[0] + "view?token=x").status == 403  # type: ignore[union-attr]
+        away.close()
+    finally:
+        context.close()
+
+
 def test_two_styles_are_mixed_by_the_slider_and_one_alone_is_chosen_again(
     page: Page, styles: Path, seen: Rgb
 ) -> None:

@@ -60,3 +60,39 @@ def test_a_mix_that_is_none_is_refused(style: str, tmp_path: Path) -> None:
         assert (visitor.controls_message()["style"], visitor.controls_message()["mix"]) == ("a+c", 0.25)
     finally:
         service.close()
+
+
+def test_a_view_gets_the_translations_of_who_has_been_here_longest(tmp_path: Path) -> None:
+    style = find_style(str(make_style(tmp_path, "drawn")))
+    service = TranslationService({"drawn": style}, "drawn", backend="identity")
+    shown: list[Any] = []
+    pages: tuple[list[Any], list[Any]] = [], []
+
+    def show(message: Any) -> None:
+        shown.append(message)
+
+    def take(message: Any) -> None:
+        pages[0].append(message)
+
+    def take_too(message: Any) -> None:
+        pages[1].append(message)
+
+    try:
+        first, second = service.join(take), service.join(take_too)
+        service.watch(show)
+        assert service.views == 1
+        frame = Header(1, 3, 0.0).pack() + b"old"
+        first.send(frame + b"first")
+        second.send(frame + b"second")
+        first.send({"type": "status"})
+        assert shown == [b"first"]
+        assert pages == ([frame + b"first", {"type": "status"}], [frame + b"second"])
+        service.leave(first)
+        second.send(frame + b"second")
+        assert shown == [b"first", b"second"]
+        service.unwatch(show)
+        service.unwatch(show)
+        second.send(frame + b"again")
+        assert (shown, service.views) == ([b"first", b"second"], 0)
+    finally:
+        service.close()

@@ -166,19 +166,19 @@ class Page:
         self.socket.send(json.dumps({"type": "controls", **update}))
 
 
-def handshake(studio: Running, **headers: str | None) -> int:
+def handshake(studio: Running, path: str = "/ws", **headers: str | None) -> int:
     """Ask for the WebSocket as a browser does, headers changed or (None) left out; return the status."""
     with socket.create_connection(("127.0.0.1", studio.port), WAIT_S) as connection:
-        connection.sendall(handshake_lines(studio, **headers))
+        connection.sendall(handshake_lines(studio, path, **headers))
         return int(connection.recv(64).split()[1])
 
 
-def handshake_lines(studio: Running, **headers: str | None) -> bytes:
+def handshake_lines(studio: Running, path: str = "/ws", **headers: str | None) -> bytes:
     """Return what a browser asks with, headers changed or (None) left out."""
     host = f"127.0.0.1:{studio.port}"
     sent = {"Host": host, "Origin": studio.base, "Cookie": studio.cookie, **headers}
     lines = [
-        "GET /ws HTTP/1.1",
+        f"GET {path} HTTP/1.1",
         "Upgrade: websocket",
         "Connection: Upgrade",
         "Sec-WebSocket-Version: 13",

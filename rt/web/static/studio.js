@@ -3,6 +3,7 @@
 import { Camera } from "./camera.js";
 import { listenToKeys } from "./keys.js";
 import { Link } from "./link.js";
+import { listenToMidi } from "./midi.js";
 import { Meter, Panel } from "./panel.js";
 import { Recorder, snapshot } from "./record.js";
 import { fault, hideNotice, hideToast, pill, toast, toastStays, wait } from "./notices.js";
@@ -29,6 +30,7 @@ let changedAt = {}; // the number of the last change of each
 let cameraFailed = null; // {title, text} of the notice shown
 let flight = null; // the frame in flight: {sequence, bitmap, timer}
 let sequence = 0;
+let views = 0; // open views, which show what this page gets
 
 const link = new Link({ text, frame: showAnswer, state });
 
@@ -99,6 +101,7 @@ function showControls({ number, ...values }) {
 }
 
 function showStatus(message) {
+  views = message.views;
   const cameraFps = source === "browser" && camera.ready ? camera.fps : null;
   const slow = panel.showStatus(message, meter, cameraFps);
   if (cameraFailed) pill("away", "no camera");
@@ -112,7 +115,7 @@ function showStatus(message) {
 
 /** Capture a frame and send it, or request the server's next; one is in flight at a time. */
 async function pump() {
-  if (flight || !link.open || (document.hidden && !recorder.on)) return;
+  if (flight || !link.open || (document.hidden && !recorder.on && !views)) return;
   if (source === "browser" && !camera.ready) return;
   sequence = (sequence + 1) >>> 0;
   const own = (flight = { sequence, bitmap: null, timer: null });
@@ -303,6 +306,27 @@ listenToKeys({
   f: fullScreen,
   h: showKeys,
 });
+
+/** Listen to MIDI; `asked` where the visitor wants to know whether it works. */
+async function useMidi(asked) {
+  try {
+    const count = await listenToMidi({ style: chooseStyle, knob: turn, snapshot: takeSnapshot, record });
+    $("midi").hidden = true;
+    if (count || asked) toast(count ? "MIDI: pads from C2 choose styles; CC 1 mix, CC 7 strength, CC 74 deflicker" : "no MIDI controller yet: plug one in");
+  } catch (error) {
+    if (asked) toast(`MIDI cannot be used: ${error.message}`);
+  }
+}
+
+function turn(id, share) {
+  const value = Math.round(100 * share) / 100;
+  change({ [id]: id === "steady" ? value || null : value });
+}
+
+$("midi").onclick = () => useMidi(true);
+$("midi").hidden = !navigator.requestMIDIAccess; // not on every browser, and only on https:// and localhost
+navigator.permissions?.query({ name: "midi" }).then(({ state }) => state === "granted" && !$("midi").hidden && useMidi(false), () => {});
+
 for (const event of ["pointermove", "pointerdown", "keydown", "focusin"]) $("viewer").addEventListener(event, showTools);
 addEventListener("fullscreenchange", () => {
   $("full").ariaPressed = String(Boolean(document.fullscreenElement));
