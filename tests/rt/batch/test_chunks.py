@@ -19,9 +19,10 @@ from rt.batch.report import viewing
 from rt.batch.tasks import Tasks
 from rt.batch.work import Fact, Task, work
 from rt.commands import Batch
-from tests.support.chunked import contents, run_alone, translate
+from tests.support.chunked import run_alone, translate
 from tests.support.media import TURNS, Audio, Clip, write_clip
 from tests.support.onnx_styles import make_style
+from tools.bench.batch_exact import contents
 
 FRAMES = 60
 CLOSED = {"g": "10", "sc_threshold": "0"}
