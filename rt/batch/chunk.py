@@ -7,7 +7,7 @@ import shutil
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -25,10 +25,12 @@ from rt.sinks.base import Sink, rate_of
 from rt.sinks.compared import Compared
 from rt.sinks.encoder import choose_encoder
 from rt.sinks.joined import JoinedSink
-from rt.sinks.parts import PartFacts, PartSink
+from rt.sinks.parts import DamagedPart, PartFacts, PartSink
 from rt.sources.file import FileSource
 from rt.sources.span import SideReader, Span, SpanSource, digests, find_keyframes
 
+Packet = Any
+"""Of PyAV."""
 CUT_FROM = 1.5
 """A file is cut from so many chunks' length on, and the last chunk is no shorter than half of one."""
 ENCODER_THREADS = 4
@@ -146,6 +148,18 @@ class Parts:
             return part if self.packets(number).stat().st_size == part.facts.bytes else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def checked(self, number: int, packets: Iterable[Packet]) -> Iterator[Packet]:
+        """Yield the packets of a part; forget the part where it is damaged.
+
+        Raises:
+            DamagedPart: it is.
+        """
+        try:
+            yield from packets
+        except DamagedPart:
+            (self.folder / f"{number:04}.json").unlink(missing_ok=True)
+            raise
 
     def missing(self, cuts: Cuts) -> list[int]:
         """Return the numbers of the parts that are not whole."""
@@ -328,6 +342,9 @@ def join_parts(join: Join, output: Path, check: Callable[[], object]) -> Sequenc
         sink = JoinedSink(output, info, replace(sink_options(asked), threads=ENCODER_THREADS), size)
         try:
             _write(sink, reader, folder, parts, check)
+        except DamagedPart as error:
+            sink.abort()
+            raise VideobrushError(f"{error}; the same command makes it again") from None
         except BaseException:
             sink.abort()
             raise
@@ -343,7 +360,7 @@ def _write(
     read_s: Fraction | None = Fraction(-1)
     for number, part in enumerate(parts):
         sink.note(part.facts)
-        for packet in sink.packets(folder.packets(number), part.facts):
+        for packet in folder.checked(number, sink.packets(folder.packets(number), part.facts)):
             check()
             time_s = packet_time(packet)
             while read_s is not None and time_s is not None and read_s + sink.shift_s <= time_s:

@@ -18,7 +18,7 @@ from rt.commands import Batch, Run
 from rt.errors import SinkError, VideobrushError, nearest_file
 from rt.image import READ_SUFFIXES, WRITE_SUFFIXES, is_animated, is_litter
 from rt.install import version
-from rt.sinks.file import container_format
+from rt.sinks.file import FORMATS, container_format
 from rt.sinks.images import written_suffix
 from rt.styles import Style, find_style
 
@@ -213,6 +213,7 @@ def _item(
     if image and "%" in name.name:  # a run would take it for the pattern of many names, and write others
         name = name.with_name(name.name.replace("%", "_"))
         note = "; ".join(filter(None, (note, "% is written as _")))
+    _check_suffix(name, suffix, template if entry.output is None else None, image, asked.codec)
     output = asked.out / name
     if absolute(output) == absolute(entry.path):
         raise VideobrushError(
@@ -232,6 +233,23 @@ def _item(
         chunk_s=None if image or asked.chunk == "off" else asked.chunk,
         version=program_version(),
     )
+
+
+def _check_suffix(name: Path, suffix: str, template: str | None, image: bool, codec: str) -> None:
+    """Refuse a name that nothing can be written under: each file would fail by itself.
+
+    Raises:
+        VideobrushError: with the name to type.
+    """
+    own = name.suffix.lower()
+    if own not in FORMATS and own not in WRITE_SUFFIXES:
+        better = f"{name}{suffix}" if template is None else f"--name {template + '{suffix}'!r}"
+        named = "the list" if template is None else f"--name {template!r}"
+        raise VideobrushError(
+            f"{named} gives {name}, which ends in no suffix of a video or image; type {better}"
+        )
+    if not image and own in FORMATS:
+        container_format(name, codec)
 
 
 def _suffix(path: Path, image: bool, codec: str) -> tuple[str, str]:

@@ -45,6 +45,10 @@ class PartFacts:
     """Frames whose closed captions could not be coded."""
 
 
+class DamagedPart(SinkError):
+    """A part is not what was written."""
+
+
 class PartSink:
     """Encodes frames exactly as `FileSink` does for `target`, but keeps the packets.
 
@@ -164,7 +168,8 @@ def read_packets(path: Path, facts: PartFacts, unit: Fraction) -> Iterator[av.pa
     """Yield the packets of a part; `unit` is that of its clock in seconds.
 
     Raises:
-        SinkError: it is not what was written.
+        SinkError: it cannot be read.
+        DamagedPart: it is not what was written; said after its last packet.
     """
     crc32 = 0
     try:
@@ -180,4 +185,4 @@ def read_packets(path: Path, facts: PartFacts, unit: Fraction) -> Iterator[av.pa
     except (OSError, struct.error) as error:
         raise SinkError(f"cannot read {path}: {reason(error)}") from None
     if crc32 != facts.crc32:
-        raise SinkError(f"{path} is damaged")
+        raise DamagedPart(f"{path} is not what was written")

@@ -521,6 +521,33 @@ def test_a_wrong_template_is_one_line(asked: Batch, name: str, said: str) -> Non
     assert str(error.value).startswith(f"--name {name!r} cannot be used: {said}; known are {{dir}}, ")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "{stem}",
+            "--name '{stem}' gives a, which ends in no suffix of a video or image; type --name '{stem}{suff",
+        ),
+        ("{stem}.new", "--name '{stem}.new' gives a.new, which ends in no suffix"),
+        (
+            "{stem}.webm",
+            "cannot write a.webm: WebM cannot hold H.264 video; type a.mkv instead, or --codec av1",
+        ),
+    ],
+)
+def test_a_name_that_nothing_can_be_written_under_is_refused_before_the_run(
+    asked: Batch, inputs: Path, name: str, said: str
+) -> None:
+    with pytest.raises(VideobrushError) as error:
+        make_plan(replace(asked, inputs=(str(inputs / "a.mp4"),), name=name))
+    assert str(error.value).startswith(said)
+    listed = inputs / "list.jsonl"
+    listed.write_text(json.dumps({"input": str(inputs / "a.mp4"), "output": "b"}))
+    with pytest.raises(VideobrushError, match=r"the list gives b, which ends in no suffix .*; type b\.mp4$"):
+        make_plan(replace(asked, inputs=(), list_file=listed))
+    assert named(make_plan(replace(asked, inputs=(str(inputs / "a.mp4"),), name="{stem}.mkv"))) == ["a.mkv"]
+
+
 def test_outputs_beside_their_inputs_are_not_translated_again(asked: Batch, inputs: Path) -> None:
     beside = replace(asked, out=inputs, name="{dir}/{stem}-new{suffix}")
     assert run(beside).counts["done"] == 4
