@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Makes the style `winter`: bash tools/gallery/winter/make.sh SUMMER2WINTER PREVIEWS CLIP OUT CALIBRATE HELD_OUT
-exec bash "$(dirname "$0")/../season.sh" winter "$@"
+# Makes the style `winter`: bash tools/gallery/winter/make.sh PHOTOS PACKAGES OUT CALIBRATE HELD_OUT
+exec bash "$(dirname "$0")/../filter.sh" winter hg48 256 image "$@"
