@@ -13,9 +13,9 @@ PAPERS = {
 }
 """What the papers took."""
 GALLERY = {
-    "cyclegan": ("winter", 5353, 2),
+    "cyclegan": ("winter of 0.1", 5353, 2),
     "pix2pix": ("colour", 15200, 4),
-    "distill": ("winter", 500, 8),
+    "distill": ("comic", 1319, 6),
 }
 """Style of the gallery, its steps, and images a step."""
 ENOUGH = 0.25

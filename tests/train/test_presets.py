@@ -84,7 +84,7 @@ def test_the_pace_says_what_papers_and_gallery_took_and_what_helps(tmp_path: Pat
     slow = describe_pace(CycleGan(data=tmp_path, minutes=60), 14.4, 250, 1, 1000)
     assert slow.startswith("pace: 14 s a step, 250 steps in the budget (60 min); 200 epochs as in the paper")
     assert "(Zhu 2017) would be 200000, 33.3 days" in slow
-    assert "the gallery's winter saw as many images as 10706 steps do, 42.8 h" in slow
+    assert "the gallery's winter of 0.1 saw as many images as 10706 steps do, 42.8 h" in slow
     assert slow.endswith("A small generator is many times as quick: --generator hg48, or --preset draft")
     quick = describe_pace(CycleGan(data=tmp_path, generator="hg48", minutes=60), 0.3, 12000, 2, 1000)
     assert "expect little" not in quick

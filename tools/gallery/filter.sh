@@ -24,7 +24,7 @@ videobrush-train export "runs/$name" --name "$name" --out "$part" --facts "$here
 videobrush-engines quantize "$part" --gate 35 --frames "$calibrate" --held-out "$held_out"
 shown="$here/../../train/data/photos"
 python -m tools.gallery.previews "$part" --clip painted-clip/pan.mp4 --images \
-    "$shown"/{dogs,mountains,astronaut,brook,coffee,room,cat,sunset}.jpg
+    "$shown"/{mountains,astronaut,brook,dogs,coffee,room,cat,sunset}.jpg
 shopt -s nullglob
 clips=("$held_out"/*.mp4)
 python -m tools.gallery.describe "$part" --make "$here/$name/make.sh" ${clips[@]:+--clips "${clips[@]}"}
