@@ -91,6 +91,7 @@ def test_a_recording_begun_later_has_the_audio_of_its_frames(
         assert found.share(0.99) < 2
 
 
+@pytest.mark.slow
 def test_a_stream_out_has_its_audio_in_step_and_goes_on_so_after_the_server_was_away() -> None:
     row, heard = audio(150)
     with tcp_server("once", "read") as server:

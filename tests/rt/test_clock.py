@@ -157,6 +157,7 @@ def test_an_hour_with_everything_that_happens_stays_within_twenty_milliseconds()
     assert share(found, 0.5) <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     drift=st.floats(-200e-6, 200e-6),
