@@ -100,8 +100,10 @@ def _written(value: Fraction, unit: int) -> str:
 
 
 def _bytes_of(frame: av.VideoFrame, kinds: list[str], kind: str) -> bytes:
+    if kind not in kinds:  # PyAV 17.1 raises where a frame has a kind that it has no name for
+        return b""
     kept: Any = frame.side_data
-    return bytes(kept[kinds.index(kind)]) if kind in kinds else b""
+    return bytes(kept[kinds.index(kind)])
 
 
 def _mastering(data: bytes) -> tuple[Fraction, ...] | None:
