@@ -127,6 +127,8 @@ def test_pairs_are_written_as_training_reads_them(tmp_path: Path, monkeypatch: p
     assert before is not None
     assert after is not None
     assert np.ptp(before.astype(np.int16), axis=2).max() == 0
-    assert np.array_equal(after, load_image(tmp_path / "out" / "trainB" / "0.png"))
+    wanted = load_image(tmp_path / "out" / "trainB" / "0.png")
+    assert wanted is not None
+    assert np.array_equal(after, wanted)
     monkeypatch.setattr(sys, "argv", [*words[:2], str(tmp_path / "none"), *words[3:]])
     assert __main__.main() == 1
