@@ -222,6 +222,6 @@ def stretched(samples: Samples, length: int) -> Samples:
 
 def _faded_in(samples: Samples) -> Samples:
     count = min(_FADE, samples.shape[1])
-    faded = samples.copy()
+    faded: Samples = samples.copy()
     faded[:, :count] *= np.linspace(0, 1, count, dtype=np.float32)
     return faded

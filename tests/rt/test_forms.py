@@ -44,7 +44,8 @@ class Timed:
     def translate(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         self.machine.clock.now_s += self.machine.ms[self.form.name] / 1000
         off = self.machine.off.get(self.form.name, 0)
-        return np.minimum(rgb, 255 - off) + np.uint8(off) if off else rgb.copy()
+        result: npt.NDArray[np.uint8] = np.minimum(rgb, 255 - off) + np.uint8(off) if off else rgb.copy()
+        return result
 
     def start(self, rgb: npt.NDArray[np.uint8]) -> Computed:
         return Computed(self.translate(rgb))

@@ -30,7 +30,8 @@ Rgb = npt.NDArray[np.uint8]
 
 def noisy(image: Rgb, sigma: float, seed: int) -> Rgb:
     grain = np.random.default_rng(seed).normal(0, sigma, image.shape)
-    return np.clip(np.round(image + grain), 0, 255).astype(np.uint8)
+    result: Rgb = np.clip(np.round(image + grain), 0, 255).astype(np.uint8)
+    return result
 
 
 def scene(size: tuple[int, int] = SIZE) -> Rgb:
@@ -111,7 +112,8 @@ class Counting:
 
     def translate(self, rgb: Rgb) -> Rgb:
         self.asked += 1
-        return (rgb // 3 + np.uint8(100)).astype(np.uint8)
+        result: Rgb = (rgb // 3 + np.uint8(100)).astype(np.uint8)
+        return result
 
     def start(self, rgb: Rgb) -> Computed:
         return Computed(self.translate(rgb))
