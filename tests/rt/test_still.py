@@ -35,7 +35,8 @@ def noisy(image: Rgb, sigma: float, seed: int) -> Rgb:
 
 
 def scene(size: tuple[int, int] = SIZE) -> Rgb:
-    return drawn_image(*size) // 2 + np.uint8(40)
+    result: Rgb = drawn_image(*size) // 2 + np.uint8(40)
+    return result
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (96, 160), (161, 215), (160, 288)])
