@@ -134,6 +134,8 @@ def open_outputs(
         asked = [*([] if window is None else [WINDOW]), *addresses]
         by_key = [] if record is not None or not recorded else ["recordings begun with r"]
         _say_audio(audio.name, asked, [*([] if record is None else [record]), *by_key])
+    if options.audio != "none":
+        _say_audio_of_file(like, addresses)
     return _as_one(outputs, live, window, controls)
 
 
@@ -152,6 +154,21 @@ def _say_audio(name_of_audio: str, addresses: Sequence[str], recordings: Sequenc
         return
     apart = f"; not in {silent}" if silent else ""
     _log.info("audio (%s): encoded for %s%s", name_of_audio, ", ".join(heard), apart)
+
+
+def _say_audio_of_file(like: SourceInfo | None, addresses: Sequence[str]) -> None:
+    """Say once which servers and virtual cameras do not get the audio of a file."""
+    from rt.media import FileInfo
+
+    if not isinstance(like, FileInfo) or all(stream.type != "audio" for stream in like.side.streams):
+        return
+    silent = [
+        redacted(address) for address in addresses if kind_of(address).shown_live and scheme_of(address)
+    ]
+    if silent:
+        _log.warning(
+            "%s: its audio does not go to %s, only that of live sources", like.name, ", ".join(silent)
+        )
 
 
 def _as_one(outputs: _Outputs, live: bool, window: Sink | None, controls: Controls | None) -> Sink:

@@ -14,10 +14,12 @@ from rt.audio import LiveAudio, LiveInfo, audio_of
 from rt.controls import Controls
 from rt.frame import Frame
 from rt.sinks import SinkOptions, open_outputs
+from rt.sinks.base import redacted
 from rt.sinks.recorder import Recorder
 from rt.sinks.stream import StreamSink
 from rt.sources import Source, open_source
 from rt.sources.audio_feed import AudioQueue
+from tests.support.media import Audio, Clip, write_clip
 from tests.support.receivers import tcp_server
 from tools.bench.flashes import BRIGHT, FPS, RATE, SIZE, STEP, FlashServer, beep, beeps, find, flash
 
@@ -206,3 +208,18 @@ def test_where_audio_goes_and_where_it_does_not_is_said_at_start(
         else:
             assert len(lines) == 1
             assert lines[0] == f"audio (aac 48000 Hz stereo): {said}"
+
+
+@pytest.mark.parametrize("audio", [(Audio(),), ()], ids=["audio", "silent"])
+@pytest.mark.parametrize("options", [SinkOptions(), SinkOptions(audio="none")], ids=["copy", "none"])
+def test_that_a_files_audio_is_not_sent_to_a_server_is_said(
+    audio: tuple[Audio, ...], options: SinkOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = open_source(str(write_clip(tmp_path / "clip.mp4", Clip(audio=audio))))
+    with tcp_server("read") as server:
+        address = f"tcp://127.0.0.1:{server.port}"
+        open_outputs([str(tmp_path / "out.mp4"), address], source.info, options, live=False).abort()
+    source.close()
+    said = [text for text in caplog.messages if "audio" in text]
+    line = f"{tmp_path / 'clip.mp4'}: its audio does not go to {redacted(address)}, only that of live sources"
+    assert said == ([line] if audio and options.audio == "copy" else [])
