@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
 import av
@@ -52,10 +54,24 @@ def has_captions(frame: av.VideoFrame) -> bool:
 def side_data_kinds(frame: av.VideoFrame) -> list[str]:
     """Return the names of what stands beside a frame's pixels, in order."""
     try:
-        kept: Any = frame.side_data
-        return [kept[index].type.name for index in range(len(kept))]
-    except ValueError:  # a kind that PyAV has no name for
+        return [data.type.name for data in side_data(frame)]
+    except ValueError:
         return []
+
+
+def side_data(frame: av.VideoFrame) -> list[Any]:
+    """Return everything that stands beside a frame's pixels, in order.
+
+    Raises:
+        ValueError: there is a kind that PyAV has no name for, such as the EXIF tags of a JPEG before PyAV 19.
+    """
+    kept: Any = frame.side_data
+    found = []
+    # By place to the end: iterated, PyAV 19 gives kinds, and it counts each of them once.
+    with contextlib.suppress(IndexError):
+        for place in itertools.count():
+            found.append(kept[place])
+    return found
 
 
 def _rows(plane: Any) -> Any:

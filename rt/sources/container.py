@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import av.container
@@ -12,6 +11,7 @@ import av.error
 import av.stream
 import numpy as np
 
+from rt.captions import side_data
 from rt.errors import SourceError, nearest_file
 from rt.media import STILL_CODECS, TOLERANT, Chapter, local_name, rational, reason
 
@@ -130,9 +130,8 @@ def read_chapters(container: av.container.InputContainer) -> list[Chapter]:
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Return the nine integers that turn a decoded frame upright; None where it has none."""
     try:
-        kept: Any = frame.side_data  # taken by place: iterated, PyAV 19 gives kinds, earlier ones the data
-        entries = [kept[index] for index in range(len(kept))]
-    except ValueError:  # it holds a kind that PyAV has no name for, such as the EXIF tags of a JPEG
+        entries = side_data(frame)
+    except ValueError:
         return _TURNS.get(frame.rotation % 360)
     for data in entries:
         if data.type.name == "DISPLAYMATRIX":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import av
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from rt.captions import Captions, has_captions
+from rt.captions import Captions, has_captions, side_data_kinds
 from rt.sinks import SinkOptions
 from rt.sinks.file import FileSink
 from rt.sources.base import DEFAULTS, SourceOptions
@@ -78,3 +80,19 @@ def test_the_pixels_beside_captions_are_those_given(
     made = captions.beside(drawn, VideoReformatter())
     assert has_captions(made)
     assert (made.to_ndarray() == drawn.to_ndarray()).all()
+
+
+def test_everything_beside_a_frame_is_found_where_a_kind_stands_there_twice() -> None:
+    """PyAV 19 counts each kind once: what lay behind the second was not seen."""
+
+    class Data:
+        def __init__(self, name: str) -> None:
+            self.type = SimpleNamespace(name=name)
+
+    class Kept(list[Data]):
+        def __len__(self) -> int:
+            return len({data.type.name for data in self})
+
+    names = ["SEI_UNREGISTERED", "SEI_UNREGISTERED", "A53_CC"]
+    frame = SimpleNamespace(side_data=Kept(map(Data, names)))
+    assert side_data_kinds(cast(av.VideoFrame, frame)) == names
