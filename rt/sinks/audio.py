@@ -79,7 +79,7 @@ class AudioEncoder:
 
     def _place(self, block: av.AudioFrame, shift_s: Fraction) -> None:
         """Shift the time of a block; one without a time follows the block before."""
-        unit = Fraction(block.time_base or Fraction(1, block.sample_rate))
+        unit = rational(block.time_base) or Fraction(1, block.sample_rate)
         start_s = self._next_s if block.pts is None else block.pts * unit + shift_s
         start_s = start_s if start_s is not None else shift_s
         self._next_s = start_s + Fraction(block.samples, block.sample_rate)

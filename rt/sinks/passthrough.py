@@ -204,7 +204,7 @@ class Passthrough:
                     "id": number,
                     "start": round((chapter.start + self.shift_s) / unit),
                     "end": round((chapter.end + self.shift_s) / unit),
-                    "time_base": unit,
+                    "time_base": cast(Any, unit),  # PyAV 19 names a type of its own, and takes any
                     "metadata": dict(chapter.metadata),
                 }
                 for number, chapter in enumerate(side.chapters, start=1)

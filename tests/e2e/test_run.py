@@ -36,14 +36,14 @@ class Track:
 def video_times(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
         return [
-            Fraction(frame.pts or 0) * Fraction(frame.time_base or 0) for frame in container.decode(video=0)
+            Fraction(frame.pts or 0) * (rational(frame.time_base) or 0) for frame in container.decode(video=0)
         ]
 
 
 def audio_of(path: Path) -> Track:
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
-        times = [Fraction(packet.pts or 0) * Fraction(packet.time_base or 0) for packet in packets]
+        times = [Fraction(packet.pts or 0) * (rational(packet.time_base) or 0) for packet in packets]
         return Track(times, [bytes(packet) for packet in packets])
 
 

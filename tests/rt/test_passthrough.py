@@ -71,7 +71,7 @@ def heard(path: Path) -> tuple[str, float, float]:
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         first_s = min(
-            float(frame.pts * Fraction(container.streams.video[0].time_base or 0))
+            float(frame.pts * (rational(container.streams.video[0].time_base) or 0))
             for frame in av.open(str(path)).decode(video=0)
             if frame.pts is not None
         )
@@ -134,6 +134,8 @@ class Beeps:
         name, rate = AUDIO[codec]
         path = self._folder / codec / name
         if not path.exists():
+            if codec != "g726" and codec not in av.codecs_available:
+                pytest.skip(f"this FFmpeg has no encoder {codec}")
             path.parent.mkdir(exist_ok=True)
             layout = "stereo" if codec in ("pcm_bluray", "pcm_dvd", "pcm_s16le") else "mono"
             if codec == "g726":  # FFmpeg writes it into Matroska, PyAV's list of codecs lacks it

@@ -229,4 +229,4 @@ def warmth(rgb: Rgb) -> float:
 def edges_in_common(before: Rgb, after: Rgb) -> float:
     """Return the correlation of the brightness steps of two images, 1 for the same edges."""
     steps = [np.diff(rgb.mean(axis=2), axis=1).ravel() for rgb in (before, after)]
-    return float(np.corrcoef(np.stack(steps))[0, 1])
+    return float(np.asarray(np.corrcoef(np.stack(steps)))[0, 1])

@@ -204,7 +204,7 @@ def _read(path: Path) -> Image | None:
     rgb = still.rgb
     height, width = still.size
     half = width // 2
-    equal_halves = width % 2 == 0 and np.array_equal(rgb[:, :half], rgb[:, half:]) and rgb.std() > 0
+    equal_halves = width % 2 == 0 and np.array_equal(rgb[:, :half], rgb[:, half:]) and bool(rgb.std() > 0)
     return Image(path, height, width, _mode(still), equal_halves, take_fingerprint(rgb))
 
 
