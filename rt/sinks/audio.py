@@ -13,6 +13,7 @@ import av.filter
 import av.packet
 
 from rt.errors import SinkError
+from rt.media import rational
 
 ENCODERS = {"aac": "aac", "opus": "libopus"}
 """Codec → FFmpeg's name of what encodes it."""

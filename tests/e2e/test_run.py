@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from rt.demo import CLIP
+from rt.media import rational
 from rt.styles import list_styles
 from rt.terminal import ENDINGS
 from tests.conftest import Screen

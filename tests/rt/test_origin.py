@@ -10,6 +10,7 @@ import av
 import pytest
 
 from rt.frame import Frame
+from rt.media import rational
 from rt.sources.base import SourceOptions
 from rt.sources.file import FileSource
 from tests.support.copying import copy

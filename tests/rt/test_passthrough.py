@@ -15,6 +15,7 @@ import pytest
 from av.stream import Disposition
 
 from rt.errors import SinkError
+from rt.media import rational
 from rt.sinks import DEFAULTS, SinkOptions
 from rt.sinks.file import FileSink
 from rt.sinks.trial import holds, holds_timecode
