@@ -58,7 +58,7 @@ def starts(path: Path) -> dict[str, list[Fraction]]:
     with av.open(str(path)) as container:
         for packet in container.demux():
             if packet.pts is not None and packet.size:
-                times[packet.stream.type].append(packet.pts * (rational(packet.time_base) or 0))
+                times[packet.stream.type].append(packet.pts * (rational(packet.time_base) or Fraction(0)))
     return {kind: sorted(stamps) for kind, stamps in times.items()}
 
 
