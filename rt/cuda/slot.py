@@ -7,6 +7,7 @@ keep the steps of each image in order, and the network alone is a graph.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,7 @@ class Slot:
                     self._graph = Graph(self._streams.compute, work)
             except BackendError as error:
                 self.graph_fault = str(error)
+                _let_go(error)
 
     def begin(self, image: npt.NDArray[np.uint8], number: float = 0) -> None:
         """Take a copy of an image, and a number that goes with it, and queue its steps; returns at once.
@@ -181,3 +183,10 @@ def _follow(later: Any, earlier: Any, event: Any) -> None:
     if later is not earlier:
         event.record(earlier)
         later.wait_for_event(event)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget what an error's frames held: on Python 3.13 PyCUDA's errors stay, and GPU memory with them."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -99,8 +100,12 @@ def _engines() -> dict[str, Any]:
 def _torch() -> dict[str, Any]:
     import torch
 
-    if not torch.cuda.is_available():
-        raise ImportError(f"PyTorch {torch.__version__} finds no CUDA device")
+    with warnings.catch_warnings(record=True) as said:  # builds with CUDA warn where it does not start
+        warnings.simplefilter("always")
+        found = torch.cuda.is_available()
+    if not found:
+        why = "".join(f": {warning.message}" for warning in said[:1])
+        raise ImportError(f"PyTorch {torch.__version__} finds no CUDA device{why}")
     return {"torch": torch.__version__, "torch_gpu": torch.cuda.get_device_name()}
 
 
