@@ -1,9 +1,8 @@
 """Every gate of the project, one after the other: `python tools/check.py [--fix] [--fast] [--only GATE]`.
 
 Each gate prints one line, `ok` or `FAIL` with its seconds; a failing one shows what it said. The tests run
-last and speak for themselves, in a process for each core, up to four, and one more: many of them wait.
-`--fast` leaves out the tests that are marked slow, and those of whole programs. Exit status 0 where all
-gates are ok, else 1.
+last and speak for themselves, on as many cores as there are up to four. `--fast` leaves out the tests that
+are marked slow, and those of whole programs. Exit status 0 where all gates are ok, else 1.
 """
 
 from __future__ import annotations
@@ -20,9 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = ("rt", "train", "engines", "tools", "tests")
 GATES = ("format", "lint", "types", "imports", "tests")
 WORKERS = min(os.cpu_count() or 1, 4)
-"""Processes of mypy."""
-TEST_WORKERS = WORKERS + 1
-"""Processes of pytest: its tests wait for programs, browsers and sockets a quarter of their time."""
+"""Processes of mypy, and of pytest."""
 QUICK = ("-m", "not slow", "--ignore=tests/e2e")
 """The quick tests, for pytest."""
 # What NumPy 2.5, which needs Python 3.12, says of its types cannot be read as 3.10.
@@ -39,7 +36,7 @@ def tool(name: str) -> str:
 def gates(fix: bool, fast: bool) -> dict[str, list[str]]:
     """Return the command of each gate by its name, in the order they run."""
     python = [sys.executable, "-m"]
-    parallel = ["-n", str(TEST_WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    parallel = ["-n", str(WORKERS), "--dist", "loadgroup", "--no-loadscope-reorder"] if WORKERS > 1 else []
     return {
         "format": [*python, "ruff", "format", *([] if fix else ["--check", "--diff"]), *CODE],
         "lint": [*python, "ruff", "check", *(["--fix"] if fix else []), *CODE],
