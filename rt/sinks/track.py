@@ -160,7 +160,8 @@ class VideoTrack:
         plain = self._orientation == Orientation() and self.stream.pix_fmt == FORMAT
         if plain and isinstance(frame.image, Planes) and frame.image.matrix == self._colour.matrix:
             return frame.image.encodable()
-        image = av.VideoFrame.from_numpy_buffer(self._orientation.stored(frame.rgb), "rgb24")
+        # Copied: libswscale may read some bytes past the end, which arrays of NumPy do not have.
+        image = av.VideoFrame.from_ndarray(self._orientation.stored(frame.rgb), "rgb24")
         image.colorspace = self._colour.matrix  # what the conversion is to compute with
         return self._reformatter.reformat(
             image,

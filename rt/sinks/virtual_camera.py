@@ -102,7 +102,7 @@ class VirtualCamera:
         scale = min(height / rgb.shape[0], width / rgb.shape[1])
         inner = max(1, round(rgb.shape[0] * scale)), max(1, round(rgb.shape[1] * scale))
         small = self._reformatter.reformat(
-            av.VideoFrame.from_numpy_buffer(rgb, "rgb24"),
+            av.VideoFrame.from_ndarray(rgb, "rgb24"),
             width=inner[1],
             height=inner[0],
             interpolation=BILINEAR | ACCURATE_ROUNDING,
